@@ -1,0 +1,1 @@
+"""Floor 1: from raw clips to batches, and the toy MEAD."""

@@ -1,0 +1,1 @@
+"""Floor 5: the face of the project: command line and `Talker`."""

@@ -1,0 +1,1 @@
+"""Floor 0: coefficients, morphable models, camera, differentiable rasteriser, shading."""

@@ -1,0 +1,1 @@
+"""Floor 1: one pinned protocol of functional and class metrics, and their backbones."""
