@@ -1,0 +1,29 @@
+# The two commands of the README: `make demo` and `make test`. Both build the environment themselves.
+SHELL := /bin/bash
+PYTHON ?= python3
+EMOSPACE_VENV ?= .venv
+BIN := $(EMOSPACE_VENV)/bin
+PACKAGES := conventions face3d datamodules metrics lightning_modules experiments ablations emospace
+CODE := $(PACKAGES) tests benchmarks
+
+.PHONY: env demo test test-slow lint clean
+
+env:
+	@$(PYTHON) build_env.py "$(EMOSPACE_VENV)"
+
+demo: env
+	@$(BIN)/emospace demo
+
+lint: env
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/pyright
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: env
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf .venv work runs wandb
