@@ -9,7 +9,7 @@ CODE := $(PACKAGES) tests benchmarks
 .PHONY: env demo test test-slow lint clean
 
 env:
-	@$(PYTHON) build_env.py "$(EMOSPACE_VENV)"
+	@$(PYTHON) emospace/environment.py "$(EMOSPACE_VENV)"
 
 demo: env
 	@$(BIN)/emospace demo

@@ -1,0 +1,1 @@
+"""One file a command: `EXAMPLE`, `add_arguments(parser)` and `run(options) -> exit code`."""

@@ -1,0 +1,17 @@
+"""A paper figure (5 to 11) from finished runs."""
+
+import argparse
+
+from emospace.commands.later import refuse, swallow
+
+EXAMPLE = "emospace figure 8"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `emospace figure`: none are read yet."""
+    swallow(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say in one line that this is not built yet."""
+    return refuse("figure", "sample strips and flow pictures of each run are in its samples/ folder and in emospace report")

@@ -1,0 +1,36 @@
+"""What commands print: one JSON document or plain lines on stdout, progress on stderr."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else on stdout")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def progress(label: str, every_s: float = 2.0) -> Callable[[int, int], None]:
+    """A callback (done, total) that shows progress on stderr: one moving line on a terminal, plain lines elsewhere."""
+    started = time.monotonic()
+    last = -every_s if sys.stderr.isatty() else -5 * every_s
+    state = {"last": last}
+
+    def show(done: int, total: int) -> None:
+        now = time.monotonic() - started
+        interval = every_s / 10 if sys.stderr.isatty() else 5 * every_s
+        if done < total and now - state["last"] < interval:
+            return
+        state["last"] = now
+        start, end = ("\r", "") if sys.stderr.isatty() and done < total else ("\r" if sys.stderr.isatty() else "", "\n")
+        print(f"{start}{label}: {done}/{total} ({now:.0f} s)", end=end, file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,17 @@
+"""The metric protocol over any method's videos."""
+
+import argparse
+
+from emospace.commands.later import refuse, swallow
+
+EXAMPLE = "emospace score GENERATED TRUTH"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `emospace score`: none are read yet."""
+    swallow(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say in one line that this is not built yet."""
+    return refuse("score", "the metrics of our own runs are in their metrics.json")

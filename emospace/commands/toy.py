@@ -1,0 +1,37 @@
+"""Write a toy MEAD: synthetic actors in MEAD's own layout, with speech, 3DMM coefficients and captioned pictures."""
+
+import argparse
+from pathlib import Path
+
+from emospace.commands.output import add_json, print_json, progress
+
+EXAMPLE = "emospace toy work/toy --preset tiny"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `emospace toy`."""
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder to write")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--preset", choices=["default", "tiny"], default="default")
+    parser.add_argument("--size", type=int, default=160, help="side of the square videos in pixels (default 160)")
+    parser.add_argument("--workers", type=int, default=2, help="processes; the bytes do not depend on their number")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the world; a finished one is left as it is."""
+    from datamodules.toy_mead.world import write_toy_mead
+
+    manifest = write_toy_mead(
+        options.folder,
+        seed=options.seed,
+        preset=options.preset,
+        size=options.size,
+        workers=options.workers,
+        progress=progress("toy world"),
+    )
+    if options.json:
+        print_json(manifest)
+    else:
+        print(f"{options.folder}: toy world, seed {options.seed}, preset {options.preset} (synthetic: not MEAD)")
+    return 0
