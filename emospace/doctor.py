@@ -1,0 +1,96 @@
+"""What this machine has for emospace: versions, devices, optional packages and weights."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "torchmetrics",
+    "wandb",
+    "omegaconf",
+    "librosa",
+    "open_clip_torch",
+    "kornia",
+    "lpips",
+    "transformers",
+    "av",
+    "numba",
+)
+
+OPTIONAL = {
+    "espeakng_loader": ("toy", "speech of the toy world"),
+    "mediapipe": ("landmarks", "landmarks of real clips and portraits"),
+    "onnxruntime": ("identity", "face recognition of real clips"),
+    "submitit": ("slurm", "sweeps on a Slurm cluster"),
+}
+
+WEIGHTS = {
+    "face_landmarker.task": "MediaPipe Face Landmarker, from Google's MediaPipe models page",
+    "face_recognition_sface.onnx": "SFace, from OpenCV Zoo",
+    "BFM_model_front.mat": "Basel Face Model 2009 as packed by Deep3DFaceRecon; needs a licence from Basel",
+}
+
+
+def weights_folders() -> list[Path]:
+    """Where weights are looked for, in order: EMOSPACE_WEIGHTS, then the user's cache."""
+    named = os.environ.get("EMOSPACE_WEIGHTS")
+    return [*([Path(named)] if named else []), Path.home() / ".cache" / "emospace" / "weights"]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _devices() -> list[str]:
+    import torch
+
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return [f"cpu ({os.cpu_count()} cores)", *names]
+
+
+def examine() -> dict[str, Any]:
+    """Everything `emospace doctor` prints."""
+    missing = [name for name in PACKAGES if _version(name) is None]
+    optional = {
+        name: {"found": importlib.util.find_spec(name) is not None, "extra": extra, "for": purpose}
+        for name, (extra, purpose) in OPTIONAL.items()
+    }
+    weights = {
+        name: {
+            "found": next((str(folder / name) for folder in weights_folders() if (folder / name).is_file()), None),
+            "source": source,
+        }
+        for name, source in WEIGHTS.items()
+    }
+    return {
+        "python": sys.version.split()[0],
+        "system": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "missing": missing,
+        "devices": [] if "torch" in missing else _devices(),
+        "optional": optional,
+        "weights": weights,
+        "weights_folders": [str(folder) for folder in weights_folders()],
+    }
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The examination as a person reads it."""
+    text = [f"python {found['python']} on {found['system']}", "devices: " + ", ".join(found["devices"])]
+    text += [f"  {name:<18} {version or 'MISSING: make env'}" for name, version in found["packages"].items()]
+    for name, entry in found["optional"].items():
+        state = "found" if entry["found"] else f"absent: pip install 'emospace[{entry['extra']}]'"
+        text.append(f"  {name:<18} {state} (optional: {entry['for']})")
+    text.append("weights (optional; looked for in " + ", ".join(found["weights_folders"]) + "):")
+    for name, entry in found["weights"].items():
+        text.append(f"  {name:<28} {entry['found'] or 'absent: ' + entry['source']}")
+    return text

@@ -1,0 +1,66 @@
+"""Compose the page from run folders, tables and videos."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from conventions.files import write_text
+from emospace.report.curves import chart
+from emospace.report.runs import RunView, data_uri, read_runs
+
+MAX_PICTURES = 6
+MAX_VIDEOS = 2
+
+
+def charts_by_stage(runs: Sequence[RunView], colours: dict[str, int]) -> dict[str, list[Markup]]:
+    """SVG charts of every scalar, grouped by stage."""
+    groups: dict[str, list[Markup]] = {}
+    for stage in dict.fromkeys(run.stage for run in runs):
+        members = [run for run in runs if run.stage == stage and run.history]
+        names = sorted({name for run in members for name in run.history})
+        drawn = [
+            chart(name, {run.name: run.history[name] for run in members if name in run.history}, colours)
+            for name in names
+        ]
+        if any(drawn):
+            groups[stage] = [Markup(svg) for svg in drawn if svg]
+    return groups
+
+
+def write_report(
+    out: Path, runs_folder: Path, tables: Sequence[tuple[str, str]], videos: Sequence[tuple[str, Path]] = ()
+) -> None:
+    """Write the page to `out`, whole or not at all.
+
+    Args:
+        out: the HTML file.
+        runs_folder: folder of run folders.
+        tables: (title, HTML or Markdown text already rendered to HTML) pairs.
+        videos: (caption, mp4 file) pairs shown first.
+    """
+    runs = read_runs(runs_folder)
+    colours = {run.name: index for index, run in enumerate(runs)}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("page.html").render(
+        runs=runs,
+        colours=colours,
+        charts=charts_by_stage(runs, colours),
+        tables=[(title, Markup(text)) for title, text in tables],
+        videos=[(caption, data_uri(path)) for caption, path in videos],
+        galleries=[
+            (
+                run.name,
+                [(path.stem, data_uri(path)) for path in run.pictures[:MAX_PICTURES]],
+                [(path.stem, data_uri(path)) for path in run.videos[:MAX_VIDEOS]],
+            )
+            for run in runs
+            if run.pictures or run.videos
+        ],
+        configs=Markup(json.dumps({run.name: run.config for run in runs}).replace("<", "\\u003c")),
+    )
+    write_text(out, page)
