@@ -1,0 +1,1 @@
+"""What the stages share: the stage base, per-batch seeding, optimisers, adversarial steps, averages, checkpoints."""

@@ -1,0 +1,126 @@
+"""Seeding, optimisers, averages, checkpoints and the stage base."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from conventions.errors import UserError
+from lightning_modules.training.checkpoints import load_state, read_checkpoint
+from lightning_modules.training.ema import ExponentialAverage
+from lightning_modules.training.optimisers import check_partition, learning_rate_factor, make_optimizer
+from lightning_modules.training.seeding import batch_generator, seed_batch
+from lightning_modules.training.stage import StageModule
+
+
+def draws() -> tuple[float, float, float]:
+    return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+
+def test_a_batch_draws_the_same_whatever_came_before() -> None:
+    seed_batch(3, 17)
+    first = draws()
+    torch.rand(100)
+    seed_batch(3, 17)
+    assert draws() == first
+
+
+def test_seeds_batches_and_ranks_draw_differently() -> None:
+    keys = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    values = set()
+    for key in keys:
+        seed_batch(*key)
+        values.add(draws())
+    assert len(values) == len(keys)
+    assert len({float(torch.rand((), generator=batch_generator(*key))) for key in keys}) == len(keys)
+
+
+def test_cosine_schedule_rises_then_falls_to_its_floor() -> None:
+    factors = [learning_rate_factor(k, kind="cosine", warmup=10, steps=100, floor=0.1) for k in range(101)]
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[9] == factors[10] == pytest.approx(1.0)
+    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert factors[100] == pytest.approx(0.1)
+
+
+def test_weight_decay_spares_vectors() -> None:
+    optimizer = make_optimizer([nn.Linear(3, 2), nn.LayerNorm(2)], learning_rate=1e-3, weight_decay=0.1)
+    decays = {p.ndim: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert decays == {2: 0.1, 1: 0.0}
+
+
+def test_partition_check_names_the_parameter() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    check_partition(net, [make_optimizer([net], learning_rate=1.0)])
+    with pytest.raises(AssertionError, match=r"1\.weight is trainable but not in"):
+        check_partition(net, [make_optimizer([net[0]], learning_rate=1.0)])
+    with pytest.raises(AssertionError, match="two optimisers"):
+        check_partition(net, [make_optimizer([net], learning_rate=1.0)] * 2)
+
+
+def test_average_follows_the_recursion() -> None:
+    net = nn.Linear(1, 1, bias=False)
+    average = ExponentialAverage(net, decay=0.5)
+    expected = net.weight.item()
+    for batch, value in enumerate([1.0, -2.0, 4.0, 8.0, 16.0, 3.0, 2.0, 1.0, 7.0]):
+        nn.init.constant_(net.weight, value)
+        average.update(net, batch)
+        decay = min(0.5, (1 + batch) / (10 + batch))
+        expected = decay * expected + (1 - decay) * value
+    assert average.network.weight.item() == pytest.approx(expected)
+    assert not average.network.weight.requires_grad
+    assert not average.train().network.training
+
+
+def test_wrong_weights_are_one_line_naming_key_and_both_shapes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^x\.ckpt: weight 'weight' has shape \[3, 2\].*\[4, 2\]$"):
+        load_state(nn.Linear(2, 4), nn.Linear(2, 3).state_dict(), "x.ckpt")
+    with pytest.raises(UserError, match="'bias' is missing"):
+        load_state(nn.Linear(2, 4), nn.Linear(2, 4, bias=False).state_dict(), "x.ckpt")
+    with pytest.raises(UserError, match="'bias' has no place"):
+        load_state(nn.Linear(2, 4, bias=False), nn.Linear(2, 4).state_dict(), "x.ckpt")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04half a zip"])
+def test_broken_checkpoint_files_are_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"broken\.ckpt: not a readable checkpoint") as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_cut_checkpoint_and_absent_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "whole.ckpt"
+    torch.save({"state_dict": nn.Linear(64, 64).state_dict()}, path)
+    assert set(read_checkpoint(path)) == {"state_dict"}
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match="not a readable"):
+        read_checkpoint(path)
+    with pytest.raises(UserError, match="no such checkpoint"):
+        read_checkpoint(tmp_path / "absent.ckpt")
+
+
+class Child(StageModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_frozen("parent", nn.Sequential(nn.Linear(2, 2), nn.Dropout()))
+        self.add_frozen("nobody", None)
+        self.net = nn.Linear(2, 2)
+
+
+def test_frozen_parents_stay_out_of_the_state_and_in_eval_mode() -> None:
+    child = Child()
+    assert set(child.state_dict()) == {"net.weight", "net.bias"}
+    assert not child.train().parent.training
+    assert child.net.training
+    assert [name for name, p in child.named_parameters() if p.requires_grad] == ["net.weight", "net.bias"]
+    assert "parent.0.weight" in dict(child.named_parameters())
+    other = Child()
+    other.load_state_dict(child.state_dict())
+    assert torch.equal(other.net.weight, child.net.weight)
+    with pytest.raises(UserError, match="shape"):
+        child.load_state_dict({**child.state_dict(), "net.bias": torch.zeros(3)})
