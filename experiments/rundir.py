@@ -1,0 +1,203 @@
+"""The run folder: where the truth about one run lives, whole at any moment, readable without the code that made it."""
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from conventions.errors import UserError
+from conventions.files import write_json, write_text
+
+State = Literal["missing", "running", "interrupted", "failed", "done", "damaged"]
+
+
+class RunLockedError(UserError):
+    """Another live process holds the run."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder: config, provenance, status, history, metrics, checkpoints/ and samples/."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run id: the folder's name."""
+        return self.path.name
+
+    @property
+    def history(self) -> Path:
+        """Append-only curves, one JSON object a line, each with `step`."""
+        return self.path / "history.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`last.ckpt` while training, `final.pt` (weights alone) when trained."""
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """Videos and picture strips of the evaluation."""
+        return self.path / "samples"
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder; empty when it is absent or cut."""
+        try:
+            value = json.loads((self.path / name).read_text())
+        except (OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def write(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON file of the folder, whole or not at all."""
+        write_json(self.path / name, dict(value))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file of the folder, whole or not at all."""
+        write_text(self.path / name, text)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The last written status: state, hash, pid, heartbeat, step, total, reason, seconds."""
+        return self.read("status.json")
+
+    def set_status(self, state: State, **values: Any) -> None:
+        """Replace the status, keeping earlier values that `values` does not name."""
+        self.write("status.json", {**self.status, "reason": None, **values, "state": state, "heartbeat": time.time()})
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process; RunLockedError when another one does. The system frees it when a process dies."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if not _acquire(descriptor):
+                holder = self.status.get("pid", "unknown")
+                raise RunLockedError(f"run {self.id}: process {holder} is working on it; wait for it or end it")
+            yield
+        finally:
+            os.close(descriptor)
+
+    @property
+    def locked(self) -> bool:
+        """Whether a live process holds the run."""
+        try:
+            descriptor = os.open(self.path / ".lock", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            return not _acquire(descriptor, tries=1)
+        finally:
+            os.close(descriptor)
+
+    def state(self) -> State:
+        """The verified state: `done` only when complete, `running` only while a live process holds the lock."""
+        written = self.status.get("state")
+        if written is None:
+            return "running" if self.locked else "missing"
+        if written == "running":
+            return "running" if self.locked else "interrupted"
+        if written == "done":
+            return "done" if self.flaw() is None else "damaged"
+        return written if written in ("failed", "interrupted") else "damaged"
+
+    def flaw(self) -> str | None:
+        """Why a run that calls itself done is not: None when its metrics are complete, finite and of its own hash."""
+        metrics = self.read("metrics.json")
+        if not metrics:
+            return "metrics.json is absent or cut"
+        if metrics.get("hash") != self.status.get("hash") or not str(metrics.get("hash")).startswith(self.digest):
+            return "metrics.json belongs to another configuration"
+        values = metrics.get("metrics")
+        if not isinstance(values, dict) or not set(metrics.get("required", ())) <= set(values):
+            return "metrics.json is incomplete"
+        return next((f"{name} is not finite" for name, value in values.items() if not _is_number(value)), None)
+
+    @property
+    def digest(self) -> str:
+        """The hash in the folder's name."""
+        return self.id.rsplit(".", 1)[-1]
+
+    def archive(self) -> Path | None:
+        """Move the folder aside (`runs/.archive/<id>.<n>`); None when there is none. RunLockedError when it is in use."""
+        if not self.path.exists():
+            return None
+        if self.locked:
+            raise RunLockedError(
+                f"run {self.id}: process {self.status.get('pid')} is working on it; --force cannot archive it"
+            )
+        place = self.path.parent / ".archive"
+        place.mkdir(exist_ok=True)
+        number = sum(1 for _ in place.glob(f"{self.id}.*"))
+        return self.path.rename(place / f"{self.id}.{number}")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of `emospace status`."""
+
+    id: str
+    state: State
+    progress: float | None
+    """Share of the work done in [0, 1]; None when it is unknown."""
+    reason: str | None
+    seconds: float | None
+
+
+def summary(folder: RunFolder) -> RunSummary:
+    """State, progress and reason of one run."""
+    status, state = folder.status, folder.state()
+    step, total = status.get("step"), status.get("total")
+    progress = 1.0 if state == "done" else (step / total if step is not None and total else None)
+    reason = folder.flaw() if state == "damaged" else status.get("reason")
+    if state == "interrupted" and status.get("state") == "running":
+        reason = f"process {status.get('pid')} ended without a word"
+    return RunSummary(folder.id, state, progress, reason, status.get("seconds"))
+
+
+def list_runs(runs: Path) -> list[RunSummary]:
+    """Every run below `runs`, by name."""
+    if not runs.is_dir():
+        return []
+    names = sorted(entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith("."))
+    return [summary(RunFolder(runs / name)) for name in names if (runs / name / "status.json").exists()]
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The rows of history.jsonl; a last line cut by a crash is left out."""
+    rows = []
+    if path.exists():
+        for line in path.read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+    return rows
+
+
+def truncate_history(path: Path, step: int) -> None:
+    """Drop rows after `step`: a resumed run writes them again, so none stands twice."""
+    if path.exists():
+        rows = [row for row in read_history(path) if row["step"] <= step]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _acquire(descriptor: int, tries: int = 5) -> bool:
+    """Take the lock; several tries, since `RunFolder.locked` holds it for an instant when it looks."""
+    for attempt in range(tries):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if attempt + 1 < tries:
+                time.sleep(0.05)
+    return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,104 @@
+"""The one typed configuration of an experiment; each section is declared beside what it configures."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from experiments.placeholders import AMEConfig, DataConfig, EACConfig, HEFConfig, JudgesConfig, PriorConfig
+
+NO_NUMBERS = {"numbers": False}
+"""Field metadata of what cannot change a run's numbers and so has no part in its identity."""
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How every stage is trained; what is trained stands in the stage's own section."""
+
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Arithmetic; bf16-mixed on GPUs. Half precision with loss scaling is not offered: HEF clips by hand."""
+    devices: int = 1
+    """Processes of one run (Lightning DDP when more than one); each sees its own batches."""
+    accelerator: Literal["auto", "cpu", "gpu"] = field(default="auto", metadata=NO_NUMBERS)
+    """Where to train; auto takes a GPU when there is one."""
+    checkpoint_every: int = field(default=200, metadata=NO_NUMBERS)
+    """Batches between checkpoints: what a killed run loses at most."""
+    log_every: int = field(default=10, metadata=NO_NUMBERS)
+    """Batches between rows of history.jsonl."""
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "checkpoint_every", "log_every"):
+            _at_least(name, getattr(self, name), 1)
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Weights & Biases as a mirror of the run folder; it can never stop a run."""
+
+    mode: Literal["offline", "online", "disabled"] = field(default="offline", metadata=NO_NUMBERS)
+    """offline writes below `runs/<id>/wandb` and needs no account; online needs a key; disabled writes nothing."""
+    project: str = field(default="emospace", metadata=NO_NUMBERS)
+    """Project name in W&B."""
+    entity: str = field(default="", metadata=NO_NUMBERS)
+    """W&B user or team; empty means the account's own."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """The last stage: the whole pipeline on test clips, scored by the metric protocol."""
+
+    modality: Literal["text", "image", "audio"] = "text"
+    """What states the emotion: the style's prompt, a frame of another clip of that style, or the speech itself."""
+    clips: Literal["basic", "unseen"] = "basic"
+    """Test clips of MEAD's own styles, or of styles that no training clip shows."""
+    max_clips: int = 0
+    """Score at most this many clips, evenly taken from all; 0 means every clip."""
+    samples: int = field(default=2, metadata=NO_NUMBERS)
+    """Clips whose video and picture strip are kept in samples/."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_clips", "samples"):
+            _at_least(name, getattr(self, name), 0)
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """The toy world that is written and prepared when `data.store` does not exist yet."""
+
+    preset: Literal["", "tiny", "default"] = field(default="", metadata=NO_NUMBERS)
+    """Size of the toy world; empty means that the store is the user's own and must exist."""
+    root: str = field(default="work/toy-mead", metadata=NO_NUMBERS)
+    """Folder of the toy world's raw clips."""
+    seed: int = field(default=0, metadata=NO_NUMBERS)
+    """The world's seed; a run's identity holds the store's hash, which follows from it."""
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """Everything that one experiment is."""
+
+    name: str = field(default="experiment", metadata=NO_NUMBERS)
+    """Begins the run ids; by default the YAML file's name."""
+    seed: int = 0
+    """Seeds initialisation, data order and dropout of AME, EAC and HEF."""
+    prior_seed: int = 0
+    """Seeds the stand-ins for downloaded weights and the judges: the same ones serve every `seed`."""
+    world: WorldConfig = field(default_factory=WorldConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    prior: PriorConfig = field(default_factory=PriorConfig)
+    judges: JudgesConfig = field(default_factory=JudgesConfig)
+    ame: AMEConfig = field(default_factory=AMEConfig)
+    eac: EACConfig = field(default_factory=EACConfig)
+    hef: HEFConfig = field(default_factory=HEFConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "prior_seed"):
+            _at_least(name, getattr(self, name), 0)
+        if not self.name or any(sign in self.name for sign in "/. \t"):
+            raise ValueError(f"name: {self.name!r} begins folder names: letters, digits, - and _ only")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name}: {value} is impossible; it must be at least {least}")

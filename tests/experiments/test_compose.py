@@ -1,0 +1,116 @@
+from dataclasses import FrozenInstanceError, dataclass, field
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conventions.errors import UserError
+from experiments.compose import dotted_keys, merge, nested, parse_overrides
+from experiments.graph import compose
+
+
+@dataclass(frozen=True)
+class Weights:
+    velocity: float = 1.0
+    mouth: float = 0.5
+
+
+@dataclass(frozen=True)
+class Module:
+    steps: int = 100
+    backbone: Literal["mlp", "gru"] = "mlp"
+    widths: tuple[int, ...] = (8, 16)
+    weights: Weights = field(default_factory=Weights)
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ValueError(f"steps: {self.steps} is impossible; it must be at least 0")
+
+
+@dataclass(frozen=True)
+class Root:
+    seed: int = 0
+    eac: Module = field(default_factory=Module)
+
+
+def refuse(*words: str) -> str:
+    with pytest.raises(UserError) as error:
+        merge(Root, ("overrides", parse_overrides(words)))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_sources_apply_in_order_and_give_plain_frozen_dataclasses() -> None:
+    config = merge(Root, ("a.yaml", {"eac": {"steps": 5}}), ("overrides", parse_overrides(["eac.weights.mouth=2"])))
+    assert config == Root(eac=Module(steps=5, weights=Weights(mouth=2.0)))
+    assert type(config.eac.weights.mouth) is float
+    with pytest.raises(FrozenInstanceError):
+        config.seed = 1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_lists_become_tuples() -> None:
+    assert merge(Root, ("overrides", parse_overrides(["eac.widths=[1,2,3]"]))).eac.widths == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [
+        ("eac.stepss=3", ["eac.stepss", "did you mean 'eac.steps'"]),
+        ("eac.weights.mout=3", ["eac.weights.mout", "'eac.weights.mouth'"]),
+        ("ecc.steps=3", ["ecc", "'eac'"]),
+        ("steps=3", ["steps", "'eac.steps'"]),
+        ("eac.steps=many", ["eac.steps", "many", "Integer"]),
+        ("eac.steps=2.5", ["eac.steps", "2.5"]),
+        ("eac.backbone=grus", ["eac.backbone", "grus", "'mlp', 'gru'"]),
+        ("eac.steps=null", ["eac.steps", "None"]),
+        ("eac.steps=-1", ["eac: steps: -1", "at least 0"]),
+        ("eac=3", ["eac", "section", "backbone"]),
+        ("eac.steps", ["eac.steps", "key=value"]),
+        ("=3", ["key=value"]),
+    ],
+)
+def test_wrong_words_are_one_line_naming_key_and_nearest(word: str, parts: list[str]) -> None:
+    message = refuse(word)
+    for part in parts:
+        assert part in message
+
+
+def test_dotted_keys_and_nested_are_inverse() -> None:
+    keys = dotted_keys(Root)
+    assert "eac.weights.velocity" in keys
+    assert "eac" not in keys
+    assert nested({"eac.weights.mouth": 1, "seed": 2}) == {"eac": {"weights": {"mouth": 1}}, "seed": 2}
+
+
+@given(st.integers(0, 10**6), st.floats(0, 1e6))
+def test_any_value_survives_the_round_trip(steps: int, mouth: float) -> None:
+    config = merge(Root, ("overrides", parse_overrides([f"eac.steps={steps}", f"eac.weights.mouth={mouth!r}"])))
+    assert (config.eac.steps, config.eac.weights.mouth) == (steps, mouth)
+
+
+def test_unknown_experiment_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean 'toy'"):
+        compose("tooy")
+
+
+def test_experiment_file_of_the_user_with_a_base(tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: toy\neac:\n  steps: 7\n")
+    config = compose(str(path), overrides=["seed=3"]).config
+    assert (config.name, config.eac.steps, config.seed) == ("mine", 7, 3)
+
+
+def test_a_base_that_leads_back_is_refused(tmp_path) -> None:
+    (tmp_path / "a.yaml").write_text("base: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("base: a.yaml\n")
+    with pytest.raises(UserError, match="leads back"):
+        compose(str(tmp_path / "a.yaml"))
+
+
+def test_a_file_that_is_no_yaml_is_one_line(tmp_path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("eac: [1, 2\n")
+    with pytest.raises(UserError, match=r"bad\.yaml") as error:
+        compose(str(path))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,103 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.rundir import RunFolder, RunLockedError, list_runs, read_history, truncate_history
+
+ID = "toy-eac.full.s0.1f2e3d4c"
+HASH = "1f2e3d4c" + "0" * 56
+
+
+def finished(runs: Path, name: str = ID) -> RunFolder:
+    folder = RunFolder(runs / name)
+    folder.write("metrics.json", {"hash": HASH, "required": ["EFD"], "metrics": {"EFD": 0.1}})
+    folder.set_status("done", hash=HASH, step=5, total=5)
+    return folder
+
+
+def test_done_is_verified(tmp_path: Path) -> None:
+    folder = finished(tmp_path)
+    assert folder.state() == "done"
+    metrics = folder.read("metrics.json")
+    for damaged in ({"hash": "f" * 64}, {"required": ["EFD", "LMD"]}, {"metrics": None}):
+        folder.write("metrics.json", {**metrics, **damaged})
+        assert folder.state() == "damaged"
+    (folder.path / "metrics.json").write_text('{"hash"')
+    assert folder.flaw() == "metrics.json is absent or cut"
+    (folder.path / "metrics.json").write_text(json.dumps({**metrics, "metrics": {"EFD": float("nan")}}))
+    assert folder.flaw() == "EFD is not finite"
+
+
+def test_a_copied_folder_is_not_done_under_another_id(tmp_path: Path) -> None:
+    assert finished(tmp_path, "toy-eac.full.s0.ffffffff").state() == "damaged"
+
+
+def test_status_keeps_what_is_not_named_and_forgets_an_old_reason(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / ID)
+    folder.set_status("failed", hash=HASH, reason="out of memory")
+    folder.set_status("running", pid=1)
+    assert folder.status["hash"] == HASH
+    assert folder.status["reason"] is None
+
+
+def test_lock_refuses_a_second_holder_and_frees_itself(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / ID)
+    with folder.lock():
+        folder.set_status("running", pid=os.getpid())
+        assert folder.locked
+        assert folder.state() == "running"
+        with pytest.raises(RunLockedError, match=str(os.getpid())), folder.lock():
+            pass
+        with pytest.raises(RunLockedError, match="archive"):
+            folder.archive()
+    assert not folder.locked
+    assert folder.state() == "interrupted"
+
+
+def test_a_killed_holder_leaves_an_interrupted_run(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from experiments.rundir import RunFolder\n"
+        "folder = RunFolder(Path(sys.argv[1]))\n"
+        "with folder.lock():\n"
+        "    folder.set_status('running', pid=0, step=1, total=4); print('held', flush=True); time.sleep(60)\n"
+    )
+    folder = RunFolder(tmp_path / ID)
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    assert folder.state() == "running"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    [run] = list_runs(tmp_path)
+    assert (run.state, run.progress) == ("interrupted", 0.25)
+    assert "without a word" in (run.reason or "")
+
+
+def test_archive_moves_the_folder_aside(tmp_path: Path) -> None:
+    assert RunFolder(tmp_path / ID).archive() is None
+    places = [finished(tmp_path).archive() for _ in range(2)]
+    assert all(place is not None and (place / "metrics.json").exists() for place in places)
+    assert places[0] != places[1]
+    assert list_runs(tmp_path) == []
+
+
+def test_history_loses_a_cut_line_and_what_lies_after_the_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    assert [row["step"] for row in read_history(path)] == [1, 2, 3]
+    truncate_history(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_ten_thousand_folders_are_listed_quickly(tmp_path: Path) -> None:
+    for index in range(300):
+        finished(tmp_path, f"toy-eac.full.s{index}.1f2e3d4c")
+    start = time.perf_counter()
+    assert len(list_runs(tmp_path)) == 300
+    assert time.perf_counter() - start < 0.3 * 10  # 10,000 in at most 10 s, with room for a busy machine
