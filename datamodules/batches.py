@@ -1,0 +1,85 @@
+"""One batch type for each module: what the loader hands over and `training_step` receives. All fields are tensors."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Base of the batch types: moves as one, so that Lightning can transfer it."""
+
+    def _map(self, function) -> Self:
+        values = {field.name: function(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return type(self)(**values)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same batch with every tensor on `device`."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """The same batch in page-locked memory (called by the loader for a GPU)."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def __len__(self) -> int:
+        return len(getattr(self, dataclasses.fields(self)[0].name))
+
+
+@dataclass(frozen=True)
+class AMEBatch(Batch):
+    """Picture and sound of the same style, from clips of speech with an emotion.
+
+    Labels: `emotion` indexes `conventions.emotions.EMOTIONS`, `level` is 1..3, `style` indexes `STYLES`.
+    """
+
+    image: Float[Tensor, "b 3 s s"]
+    """One frame of each clip, RGB in [-1, 1]."""
+    mel: Float[Tensor, "b t 80"]
+    """Log-mel of a stretch of the clip in dB, 10 ms a column."""
+    mel_mask: Bool[Tensor, "b t"]
+    """True where `mel` is sound, False where it is padding."""
+    emotion: Int[Tensor, " b"]
+    level: Int[Tensor, " b"]
+    style: Int[Tensor, " b"]
+
+
+@dataclass(frozen=True)
+class EACBatch(Batch):
+    """A stretch of speech with the coefficients measured on its picture."""
+
+    mfcc: Float[Tensor, "b t 28 13"]
+    """One MFCC window for each video frame (`datamodules.audio.mfcc_windows`)."""
+    mask: Bool[Tensor, "b t"]
+    """True where a frame belongs to the clip, False where it is padding."""
+    coefficients: Float[Tensor, "b t 257"]
+    placement: Float[Tensor, "b t 3"]
+    """(scale, x, y) of the camera frame inside the stored crop, in normalised units."""
+    image: Float[Tensor, "b 3 s s"]
+    """One frame of the clip, RGB in [-1, 1]: the emotion source of Ours-I."""
+    mel: Float[Tensor, "b t4 80"]
+    """Log-mel in dB, four columns for each video frame: the emotion source of Ours-A."""
+    emotion: Int[Tensor, " b"]
+    """-1 where the clip has no label."""
+    level: Int[Tensor, " b"]
+    style: Int[Tensor, " b"]
+
+
+@dataclass(frozen=True)
+class HEFBatch(Batch):
+    """Two frames of one actor: the portrait and the frame to be made from it."""
+
+    source: Float[Tensor, "b 3 r r"]
+    """RGB in [-1, 1]."""
+    target: Float[Tensor, "b 3 r r"]
+    source_coefficients: Float[Tensor, "b 257"]
+    target_coefficients: Float[Tensor, "b 257"]
+    source_placement: Float[Tensor, "b 3"]
+    target_placement: Float[Tensor, "b 3"]
+    emotion: Int[Tensor, " b"]
+    """The target's labels; -1 where the clip has none."""
+    level: Int[Tensor, " b"]
+    style: Int[Tensor, " b"]

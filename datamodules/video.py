@@ -1,0 +1,185 @@
+"""Video files: decoding to 25 RGB frames a second by timestamps, and writing H.264 mp4 with AAC sound."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from conventions.errors import RejectedClip
+from conventions.rates import SAMPLE_RATE, VIDEO_FPS
+
+MAX_GAP_SECONDS = 5.0
+"""Longest hole between two frames that is bridged by holding the earlier one; damaged files show hours."""
+
+TRUNCATION_TOLERANCE = 0.02
+"""Share of the promised frames that may be missing at the end (edit lists drop a few) before a file counts as cut."""
+
+
+@dataclass(frozen=True)
+class DecodedFrame:
+    """One frame of the 25 fps clock and where it came from."""
+
+    source_index: int
+    """Number of the source frame, counted in display order: the row of a per-frame `.mat`."""
+    frame: av.VideoFrame
+
+    def rgb(self, max_side: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
+        """RGB pixels, upright; with `max_side`, shrunk so that the longer side has at most that many pixels."""
+        width, height = self.frame.width, self.frame.height
+        factor = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
+        size = {} if factor == 1.0 else {"width": round(width * factor), "height": round(height * factor)}
+        pixels = self.frame.to_ndarray(format="rgb24", **size)
+        turns = round(self.frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+@contextlib.contextmanager
+def open_media(path: Path) -> Iterator[av.container.InputContainer]:
+    """Open a media file for reading; every way in which it can be damaged becomes a `RejectedClip`."""
+    if not path.is_file():
+        raise RejectedClip("unreadable", f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise RejectedClip("empty_file", f"{path}: the file is empty")
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except (av.FFmpegError, EOFError, UnicodeDecodeError) as error:
+        raise RejectedClip("unreadable", f"{path}: cannot be decoded ({_first_line(error)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def iterate_frames(path: Path) -> Iterator[DecodedFrame]:
+    """Frames of a video at 25 fps, in bounded memory.
+
+    Output frame k shows the source frame whose time is nearest to k / 25 s after the first one; any constant or
+    variable source rate works. The number of output frames is the clip's duration times 25, rounded.
+    """
+    with open_media(path) as container:
+        if not container.streams.video:
+            raise RejectedClip("unreadable", f"{path}: has no picture")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        yield from _on_clock(path, _timed_frames(container, stream), stream.frames)
+
+
+def _timed_frames(container: Any, stream: Any) -> Iterator[tuple[float, DecodedFrame]]:
+    """Source frames with their time in s after the first; times that do not advance are moved on by a little."""
+    start, last = None, -1e-3
+    for index, frame in enumerate(container.decode(stream)):
+        time = frame.time if frame.time is not None else last + 1 / VIDEO_FPS
+        start = time if start is None else start
+        last = max(time - start, last + 1e-3)
+        yield last, DecodedFrame(index, frame)
+
+
+def _on_clock(path: Path, source: Iterator[tuple[float, DecodedFrame]], promised: int) -> Iterator[DecodedFrame]:
+    """For each tick of the 25 fps clock the source frame nearest in time; `promised` frames stand in the header."""
+    first = next(source, None)
+    if first is None:
+        raise RejectedClip("unreadable", f"{path}: has no frames")
+    (time, frame), step, count = first, 1 / VIDEO_FPS, 0
+    for next_time, next_frame in source:
+        step = next_time - time
+        if step > MAX_GAP_SECONDS:
+            raise RejectedClip("broken_timestamps", f"{path}: {step:.1f} s between two frames")
+        while count / VIDEO_FPS <= (time + next_time) / 2:
+            yield frame
+            count += 1
+        time, frame = next_time, next_frame
+    _check_promise(path, promised, frame.source_index + 1)
+    while (count + 0.5) / VIDEO_FPS < time + step:
+        yield frame
+        count += 1
+
+
+def _check_promise(path: Path, promised: int, decoded: int) -> None:
+    if decoded < promised * (1 - TRUNCATION_TOLERANCE) - 2:
+        raise RejectedClip("truncated", f"{path}: {decoded} of {promised} frames can be decoded: the file is cut")
+
+
+def read_video(path: Path, max_frames: int | None = None) -> UInt8[np.ndarray, "t h w 3"]:
+    """All frames of a video (or its first `max_frames`) at 25 fps, RGB."""
+    frames = []
+    for decoded in iterate_frames(path):
+        frames.append(decoded.rgb())
+        if max_frames is not None and len(frames) == max_frames:
+            break
+    return np.stack(frames)
+
+
+class VideoWriter:
+    """Writes an mp4 (H.264 yuv420p, AAC) piece by piece; the file appears at `path` only when all went well.
+
+    Use as a context manager: `with VideoWriter(path, 256, 256, sample_rate=16000) as writer: writer.add_frames(...)`.
+    """
+
+    def __init__(
+        self, path: Path, height: int, width: int, fps: int = VIDEO_FPS, sample_rate: int | None = None, crf: int = 18
+    ) -> None:
+        if height % 2 or width % 2:
+            raise ValueError(f"yuv420p needs even sizes, not {width} x {height}")
+        self.path, self._size, self._fps, self._sample_rate, self._crf = path, (height, width), fps, sample_rate, crf
+        self._partial = path.with_name(f".{path.name}.partial.mp4")
+
+    def __enter__(self) -> "VideoWriter":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        video = self._container.add_stream("libx264", rate=self._fps)
+        video.height, video.width = self._size
+        video.pix_fmt = "yuv420p"
+        video.options = {"crf": str(self._crf), "preset": "veryfast", "threads": "1"}
+        self._video = video
+        if self._sample_rate is not None:
+            self._audio = self._container.add_stream("aac", rate=self._sample_rate, layout="mono")
+            self._audio_pts = 0
+        return self
+
+    def add_frames(self, frames: UInt8[np.ndarray, "t h w 3"]) -> None:
+        """Append RGB frames."""
+        for pixels in frames:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            self._container.mux(self._video.encode(frame))
+
+    def add_audio(self, waveform: Float[np.ndarray, " n"]) -> None:
+        """Append mono sound in [-1, 1] at the writer's sample rate."""
+        assert self._sample_rate is not None, "the writer was opened without a sample rate"
+        samples = np.clip(waveform, -1, 1).astype(np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = self._sample_rate, self._audio_pts
+        self._audio_pts += samples.shape[1]
+        self._container.mux(self._audio.encode(frame))
+
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            if kind is None:
+                for stream in self._container.streams:
+                    self._container.mux(stream.encode(None))
+            self._container.close()
+            if kind is None:
+                self._partial.replace(self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+
+def write_video(
+    path: Path,
+    frames: UInt8[np.ndarray, "t h w 3"],
+    fps: int = VIDEO_FPS,
+    audio: Float[np.ndarray, " n"] | None = None,
+    sample_rate: int = SAMPLE_RATE,
+    crf: int = 18,
+) -> None:
+    """Write RGB frames, and mono sound in [-1, 1], to an mp4; whole or not at all."""
+    rate = None if audio is None else sample_rate
+    with VideoWriter(path, frames.shape[1], frames.shape[2], fps, rate, crf) as writer:
+        writer.add_frames(frames)
+        if audio is not None:
+            writer.add_audio(audio)
