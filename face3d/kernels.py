@@ -1,0 +1,105 @@
+"""CPU kernels of the rasteriser: which triangle each pixel sees, and interpolation inside it. No gradients here."""
+
+from math import ceil, floor
+from typing import no_type_check
+
+import numpy as np
+
+from face3d.compiled import compiled
+
+NEAR = 1e-6
+"""Triangles with a corner nearer to the camera than this are not drawn."""
+
+EDGE = 1e-9
+"""Pixels this little outside a triangle (share of its height) count as inside, so that no crack opens on an edge."""
+
+_FLAT = 1e-30
+
+
+@compiled
+@no_type_check
+def draw(xy, depth, triangles, winner):
+    """Fill `winner` [b, h, w] with the nearest triangle at each pixel centre (-1: none).
+
+    xy [b, v, 2] are normalised coordinates (y down), depth [b, v] distances; on equal depth the first triangle wins.
+    """
+    batch, height, width = winner.shape
+    points = np.empty((xy.shape[1], 3))
+    nearest = np.empty((height, width))
+    for n in range(batch):
+        for v in range(xy.shape[1]):
+            points[v, 0] = (xy[n, v, 0] + 1.0) * 0.5 * width - 0.5
+            points[v, 1] = (xy[n, v, 1] + 1.0) * 0.5 * height - 0.5
+            points[v, 2] = 1.0 / depth[n, v] if depth[n, v] >= NEAR else -1.0
+        winner[n] = -1
+        nearest[:] = 0.0
+        for t in range(triangles.shape[0]):
+            _draw_triangle(points, triangles[t, 0], triangles[t, 1], triangles[t, 2], t, winner[n], nearest)
+
+
+@compiled
+@no_type_check
+def _draw_triangle(points, a, b, c, t, winner, nearest):
+    ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
+    bx, by, bz = points[b, 0], points[b, 1], points[b, 2]
+    cx, cy, cz = points[c, 0], points[c, 1], points[c, 2]
+    area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+    if not (_FLAT < abs(area) < 1 / _FLAT) or az <= 0 or bz <= 0 or cz <= 0:
+        return
+    height, width = winner.shape
+    left, right = int(ceil(max(min(ax, bx, cx), 0.0))), int(floor(min(max(ax, bx, cx), width - 1.0)))
+    top, bottom = int(ceil(max(min(ay, by, cy), 0.0))), int(floor(min(max(ay, by, cy), height - 1.0)))
+    b_dx, b_dy = (cy - ay) / area, (ax - cx) / area
+    c_dx, c_dy = (ay - by) / area, (bx - ax) / area
+    for y in range(top, bottom + 1):
+        for x in range(left, right + 1):
+            in_b = (x - ax) * b_dx + (y - ay) * b_dy
+            in_c = (x - ax) * c_dx + (y - ay) * c_dy
+            if in_b >= -EDGE and in_c >= -EDGE and in_b + in_c <= 1.0 + EDGE:
+                inverse_depth = az + in_b * (bz - az) + in_c * (cz - az)
+                if inverse_depth > nearest[y, x]:
+                    nearest[y, x] = inverse_depth
+                    winner[y, x] = t
+
+
+@compiled
+@no_type_check
+def barycentrics(xy, depth, triangles, winner, out):
+    """Fill `out` [b, h, w, 3] with perspective-correct weights of the winner's corners; 0 where nothing is seen."""
+    batch, height, width = winner.shape
+    for n in range(batch):
+        for y in range(height):
+            row = (2.0 * y + 1.0) / height - 1.0
+            for x in range(width):
+                t = winner[n, y, x]
+                if t < 0:
+                    out[n, y, x, :] = 0.0
+                    continue
+                column = (2.0 * x + 1.0) / width - 1.0
+                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                ax, ay = xy[n, a, 0] - column, xy[n, a, 1] - row
+                bx, by = xy[n, b, 0] - column, xy[n, b, 1] - row
+                cx, cy = xy[n, c, 0] - column, xy[n, c, 1] - row
+                wa = (bx * cy - cx * by) / depth[n, a]
+                wb = (cx * ay - ax * cy) / depth[n, b]
+                wc = (ax * by - bx * ay) / depth[n, c]
+                total = wa + wb + wc
+                out[n, y, x, 0] = wa / total
+                out[n, y, x, 1] = wb / total
+                out[n, y, x, 2] = wc / total
+
+
+@compiled
+@no_type_check
+def interpolate(winner, weights, attributes, triangles, out):
+    """Fill `out` [b, c, h, w] with attributes [b, v, c] weighted by `weights` [b, h, w, 3]; 0 where nothing is seen."""
+    batch, height, width = winner.shape
+    for n in range(batch):
+        for y in range(height):
+            for x in range(width):
+                t = winner[n, y, x]
+                for k in range(out.shape[1]):
+                    out[n, k, y, x] = 0.0
+                    if t >= 0:
+                        for corner in range(3):
+                            out[n, k, y, x] += weights[n, y, x, corner] * attributes[n, triangles[t, corner], k]

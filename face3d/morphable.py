@@ -1,0 +1,127 @@
+"""The contract of a linear morphable face, and its three members: the procedural head, BFM09 and ICT-FaceKit."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from conventions.errors import UserError, nearest
+from face3d import ict
+
+MODEL_NAMES = ("procedural-v1", "bfm09", "ict")
+
+
+@dataclass(frozen=True, eq=False)
+class MorphableModel:
+    """A face linear in identity, expression and texture coefficients.
+
+    Lengths are in decimetres, x to the image's right, y up, z towards the viewer; the face's middle lies near the
+    origin as in the recentred BFM09. Albedo is RGB in 0..1. Triangles run counter-clockwise seen from outside.
+    """
+
+    name: str
+    mean_shape: Float[Tensor, "v 3"]
+    identity_basis: Float[Tensor, "num_identity v 3"]
+    expression_basis: Float[Tensor, "num_expression v 3"]
+    mean_texture: Float[Tensor, "v 3"]
+    texture_basis: Float[Tensor, "num_texture v 3"]
+    triangles: Int64[Tensor, "t 3"]
+    keypoints: Int64[Tensor, "68"]
+    """Vertices of the 68 iBUG landmarks, in their usual order."""
+    expression_names: tuple[str, ...] = ()
+    """Name of each expression axis where the axes are named movements (1.0 is full strength); else empty."""
+
+    def shape(self, identity: Float[Tensor, "*b i"], expression: Float[Tensor, "*b e"]) -> Float[Tensor, "*b v 3"]:
+        """Vertices in model space. Coefficients beyond the basis, and basis axes beyond the coefficients, count 0."""
+        offset = _combine(identity, self.identity_basis) + _combine(expression, self.expression_basis)
+        return self.mean_shape + offset
+
+    def texture(self, coefficients: Float[Tensor, "*b n"]) -> Float[Tensor, "*b v 3"]:
+        """Albedo of each vertex, RGB, nominally in 0..1 (not clipped)."""
+        return self.mean_texture + _combine(coefficients, self.texture_basis)
+
+    def to(self, device: torch.device | str) -> "MorphableModel":
+        """The same model with its tensors on `device`."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, Tensor)})
+
+
+def _combine(coefficients: Tensor, basis: Tensor) -> Tensor:
+    used = min(coefficients.shape[-1], basis.shape[0])
+    flat = coefficients[..., :used] @ basis[:used].flatten(1).to(coefficients.dtype)
+    return flat.unflatten(-1, basis.shape[1:])
+
+
+def load_model(name: str, path: Path | str | None = None) -> MorphableModel:
+    """The model of that name; `bfm09` and `ict` need the path of the user's own file."""
+    if name == "procedural-v1":
+        from face3d.procedural import procedural_head
+
+        return procedural_head()
+    if name not in MODEL_NAMES:
+        raise UserError(f"face model {name!r} is unknown{nearest(name, MODEL_NAMES)}")
+    if path is None:
+        raise UserError(f"face model {name!r} is not part of emospace: give the path of your own copy")
+    return load_bfm09(Path(path)) if name == "bfm09" else load_ict(Path(path))
+
+
+def load_ict(path: Path | str) -> MorphableModel:
+    """ICT-FaceKit (100 identity, 57 ARKit-named expression axes) from an npz or the official folder of objs."""
+    arrays = ict.read(Path(path))
+    shape = torch.from_numpy
+    return MorphableModel(
+        name="ict",
+        mean_shape=shape(arrays.vertices),
+        identity_basis=shape(arrays.identity),
+        expression_basis=shape(arrays.expression),
+        mean_texture=shape(ict.albedo()),
+        texture_basis=torch.zeros(80, ict.NUM_VERTICES, 3),
+        triangles=shape(arrays.triangles),
+        keypoints=torch.tensor(ict.KEYPOINTS),
+        expression_names=arrays.expression_names,
+    )
+
+
+_BFM09_FIELDS = ("meanshape", "idBase", "exBase", "meantex", "texBase", "tri", "keypoints")
+
+
+def load_bfm09(path: Path | str) -> MorphableModel:
+    """BFM09 with expressions from Deep3DFaceRecon's `BFM_model_front.mat` (indices from 1, decimetres, texture 0..255).
+
+    The bases already carry their standard deviations; the mean shape is recentred, as published.
+    """
+    fields_of_file = _read_bfm09(Path(path))
+    mean = fields_of_file["meanshape"].reshape(-1, 3)
+    return MorphableModel(
+        name="bfm09",
+        mean_shape=_tensor(mean - mean.mean(0, keepdims=True)),
+        identity_basis=_basis(fields_of_file["idBase"], len(mean)),
+        expression_basis=_basis(fields_of_file["exBase"], len(mean)),
+        mean_texture=_tensor(fields_of_file["meantex"].reshape(-1, 3) / 255),
+        texture_basis=_basis(fields_of_file["texBase"] / 255, len(mean)),
+        triangles=torch.from_numpy(fields_of_file["tri"].astype(np.int64) - 1),
+        keypoints=torch.from_numpy(fields_of_file["keypoints"].astype(np.int64).ravel() - 1),
+    )
+
+
+def _read_bfm09(path: Path) -> dict[str, np.ndarray]:
+    try:
+        content = scipy.io.loadmat(path, variable_names=_BFM09_FIELDS)
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise UserError(f"{path}: not a readable BFM_model_front.mat ({error})") from error
+    missing = [name for name in _BFM09_FIELDS if name not in content]
+    if missing:
+        raise UserError(f"{path}: lacks {', '.join(missing)}; expected BFM_model_front.mat of Deep3DFaceRecon")
+    return {name: content[name] for name in _BFM09_FIELDS}
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+
+def _basis(columns: np.ndarray, vertices: int) -> Tensor:
+    return _tensor(columns.T.reshape(-1, vertices, 3))

@@ -1,0 +1,129 @@
+"""From 257 coefficients to a picture, to landmarks, and to the motion between two of them."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from face3d import camera
+from face3d.coefficients import split
+from face3d.grid import ALIGN_CORNERS, identity_grid
+from face3d.morphable import MorphableModel
+from face3d.rasterize import Fragments, interpolate, rasterize
+from face3d.shading import shade, vertex_normals
+
+BACKGROUND = -1.0
+
+DEPTH_TOLERANCE = 0.1
+"""A point this much (decimetres) behind what the other picture shows at its place still counts as visible there."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A rendered face: image in [-1, 1] (background -1), mask in {0, 1}, 68 keypoints in normalised crop coordinates.
+
+    `vertices` are the face in model space (decimetres), before pose.
+    """
+
+    image: Float[Tensor, "b 3 s s"]
+    mask: Float[Tensor, "b 1 s s"]
+    keypoints: Float[Tensor, "b 68 2"]
+    vertices: Float[Tensor, "b v 3"]
+
+
+class Renderer(nn.Module):
+    """Draws a morphable model under Deep3DFaceRecon's camera and light; no parameters, nothing in its state dict."""
+
+    def __init__(self, model: MorphableModel, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self._model = model
+
+    @property
+    def model(self) -> MorphableModel:
+        """The face model, on the device of the last call."""
+        return self._model
+
+    def forward(self, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]) -> Rendering:
+        """Draw each face at its `placement` (scale, x, y) in the crop."""
+        model, parts = self._on(coefficients.device), split(coefficients)
+        vertices = model.shape(parts.identity, parts.expression)
+        points = camera.to_camera(vertices, parts.angle, parts.translation)
+        xy = camera.to_image(points, placement)
+        normals = vertex_normals(vertices, model.triangles) @ camera.rotation(parts.angle)
+        colour = shade(model.texture(parts.texture), normals, parts.gamma)
+        fragments = rasterize(xy, points[..., 2], model.triangles, self.size)
+        drawn = interpolate(fragments, colour, model.triangles)
+        image = torch.where(fragments.triangle[:, None] >= 0, drawn.clamp(0, 1) * 2 - 1, BACKGROUND)
+        return Rendering(image, fragments.mask, xy[:, model.keypoints], vertices)
+
+    def keypoints(
+        self, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]
+    ) -> Float[Tensor, "b 68 2"]:
+        """The 68 landmarks in normalised crop coordinates, without drawing."""
+        model, parts = self._on(coefficients.device), split(coefficients)
+        points = keypoint_model(model).shape(parts.identity, parts.expression)
+        return camera.project(points, parts.angle, parts.translation, placement)[0]
+
+    def motion(
+        self,
+        source_coefficients: Float[Tensor, "b 257"],
+        source_placement: Float[Tensor, "b 3"],
+        target_coefficients: Float[Tensor, "b 257"],
+        target_placement: Float[Tensor, "b 3"],
+    ) -> tuple[Float[Tensor, "b 2 s s"], Float[Tensor, "b 1 s s"]]:
+        """Flow by which `grid.warp(source, flow)` becomes the target, and where it is valid (seen in both pictures).
+
+        Each target pixel's offset to its place in the source, in normalised units; 0 off the face.
+        """
+        source, source_points = self._drawn(source_coefficients, source_placement)
+        target, _ = self._drawn(target_coefficients, target_placement)
+        triangles = self._model.triangles
+        place = interpolate(target, source_points, triangles)
+        seen = target.mask
+        depth = torch.where(seen > 0, place[:, 2:], 1.0)
+        grid = identity_grid(self.size, self.size, place.device).to(place.dtype).permute(0, 3, 1, 2)
+        flow = torch.where(seen > 0, place[:, :2] / depth - grid, 0.0)
+        in_source = _visible_at(source, source_points, triangles, grid + flow, depth)
+        return flow, seen * in_source
+
+    def _drawn(self, coefficients: Tensor, placement: Tensor) -> tuple[Fragments, Tensor]:
+        """Fragments, and per vertex (x * depth, y * depth, depth): linear in space, so exact under interpolation."""
+        model, parts = self._on(coefficients.device), split(coefficients)
+        vertices = model.shape(parts.identity, parts.expression)
+        xy, depth = camera.project(vertices, parts.angle, parts.translation, placement)
+        fragments = rasterize(xy, depth, model.triangles, self.size)
+        return fragments, torch.cat([xy * depth[..., None], depth[..., None]], dim=-1)
+
+    def _on(self, device: torch.device) -> MorphableModel:
+        if self._model.triangles.device != device:
+            self._model = self._model.to(device)
+        return self._model
+
+
+def keypoint_model(model: MorphableModel) -> MorphableModel:
+    """The model reduced to its 68 landmarks (no triangles): the same coefficients, a fraction of the work."""
+    at = model.keypoints
+    return MorphableModel(
+        name=model.name,
+        mean_shape=model.mean_shape[at],
+        identity_basis=model.identity_basis[:, at],
+        expression_basis=model.expression_basis[:, at],
+        mean_texture=model.mean_texture[at],
+        texture_basis=model.texture_basis[:, at],
+        triangles=model.triangles[:0],
+        keypoints=torch.arange(len(at), device=at.device),
+        expression_names=model.expression_names,
+    )
+
+
+def _visible_at(
+    drawn: Fragments, points: Tensor, triangles: Tensor, place: Tensor, depth: Tensor
+) -> Float[Tensor, "b 1 s s"]:
+    """1 where a point at `place` [b, 2, s, s] and `depth` [b, 1, s, s] is not hidden in the drawn picture."""
+    front = interpolate(drawn, points[..., 2:], triangles)
+    front = torch.where(drawn.mask > 0, front, -torch.inf)
+    nearest = F.grid_sample(front, place.permute(0, 2, 3, 1), mode="nearest", align_corners=ALIGN_CORNERS)
+    return ((depth <= nearest + DEPTH_TOLERANCE) & (nearest > 0)).to(depth.dtype)

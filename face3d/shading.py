@@ -1,0 +1,53 @@
+"""Spherical-harmonic lighting of Deep3DFaceRecon: nine bands for each colour, on vertex normals.
+
+Source: sicxu/Deep3DFaceRecon_pytorch, `models/bfm.py` (`SH`, `compute_color`, `compute_norm`).
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+INITIAL_LIGHT = 0.8
+"""Added to the constant band of every colour: gamma 0 is an even, slightly dim light."""
+
+_A = (math.pi, 2 * math.pi / math.sqrt(3), 2 * math.pi / math.sqrt(8))
+_C = (1 / math.sqrt(4 * math.pi), math.sqrt(3) / math.sqrt(4 * math.pi), 3 * math.sqrt(5) / math.sqrt(12 * math.pi))
+_L0, _L1, _L2 = (a * c for a, c in zip(_A, _C, strict=True))
+
+
+def vertex_normals(vertices: Float[Tensor, "*b v 3"], triangles: Int64[Tensor, "t 3"]) -> Float[Tensor, "*b v 3"]:
+    """Unit normal of each vertex: the normalised sum of the unit normals of its triangles."""
+    a, b, c = (vertices[..., corner, :] for corner in triangles.unbind(-1))
+    faces = F.normalize(torch.linalg.cross(b - a, c - b), dim=-1)
+    total = torch.zeros_like(vertices)
+    for corner in triangles.unbind(-1):
+        total = total.index_add(-2, corner, faces)
+    return F.normalize(total, dim=-1)
+
+
+def harmonics(normals: Float[Tensor, "*b v 3"]) -> Float[Tensor, "*b v 9"]:
+    """The nine bands, with the signs and order of Deep3DFaceRecon, at unit normals in camera axes (z to the viewer)."""
+    x, y, z = normals.unbind(-1)
+    bands = [
+        torch.full_like(x, _L0),
+        -_L1 * y,
+        _L1 * z,
+        -_L1 * x,
+        _L2 * x * y,
+        -_L2 * y * z,
+        0.5 / math.sqrt(3) * _L2 * (3 * z**2 - 1),
+        -_L2 * x * z,
+        0.5 * _L2 * (x**2 - y**2),
+    ]
+    return torch.stack(bands, dim=-1)
+
+
+def shade(
+    albedo: Float[Tensor, "*b v 3"], normals: Float[Tensor, "*b v 3"], gamma: Float[Tensor, "*b 27"]
+) -> Float[Tensor, "*b v 3"]:
+    """Colour of each vertex, RGB, nominally in 0..1 (not clipped), under the light `gamma`."""
+    light = gamma.unflatten(-1, (3, 9)) + F.pad(gamma.new_full((1,), INITIAL_LIGHT), (0, 8))
+    return albedo * (harmonics(normals) @ light.transpose(-1, -2))
