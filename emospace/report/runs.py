@@ -8,7 +8,10 @@ from typing import Any
 
 import yaml
 
+from experiments.rundir import RunFolder, list_runs, read_history
+
 MIME = {".png": "image/png", ".jpg": "image/jpeg", ".mp4": "video/mp4"}
+NOT_A_CURVE = {"step", "time", "seconds"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class RunView:
     state: str
     reason: str
     config: dict[str, str]
-    metrics: dict[str, Any]
+    metrics: dict[str, float]
     history: dict[str, list[tuple[float, float]]]
     pictures: list[Path]
     videos: list[Path]
@@ -36,42 +39,29 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     return merged
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where the file is absent."""
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def read_history(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """Curves by scalar name from a history of JSON lines; a last line cut by a kill is left out."""
+def curves_of(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Curves (step, value) by scalar name from a history file."""
     curves: dict[str, list[tuple[float, float]]] = {}
-    if not path.is_file():
-        return curves
-    for line in path.read_text().splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        step = row.get("step")
+    for row in read_history(path):
         for name, value in row.items():
-            if name not in ("step", "time", "wall_s") and isinstance(value, int | float) and step is not None:
-                curves.setdefault(name, []).append((float(step), float(value)))
+            if name not in NOT_A_CURVE and isinstance(value, int | float):
+                curves.setdefault(name, []).append((float(row["step"]), float(value)))
     return curves
 
 
-def read_run(folder: Path) -> RunView:
-    """Read one run folder."""
-    status = read_json(folder / "status.json")
-    config_file = folder / "config.yaml"
+def read_run(folder: RunFolder, state: str, reason: str | None) -> RunView:
+    """Read one run folder whose state is known."""
+    config_file = folder.path / "config.yaml"
     config = yaml.safe_load(config_file.read_text()) if config_file.is_file() else {}
-    samples = sorted((folder / "samples").rglob("*")) if (folder / "samples").is_dir() else []
+    samples = sorted(folder.samples.rglob("*")) if folder.samples.is_dir() else []
     return RunView(
-        name=folder.name,
-        stage=folder.name.split(".")[0].split("-")[-1],
-        state=status.get("state", "unknown"),
-        reason=status.get("reason") or "",
+        name=folder.id,
+        stage=folder.id.split(".")[0].rsplit("-", 1)[-1],
+        state=state,
+        reason=reason or "",
         config=flatten(config),
-        metrics=read_json(folder / "metrics.json"),
-        history=read_history(folder / "history.jsonl"),
+        metrics=folder.read("metrics.json").get("metrics", {}),
+        history=curves_of(folder.history),
         pictures=[path for path in samples if path.suffix in (".png", ".jpg")],
         videos=[path for path in samples if path.suffix == ".mp4"],
     )
@@ -79,7 +69,7 @@ def read_run(folder: Path) -> RunView:
 
 def read_runs(runs: Path) -> list[RunView]:
     """All run folders of a runs folder, by name."""
-    return [read_run(folder) for folder in sorted(runs.iterdir()) if (folder / "status.json").is_file()]
+    return [read_run(RunFolder(runs / run.id), run.state, run.reason) for run in list_runs(runs)]
 
 
 def data_uri(path: Path) -> str:
