@@ -47,8 +47,8 @@ def _draw_triangle(points, a, b, c, t, winner, nearest):
     if not (_FLAT < abs(area) < 1 / _FLAT) or az <= 0 or bz <= 0 or cz <= 0:
         return
     height, width = winner.shape
-    left, right = int(ceil(max(min(ax, bx, cx), 0.0))), int(floor(min(max(ax, bx, cx), width - 1.0)))
-    top, bottom = int(ceil(max(min(ay, by, cy), 0.0))), int(floor(min(max(ay, by, cy), height - 1.0)))
+    left, right = ceil(max(min(ax, bx, cx), 0.0)), floor(min(max(ax, bx, cx), width - 1.0))
+    top, bottom = ceil(max(min(ay, by, cy), 0.0)), floor(min(max(ay, by, cy), height - 1.0))
     b_dx, b_dy = (cy - ay) / area, (ax - cx) / area
     c_dx, c_dy = (ay - by) / area, (bx - ax) / area
     for y in range(top, bottom + 1):

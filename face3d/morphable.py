@@ -50,6 +50,22 @@ class MorphableModel:
         return replace(self, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, Tensor)})
 
 
+def keypoint_model(model: MorphableModel) -> MorphableModel:
+    """The model reduced to its 68 landmarks (no triangles): the same coefficients, a fraction of the work."""
+    at = model.keypoints
+    return MorphableModel(
+        name=model.name,
+        mean_shape=model.mean_shape[at],
+        identity_basis=model.identity_basis[:, at],
+        expression_basis=model.expression_basis[:, at],
+        mean_texture=model.mean_texture[at],
+        texture_basis=model.texture_basis[:, at],
+        triangles=model.triangles[:0],
+        keypoints=torch.arange(len(at), device=at.device),
+        expression_names=model.expression_names,
+    )
+
+
 def _combine(coefficients: Tensor, basis: Tensor) -> Tensor:
     used = min(coefficients.shape[-1], basis.shape[0])
     flat = coefficients[..., :used] @ basis[:used].flatten(1).to(coefficients.dtype)

@@ -1,8 +1,8 @@
 """A differentiable rasteriser: visibility without gradients, perspective-correct barycentrics with them.
 
 Which triangle a pixel sees is found by numba kernels on the CPU and by scatter-min in torch elsewhere; both take pixel
-centres, no culling, nearest first. Given the winners, barycentrics are recomputed with gradients to vertex positions and
-depths; silhouettes themselves carry no gradient, as in nvdiffrast without its antialiasing.
+centres, no culling, nearest first. Given the winners, barycentrics are recomputed with gradients to vertex positions
+and depths; silhouettes themselves carry no gradient, as in nvdiffrast without its antialiasing.
 """
 
 from dataclasses import dataclass

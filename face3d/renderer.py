@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from face3d import camera
 from face3d.coefficients import split
 from face3d.grid import ALIGN_CORNERS, identity_grid
-from face3d.morphable import MorphableModel
+from face3d.morphable import MorphableModel, keypoint_model
 from face3d.rasterize import Fragments, interpolate, rasterize
 from face3d.shading import shade, vertex_normals
 
@@ -101,22 +101,6 @@ class Renderer(nn.Module):
         if self._model.triangles.device != device:
             self._model = self._model.to(device)
         return self._model
-
-
-def keypoint_model(model: MorphableModel) -> MorphableModel:
-    """The model reduced to its 68 landmarks (no triangles): the same coefficients, a fraction of the work."""
-    at = model.keypoints
-    return MorphableModel(
-        name=model.name,
-        mean_shape=model.mean_shape[at],
-        identity_basis=model.identity_basis[:, at],
-        expression_basis=model.expression_basis[:, at],
-        mean_texture=model.mean_texture[at],
-        texture_basis=model.texture_basis[:, at],
-        triangles=model.triangles[:0],
-        keypoints=torch.arange(len(at), device=at.device),
-        expression_names=model.expression_names,
-    )
 
 
 def _visible_at(
