@@ -1,0 +1,1 @@
+"""Networks behind the metrics: protocols, the published networks from their own files, the toy world's small judges."""

@@ -1,0 +1,85 @@
+"""SyncNet's view of sound and picture: 13 MFCCs every 10 ms, 20 of them against 5 frames at 25 fps.
+
+The MFCCs are those of the package python_speech_features, with which SyncNet was trained: rectangular 25 ms windows,
+512-point FFT, 26 filters, pre-emphasis 0.97, lifter 22, log energy as the first coefficient, samples in int16 units.
+"""
+
+import math
+from functools import cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from conventions.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
+
+WINDOW = 400
+HOP = 160
+FFT = 512
+NUM_FILTERS = 26
+NUM_MFCC = 13
+PREEMPHASIS = 0.97
+LIFTER = 22
+INT16 = 32768.0
+
+FRAMES_PER_WINDOW = 5
+STEPS_PER_WINDOW = 20
+STEPS_PER_FRAME = 4
+
+
+@cache
+def mel_filters() -> Float[Tensor, "filters bins"]:
+    """Triangles between whole FFT bins, evenly spaced in mel from 0 to 8 kHz; float64."""
+    top = 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700)
+    mels = torch.linspace(0, top, NUM_FILTERS + 2, dtype=torch.float64)
+    edges = torch.floor((FFT + 1) * 700 * (10 ** (mels / 2595) - 1) / SAMPLE_RATE)
+    bins = torch.arange(FFT // 2 + 1, dtype=torch.float64)
+    left, centre, right = (edges[i : i + NUM_FILTERS, None] for i in range(3))
+    rising = (bins - left) / (centre - left)
+    falling = (right - bins) / (right - centre)
+    return torch.where(bins < centre, rising, falling).clamp(min=0)
+
+
+@cache
+def liftered_cosines() -> Float[Tensor, "mfcc filters"]:
+    """Orthonormal DCT-II of the log filter energies with the cepstral lifter applied; float64."""
+    k = torch.arange(NUM_MFCC, dtype=torch.float64)[:, None]
+    n = torch.arange(NUM_FILTERS, dtype=torch.float64)
+    cosines = torch.cos(math.pi * k * (2 * n + 1) / (2 * NUM_FILTERS)) * math.sqrt(2 / NUM_FILTERS)
+    cosines[0] /= math.sqrt(2)
+    return cosines * (1 + LIFTER / 2 * torch.sin(math.pi * k / LIFTER))
+
+
+def syncnet_mfcc(waveform: Float[Tensor, " samples"]) -> Float[Tensor, "steps 13"]:
+    """MFCCs of 16 kHz mono sound in [-1, 1], one every 10 ms; the last window is filled up with zeros."""
+    samples = waveform.double() * INT16
+    samples = torch.cat([samples[:1], samples[1:] - PREEMPHASIS * samples[:-1]])
+    num_steps = 1 + max(0, math.ceil((len(samples) - WINDOW) / HOP))
+    samples = F.pad(samples, (0, max(0, (num_steps - 1) * HOP + WINDOW - len(samples))))
+    spectrum = torch.fft.rfft(samples.unfold(0, WINDOW, HOP), n=FFT).abs().square() / FFT
+    tiny = torch.finfo(torch.float64).eps
+    filtered = spectrum @ mel_filters().T
+    mfcc = torch.where(filtered == 0, tiny, filtered).log() @ liftered_cosines().T
+    energy = spectrum.sum(dim=1)
+    mfcc[:, 0] = torch.where(energy == 0, tiny, energy).log()
+    return mfcc.float()
+
+
+def num_windows(num_frames: int, num_samples: int) -> int:
+    """Windows of a clip, as the official script counts them: it leaves the last possible one out."""
+    return max(0, min(num_frames, num_samples // SAMPLES_PER_FRAME) - FRAMES_PER_WINDOW)
+
+
+def sync_windows(
+    frames: Float[Tensor, "t 3 h w"], waveform: Float[Tensor, " samples"]
+) -> tuple[Float[Tensor, "n 5 3 h w"], Float[Tensor, "n 13 20"]]:
+    """Views of 5 frames, and of the 20 MFCC steps that sound with them, for each start frame."""
+    count = num_windows(len(frames), len(waveform))
+    if count == 0:
+        return frames.new_zeros(0, FRAMES_PER_WINDOW, *frames.shape[1:]), frames.new_zeros(
+            0, NUM_MFCC, STEPS_PER_WINDOW
+        )
+    mfcc = syncnet_mfcc(waveform).to(frames.device)
+    pictures = frames.unfold(0, FRAMES_PER_WINDOW, 1)[:count].movedim(-1, 1)
+    return pictures, mfcc.unfold(0, STEPS_PER_WINDOW, STEPS_PER_FRAME)[:count]
