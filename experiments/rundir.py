@@ -74,7 +74,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process; RunLockedError when another one does. The system frees it when a process dies."""
+        """Hold the run for this process, or RunLockedError; the system frees it when the process dies."""
         self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -126,7 +126,7 @@ class RunFolder:
         return self.id.rsplit(".", 1)[-1]
 
     def archive(self) -> Path | None:
-        """Move the folder aside (`runs/.archive/<id>.<n>`); None when there is none. RunLockedError when it is in use."""
+        """Move the folder aside (`runs/.archive/<id>.<n>`); None when absent, RunLockedError when in use."""
         if not self.path.exists():
             return None
         if self.locked:

@@ -1,0 +1,77 @@
+"""Signs of life: plain progress lines for a person, a heartbeat in status.json for other processes."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from experiments.rundir import RunFolder
+
+HEARTBEAT_SECONDS = 5.0
+LINE_SECONDS = 5.0
+
+
+def say(line: str) -> None:
+    """One line of progress on stderr."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+@dataclass
+class Progress:
+    """How far a run is. `advance` is cheap; lines and heartbeats follow the clock, not the steps."""
+
+    title: str
+    total: int
+    step: int = 0
+    note: str = ""
+    _begun: float = field(default_factory=time.monotonic)
+    _first: int = 0
+    _said: float = 0.0
+
+    def start(self, step: int) -> None:
+        """Begin, or go on, at `step`."""
+        self.step = self._first = step
+        self._begun = time.monotonic()
+
+    def advance(self, step: int, note: str = "") -> None:
+        """`step` pieces of `total` are done; prints a line every few seconds."""
+        self.step, self.note = step, note or self.note
+        now = time.monotonic()
+        if now - self._said >= LINE_SECONDS or step == self.total:
+            self._said = now
+            say(self.line(now))
+
+    def line(self, now: float) -> str:
+        """`toy-eac.full.s0.1f2e3d4c  120/400  loss 0.12  12.3/s  0:23 left`."""
+        rate = (self.step - self._first) / max(now - self._begun, 1e-6)
+        left = (self.total - self.step) / rate if rate > 0 else 0.0
+        parts = [self.title, f"{self.step}/{self.total}", self.note, f"{rate:.1f}/s", f"{_clock(left)} left"]
+        return "  ".join(part for part in parts if part)
+
+
+@contextlib.contextmanager
+def heartbeat(folder: RunFolder, progress: Progress) -> Iterator[None]:
+    """Keep `running`, the time and the progress in status.json while the block runs."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_SECONDS):
+            with contextlib.suppress(OSError):
+                folder.set_status("running", step=progress.step, total=progress.total)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

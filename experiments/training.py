@@ -1,0 +1,120 @@
+"""One stage's training with Lightning: batches counted once, checkpoints whole, resumed to the same bits."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from conventions.files import atomic_file
+from experiments.history import HistoryLogger, Row
+from experiments.interruption import Interruption, InterruptedRunError
+from experiments.progress import Progress
+from experiments.rundir import RunFolder, truncate_history
+from experiments.schema import TrainerConfig
+from lightning_modules.training.checkpoints import read_checkpoint
+from lightning_modules.training.stage import StageModule
+
+
+@dataclass
+class Job:
+    """What a stage trains: a module, its endless batches from a given step on, and its own test."""
+
+    module: StageModule
+    batches: Callable[[int], Iterable[Any]]
+    """First batch number -> iterable of batches number first, first + 1, ..."""
+    steps: int
+    evaluate: Callable[[], dict[str, float]]
+
+
+class RunCallback(pl.Callback):
+    """Between batches: progress, periodic checkpoints, and the stop that someone asked for."""
+
+    def __init__(self, folder: RunFolder, every: int, progress: Progress, interruption: Interruption) -> None:
+        self.folder, self.every, self.progress, self.interruption = folder, every, progress, interruption
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the signals back from Lightning."""
+        self.interruption.arm()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        """Look after the batches so far, whose history is written by now: save, or stop."""
+        step = trainer.global_step
+        # A resumed Lightning counts one batch too many here, and would log on other batches than an unbroken run.
+        trainer.fit_loop.epoch_loop._batches_that_stepped = step
+        stop = self.interruption.wanted
+        if step > self.progress.step:
+            self.progress.advance(step, self._note(trainer))
+            if stop or step % self.every == 0:
+                save_checkpoint(trainer, self.folder.checkpoints / "last.ckpt")
+        if stop:
+            raise InterruptedRunError
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The last batch has no next one to be counted by."""
+        self.progress.advance(trainer.global_step, self._note(trainer))
+
+    def _note(self, trainer: pl.Trainer) -> str:
+        logger = trainer.logger
+        loss = logger.last.get("train/loss") if isinstance(logger, HistoryLogger) else None
+        return f"loss {loss:.4g}" if loss is not None else ""
+
+
+def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
+    """Write Lightning's checkpoint beside its place, then put it there in one move."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    trainer.save_checkpoint(partial, weights_only=False)
+    partial.replace(path)
+
+
+def train(
+    job: Job,
+    folder: RunFolder,
+    config: TrainerConfig,
+    progress: Progress,
+    interruption: Interruption,
+    follow: Callable[[Row], None] | None = None,
+) -> None:
+    """Train `job` to its last step, from its last checkpoint where there is one, and write final.pt."""
+    last = folder.checkpoints / "last.ckpt"
+    start = int(read_checkpoint(last)["global_step"]) if last.exists() else 0
+    truncate_history(folder.history, start)
+    progress.start(start)
+    logger = HistoryLogger(folder.history, follow)
+    callback = RunCallback(folder, config.checkpoint_every, progress, interruption)
+    trainer = _trainer(job.steps, config, folder, logger, callback)
+    trainer.fit(job.module, job.batches(start), ckpt_path=last if start else None, weights_only=True)
+    assert trainer.global_step == job.steps, f"trained {trainer.global_step} batches of {job.steps}"
+    save_weights(job.module, folder.checkpoints / "final.pt")
+    last.unlink(missing_ok=True)
+
+
+def save_weights(module: StageModule, path: Path) -> None:
+    """The stage's own weights as {"state_dict": ...}, whole or not at all."""
+    with atomic_file(path) as file:
+        torch.save({"state_dict": module.state_dict()}, file)
+
+
+def _trainer(
+    steps: int, config: TrainerConfig, folder: RunFolder, logger: HistoryLogger, callback: RunCallback
+) -> pl.Trainer:
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    return pl.Trainer(
+        accelerator=config.accelerator,
+        devices=1,
+        precision=config.precision,
+        max_steps=steps,
+        logger=logger,
+        callbacks=[callback],
+        log_every_n_steps=min(config.log_every, max(1, steps)),
+        default_root_dir=folder.path,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        limit_val_batches=0,
+    )
