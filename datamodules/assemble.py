@@ -1,0 +1,146 @@
+"""Batches from a store: reading, padding and stacking what the samplers drew."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from conventions.emotions import EMOTIONS, STYLES, Style
+from conventions.rates import MEL_STEPS_PER_FRAME
+from datamodules.audio import MEL_FLOOR_DB
+from datamodules.batches import AMEBatch, Batch, EACBatch, HEFBatch
+from datamodules.sampling import SameActorPairs, StyleBalanced, generator, stretch
+from datamodules.store import Store, StoredClip
+
+
+def tensor(rows: np.ndarray) -> Tensor:
+    """A copy of memory-mapped rows as float32 tensor."""
+    return torch.from_numpy(np.array(rows, np.float32))
+
+
+def pictures(store: Store, clip: StoredClip, indices: Iterable[int], size: int) -> Float[Tensor, "n 3 s s"]:
+    """Pictures of a clip, RGB in [-1, 1]."""
+    pixels = torch.from_numpy(store.frames(clip, indices, size))
+    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
+
+
+def labels(clip: StoredClip) -> tuple[int, int, int]:
+    """(emotion, level, style) as class indices; -1 where the clip has no such label, level 0 where it has none."""
+    emotion = EMOTIONS.index(clip.emotion) if clip.emotion in EMOTIONS else -1
+    style = Style(clip.emotion or "", clip.level or 0)
+    return emotion, clip.level or 0, STYLES.index(style) if style in STYLES else -1
+
+
+def _label_tensors(clips: Sequence[StoredClip]) -> dict[str, Tensor]:
+    columns = torch.tensor([labels(clip) for clip in clips], dtype=torch.int64).T.contiguous()
+    return dict(zip(("emotion", "level", "style"), columns, strict=True))
+
+
+def _pad(rows: np.ndarray, length: int, value: float = 0.0) -> Tensor:
+    """Rows as tensor, filled up to `length` rows with `value`."""
+    result = torch.full((length, *rows.shape[1:]), value)
+    result[: len(rows)] = tensor(rows)
+    return result
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes batch number `step`; picklable, so that worker processes can do it."""
+
+    store: Store
+    clips: Sequence[StoredClip]
+    batch_size: int
+    seed: int
+    rank: int
+    frames: int
+    size: int
+
+    def __call__(self, step: int) -> Batch:
+        raise NotImplementedError
+
+    def _random(self, step: int) -> np.random.Generator:
+        return generator(self.seed, step, self.rank)
+
+    def _stretches(self, step: int) -> tuple[list[StoredClip], list[slice], Tensor]:
+        """Clips, the rows of a stretch of each, and one picture of each."""
+        random = self._random(step)
+        clips = StyleBalanced(self.clips).draw(random, self.batch_size)
+        spans = [stretch(random, clip, self.frames) for clip in clips]
+        rows = [slice(c.start + first, c.start + first + n) for c, (first, n) in zip(clips, spans, strict=True)]
+        chosen = [int(random.integers(clip.length)) for clip in clips]
+        images = [pictures(self.store, c, [i], self.size) for c, i in zip(clips, chosen, strict=True)]
+        return clips, rows, torch.cat(images)
+
+    def _mel(self, rows: Sequence[slice]) -> Tensor:
+        padded = [
+            _pad(self.store.mel[r].reshape(-1, 80), self.frames * MEL_STEPS_PER_FRAME, MEL_FLOOR_DB) for r in rows
+        ]
+        return torch.stack(padded)
+
+    def _mask(self, rows: Sequence[slice], steps: int = 1) -> Tensor:
+        lengths = torch.tensor([(r.stop - r.start) * steps for r in rows])
+        return torch.arange(self.frames * steps)[None] < lengths[:, None]
+
+
+class _AME(_Maker):
+    def __call__(self, step: int) -> AMEBatch:
+        clips, rows, image = self._stretches(step)
+        mask = self._mask(rows, MEL_STEPS_PER_FRAME)
+        return AMEBatch(image=image, mel=self._mel(rows), mel_mask=mask, **_label_tensors(clips))
+
+
+class _EAC(_Maker):
+    def __call__(self, step: int) -> EACBatch:
+        clips, rows, image = self._stretches(step)
+        store, frames = self.store, self.frames
+        return EACBatch(
+            mfcc=torch.stack([_pad(store.mfcc[r], frames) for r in rows]),
+            mask=self._mask(rows),
+            coefficients=torch.stack([_pad(store.coefficients[r], frames) for r in rows]),
+            placement=torch.stack([_pad(store.placement[r], frames) for r in rows]),
+            image=image,
+            mel=self._mel(rows),
+            **_label_tensors(clips),
+        )
+
+
+class _HEF(_Maker):
+    def __call__(self, step: int) -> HEFBatch:
+        pairs = SameActorPairs(self.clips).draw(self._random(step), self.batch_size)
+        sources = [(pair.source, pair.source_index) for pair in pairs]
+        targets = [(pair.target, pair.target_index) for pair in pairs]
+        return HEFBatch(
+            source=self._images(sources),
+            target=self._images(targets),
+            source_coefficients=self._rows(self.store.coefficients, sources),
+            target_coefficients=self._rows(self.store.coefficients, targets),
+            source_placement=self._rows(self.store.placement, sources),
+            target_placement=self._rows(self.store.placement, targets),
+            **_label_tensors([pair.target for pair in pairs]),
+        )
+
+    def _images(self, frames: Sequence[tuple[StoredClip, int]]) -> Tensor:
+        return torch.cat([pictures(self.store, clip, [index], self.size) for clip, index in frames])
+
+    def _rows(self, array: np.ndarray, frames: Sequence[tuple[StoredClip, int]]) -> Tensor:
+        return torch.stack([tensor(array[clip.start + index]) for clip, index in frames])
+
+
+_MAKERS: dict[str, type[_Maker]] = {"ame": _AME, "eac": _EAC, "hef": _HEF}
+
+
+def maker(
+    view: str,
+    store: Store,
+    clips: Sequence[StoredClip],
+    batch_size: int,
+    seed: int,
+    rank: int = 0,
+    frames: int = 25,
+    size: int = 64,
+) -> Callable[[int], Batch]:
+    """The function from a batch's number to the batch of a view."""
+    return _MAKERS[view](store, clips, batch_size, seed, rank, frames, size)

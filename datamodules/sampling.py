@@ -1,0 +1,64 @@
+"""What each training batch is made of: pure functions of (seed, step), so that any run can resume at any batch."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from datamodules.store import StoredClip
+
+
+def generator(seed: int, step: int, rank: int = 0) -> np.random.Generator:
+    """The random numbers of batch `step`: the same on every call, independent of every other batch and rank."""
+    return np.random.default_rng([0x3EAD, seed, step, rank])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A source frame and a target frame of one actor."""
+
+    source: StoredClip
+    source_index: int
+    target: StoredClip
+    target_index: int
+
+
+class StyleBalanced:
+    """Draws clips so that every style (emotion and level) is equally likely, then every clip within it."""
+
+    def __init__(self, clips: Sequence[StoredClip]) -> None:
+        groups: dict[Hashable, list[StoredClip]] = defaultdict(list)
+        for clip in clips:
+            groups[clip.emotion or "", clip.level or 0].append(clip)
+        self._groups = [groups[key] for key in sorted(groups, key=str)]
+
+    def draw(self, random: np.random.Generator, count: int) -> list[StoredClip]:
+        """`count` clips, drawn with replacement."""
+        groups = [self._groups[i] for i in random.integers(len(self._groups), size=count)]
+        return [group[random.integers(len(group))] for group in groups]
+
+
+class SameActorPairs:
+    """Draws (source, target) frames: the target style-balanced, the source from any clip of that actor and view."""
+
+    def __init__(self, clips: Sequence[StoredClip]) -> None:
+        self._targets = StyleBalanced(clips)
+        self._by_actor: dict[tuple[str, str], list[StoredClip]] = defaultdict(list)
+        for clip in clips:
+            self._by_actor[clip.actor, clip.view].append(clip)
+
+    def draw(self, random: np.random.Generator, count: int) -> list[Pair]:
+        """`count` pairs; source and target may come from one clip."""
+        return [self._pair(random, target) for target in self._targets.draw(random, count)]
+
+    def _pair(self, random: np.random.Generator, target: StoredClip) -> Pair:
+        same = self._by_actor[target.actor, target.view]
+        source = same[random.integers(len(same))]
+        return Pair(source, int(random.integers(source.length)), target, int(random.integers(target.length)))
+
+
+def stretch(random: np.random.Generator, clip: StoredClip, frames: int) -> tuple[int, int]:
+    """(first frame, number of frames) of a random stretch of at most `frames` frames."""
+    length = min(frames, clip.length)
+    return int(random.integers(clip.length - length + 1)), length

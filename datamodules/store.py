@@ -1,0 +1,256 @@
+"""The packed store: a few memory-mapped files that hold every prepared clip of a data set.
+
+A store is a folder with `manifest.json`, one `.npy` for each array of `ARRAYS` (rows = video frames of all clips, one
+after another), `frames.bin` (JPEG pictures) and `frame_ends.npy` (where each picture ends). It is complete exactly when
+the manifest is there.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64, UInt8
+from PIL import Image
+
+from conventions.emotions import StyleKind
+from conventions.errors import UserError
+from conventions.files import sha256_of
+from conventions.rates import (
+    MEL_BINS,
+    MEL_STEPS_PER_FRAME,
+    MFCC_COEFFICIENTS,
+    MFCC_WINDOW,
+    SAMPLES_PER_FRAME,
+    VIDEO_FPS,
+)
+from face3d.coefficients import NUM_COEFFICIENTS
+
+FORMAT = "emospace-store"
+VERSION = 1
+"""Raised whenever the meaning or the making of any stored value changes."""
+MANIFEST = "manifest.json"
+FRAMES = "frames.bin"
+FRAME_ENDS = "frame_ends"
+
+ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {
+    "coefficients": (np.float32, (NUM_COEFFICIENTS,)),
+    "placement": (np.float32, (3,)),
+    "mfcc": (np.float32, (MFCC_WINDOW, MFCC_COEFFICIENTS)),
+    "mel": (np.float32, (MEL_STEPS_PER_FRAME, MEL_BINS)),
+    "landmarks": (np.float32, (68, 2)),
+    "audio": (np.int16, (SAMPLES_PER_FRAME,)),
+}
+"""Type and shape of one row (one video frame) of each array."""
+
+
+@dataclass(frozen=True)
+class StoredClip:
+    """One clip of a store. Its rows in every array are `start .. start + length`."""
+
+    id: str
+    actor: str
+    emotion: str | None
+    """None: no label."""
+    level: int | None
+    kind: StyleKind | None
+    view: str
+    number: int
+    source: str
+    start: int
+    length: int
+    has_audio: bool
+    """False: mel, MFCC and audio rows are those of digital silence."""
+    has_coefficients: bool
+    """False: coefficient rows are zero."""
+    has_landmarks: bool
+    """False: landmark rows are zero."""
+    crop: tuple[float, float, float]
+    """Centre x, y and half side of the crop in pixels of the source picture."""
+
+    @property
+    def rows(self) -> slice:
+        """This clip's rows in every array of the store."""
+        return slice(self.start, self.start + self.length)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "StoredClip":
+        """The clip that a manifest entry describes."""
+        return cls(**{**value, "crop": tuple(value["crop"])})
+
+
+class Store:
+    """A packed store, opened for reading. Cheap to open, to copy to another folder and to hand to a worker process."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path)
+        self.clips = [StoredClip.from_json(value) for value in self.manifest["clips"]]
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
+        return Store, (self.path,)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the content: labels, arrays and pictures, but no path and no time."""
+        return self.manifest["hash"]
+
+    @property
+    def size(self) -> int:
+        """Side of the stored pictures in pixels."""
+        return self.manifest["size"]
+
+    @property
+    def coefficient_model(self) -> str | None:
+        """Name of the morphable model whose coefficients these are, or None where no clip has any."""
+        return self.manifest["coefficient_model"]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of all clips."""
+        return sum(clip.length for clip in self.clips)
+
+    def _array(self, name: str) -> np.ndarray:
+        path = self.path / f"{name}.npy"
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{path}: cannot be read ({error}): prepare the store again") from error
+
+    @functools.cached_property
+    def coefficients(self) -> Float[np.ndarray, "n 257"]:
+        """3DMM vectors."""
+        return self._array("coefficients")
+
+    @functools.cached_property
+    def placement(self) -> Float[np.ndarray, "n 3"]:
+        """(scale, x, y) of the camera frame inside the crop."""
+        return self._array("placement")
+
+    @functools.cached_property
+    def mfcc(self) -> Float[np.ndarray, "n 28 13"]:
+        """MFCC windows, unnormalised."""
+        return self._array("mfcc")
+
+    @functools.cached_property
+    def mel(self) -> Float[np.ndarray, "n 4 80"]:
+        """Log-mel in dB, four columns for each frame."""
+        return self._array("mel")
+
+    @functools.cached_property
+    def landmarks(self) -> Float[np.ndarray, "n 68 2"]:
+        """iBUG landmarks in normalised coordinates of the crop."""
+        return self._array("landmarks")
+
+    @functools.cached_property
+    def audio(self) -> np.ndarray:
+        """int16 [n, 640]: 16 kHz sound, one row for each frame."""
+        return self._array("audio")
+
+    @functools.cached_property
+    def _ends(self) -> Int64[np.ndarray, " n"]:
+        return self._array(FRAME_ENDS)
+
+    @functools.cached_property
+    def _pictures(self) -> np.ndarray:
+        return np.memmap(self.path / FRAMES, np.uint8, "r")
+
+    def frames(
+        self, clip: StoredClip, indices: Iterable[int], size: int | None = None
+    ) -> UInt8[np.ndarray, "n size size 3"]:
+        """Pictures of a clip by frame number (0 .. length - 1), RGB, shrunk with antialiasing to `size` pixels."""
+        if size is not None and size > self.size:
+            raise UserError(
+                f"{self.path}: holds {self.size} px, {size} px are asked for: prepare it with --size {size}"
+            )
+        return np.stack([self._frame(clip.start + self._checked(clip, index), size or self.size) for index in indices])
+
+    def _checked(self, clip: StoredClip, index: int) -> int:
+        if not 0 <= index < clip.length:
+            raise IndexError(f"{clip.id} has {clip.length} frames, not a frame {index}")
+        return int(index)
+
+    def _frame(self, row: int, size: int) -> np.ndarray:
+        begin, end = (int(self._ends[row - 1]) if row else 0), int(self._ends[row])
+        picture = Image.open(io.BytesIO(self._pictures[begin:end].tobytes()), formats=("JPEG",))
+        if size < self.size:
+            picture.draft("RGB", (size, size))
+            picture = picture.resize((size, size), Image.Resampling.BICUBIC)
+        return np.asarray(picture)
+
+    def verify(self) -> list[str]:
+        """Names of the files whose bytes are not those that were written; [] for a sound store."""
+        return [
+            name
+            for name, expected in self.manifest["files"].items()
+            if not (self.path / name).is_file() or sha256_of(self.path / name) != expected
+        ]
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the store at `path`; a `UserError` where there is none that this version can read."""
+    file = path / MANIFEST
+    if not file.is_file():
+        hint = "preparation has not finished: run it again" if (path / ".parts").is_dir() else "no store is there"
+        raise UserError(f"{path}: {hint} (emospace prepare RAW {path})")
+    try:
+        manifest = json.loads(file.read_text())
+        kind, version = manifest["format"], manifest["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: is no manifest of a store: prepare the store again") from error
+    if kind != FORMAT:
+        raise UserError(f"{file}: is of format {kind!r}, not {FORMAT!r}")
+    if version != VERSION:
+        age = "older" if version < VERSION else "newer"
+        raise UserError(
+            f"{path}: store version {version} is {age} than the {VERSION} that this program reads: "
+            f"prepare it again (emospace prepare RAW {path})"
+        )
+    return manifest
+
+
+def content_hash(manifest: dict[str, Any]) -> str:
+    """SHA-256 over all of a manifest that describes content: not where the clips came from, nor what was left out."""
+    content = {key: manifest[key] for key in ("version", "size", "crop", "coefficient_model", "clips", "files")}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _counts(values: Iterable[Any]) -> dict[str, int]:
+    return dict(sorted(Counter(map(str, values)).items()))
+
+
+def describe(store: Store) -> dict[str, Any]:
+    """What a store holds, as plain JSON: counts by label, hours, hash and what was left out."""
+    frames = store.num_frames
+    return {
+        "path": str(store.path),
+        "clips": len(store.clips),
+        "frames": frames,
+        "hours": round(frames / VIDEO_FPS / 3600, 4),
+        "actors": sorted({clip.actor for clip in store.clips}),
+        "left_out": _counts(item["reason"] for item in store.manifest["left_out"]),
+        "hash": store.hash,
+        "version": store.manifest["version"],
+        "size": store.size,
+        "crop": store.manifest["crop"],
+        "coefficient_model": store.coefficient_model,
+        "clips_without_sound": sum(not clip.has_audio for clip in store.clips),
+        "clips_without_coefficients": sum(not clip.has_coefficients for clip in store.clips),
+        "clips_without_landmarks": sum(not clip.has_landmarks for clip in store.clips),
+        "by_actor": _counts(clip.actor for clip in store.clips),
+        "by_emotion": _counts(clip.emotion for clip in store.clips),
+        "by_level": _counts(clip.level for clip in store.clips),
+        "by_view": _counts(clip.view for clip in store.clips),
+    }
+
+
+def clip_to_json(clip: StoredClip) -> dict[str, Any]:
+    """The manifest entry of a clip."""
+    return dataclasses.asdict(clip)
