@@ -32,21 +32,12 @@ def _no_parents(config: ExperimentConfig) -> Parents:
     return {}
 
 
-def _encoded(config: ExperimentConfig, encoding: str) -> ExperimentConfig:
-    """The config under which the emotion encoder of a child is trained."""
-    return dataclasses.replace(config, ame=dataclasses.replace(config.ame, encoding=encoding))
-
-
 def _ame_parents(config: ExperimentConfig) -> Parents:
-    return {config.ame.encoding: (config.ame.encoding, config)} if config.ame.encoding in ("clip", "gpt2") else {}
+    return {name: (name, config) for name in config.ame.parents()}
 
 
-def _eac_parents(config: ExperimentConfig) -> Parents:
-    return {"ame": ("ame", _encoded(config, config.eac.encoding)), "critics": ("critics", config)}
-
-
-def _hef_parents(config: ExperimentConfig) -> Parents:
-    return {"ame": ("ame", _encoded(config, config.hef.encoding)), "critics": ("critics", config)}
+def _module_parents(config: ExperimentConfig) -> Parents:
+    return {name: (name, config) for name in ("ame", "critics")}
 
 
 def _evaluate_parents(config: ExperimentConfig) -> Parents:
@@ -59,8 +50,8 @@ STAGES: Mapping[str, StageSpec] = {
     "critics": StageSpec(("data", "judges", "trainer"), _no_parents, stand_in=True),
     "judges": StageSpec(("data", "judges", "trainer"), _no_parents, stand_in=True),
     "ame": StageSpec(("data", "ame", "trainer"), _ame_parents),
-    "eac": StageSpec(("data", "eac", "trainer"), _eac_parents),
-    "hef": StageSpec(("data", "hef", "trainer"), _hef_parents),
+    "eac": StageSpec(("data", "eac", "trainer"), _module_parents),
+    "hef": StageSpec(("data", "hef", "trainer"), _module_parents),
     "evaluate": StageSpec(("data", "evaluate"), _evaluate_parents),
 }
 

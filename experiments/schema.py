@@ -3,7 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from experiments.placeholders import AMEConfig, DataConfig, EACConfig, HEFConfig, JudgesConfig, PriorConfig
+from datamodules.mead import DataConfig
+from experiments.placeholders import EACConfig, JudgesConfig
+from lightning_modules.ame.config import AMEConfig
+from lightning_modules.hef.config import HEFConfig
+from lightning_modules.priors.config import PriorConfig
 
 NO_NUMBERS = {"numbers": False}
 """Field metadata of what cannot change a run's numbers and so has no part in its identity."""
@@ -33,8 +37,9 @@ class TrainerConfig:
 class TrackingConfig:
     """Weights & Biases as a mirror of the run folder; it can never stop a run."""
 
-    mode: Literal["offline", "online", "disabled"] = field(default="offline", metadata=NO_NUMBERS)
-    """offline writes below `runs/<id>/wandb` and needs no account; online needs a key; disabled writes nothing."""
+    mode: Literal["auto", "offline", "online", "disabled"] = field(default="auto", metadata=NO_NUMBERS)
+    """offline writes below `runs/<id>/wandb` and needs no account; online needs a key; disabled writes nothing;
+    auto is online with WANDB_API_KEY set or inside `wandb agent`, otherwise offline."""
     project: str = field(default="emospace", metadata=NO_NUMBERS)
     """Project name in W&B."""
     entity: str = field(default="", metadata=NO_NUMBERS)

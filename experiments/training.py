@@ -11,7 +11,7 @@ import torch
 
 from conventions.files import atomic_file
 from experiments.history import HistoryLogger, Row
-from experiments.interruption import Interruption, InterruptedRunError
+from experiments.interruption import InterruptedRunError, Interruption
 from experiments.progress import Progress
 from experiments.rundir import RunFolder, truncate_history
 from experiments.schema import TrainerConfig

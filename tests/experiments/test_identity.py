@@ -102,12 +102,11 @@ def test_only_stages_that_a_variant_touches_carry_its_name() -> None:
     assert {run.id for run in plan(experiment, STORE) if run.variant == "full"} <= full
 
 
-def test_encodings_of_eac_and_hef_choose_their_own_ame() -> None:
-    runs = plan(compose("toy", overrides=["eac.encoding=gpt2"]), STORE)
-    eac, hef = (next(run for run in runs if run.stage == stage) for stage in ("eac", "hef"))
-    assert eac.parents["ame"].config.ame.encoding == "gpt2"
-    assert hef.parents["ame"].config.ame.encoding == "clip"
-    assert "gpt2" in eac.parents["ame"].parents
+def test_the_encoding_chooses_the_stand_ins_of_ame() -> None:
+    runs = plan(compose("toy", overrides=["ame.text.encoding=gpt2"]), STORE)
+    assert set(next(run for run in runs if run.stage == "ame").parents) == {"clip", "gpt2"}
+    public = ["ame.text.clip_model=ViT-B-32", "ame.text.clip_weights=openai"]
+    assert "clip" not in {run.stage for run in plan(compose("toy", overrides=public), STORE)}
 
 
 def test_a_target_stops_the_plan_early() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from experiments.interruption import Interruption, InterruptedRunError
+from experiments.interruption import InterruptedRunError, Interruption
 from experiments.progress import Progress
 from experiments.rundir import RunFolder, read_history
 from experiments.schema import TrainerConfig
@@ -83,9 +83,10 @@ def test_a_broken_run_ends_with_the_same_bits_and_the_same_history(tmp_path: Pat
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
     run(whole, job())
     first = job()
+    assert isinstance(first.module, Line)
+    stopping = StopAt(first.module, stop, die)
     with pytest.raises(MemoryError if die else InterruptedRunError):
-        assert isinstance(first.module, Line)
-        run(broken, first, StopAt(first.module, stop, die))
+        run(broken, first, stopping)
     second = job()
     run(broken, second)
     assert isinstance(second.module, Line)
