@@ -78,37 +78,41 @@ def _compound(units: Mapping[str, float], *parts: str) -> EmotionPattern:
     return EmotionPattern(units, COMPOUND, "compound", parts, Timing(**means))
 
 
-def _new(units: Mapping[str, float], source: str, timing: Timing = Timing()) -> EmotionPattern:  # noqa: B008
+def _new(units: Mapping[str, float], source: str, timing: Timing = Timing()) -> EmotionPattern:
     return EmotionPattern(units, source, "new", (), timing)
 
 
 _COMPOUNDS: Mapping[str, EmotionPattern] = {
-    "happily_surprised": _compound({"1": 1, "2": 1, "12": 1, "25": 0.7, "5": 0.5, "26": 0.5}, "happy", "surprised"),
-    "happily_disgusted": _compound({"10": 1, "12": 1, "25": 0.6, "6": 0.5, "9": 0.5}, "happy", "disgusted"),
-    "sadly_fearful": _compound({"1": 1, "4": 0.9, "20": 0.8, "25": 0.6, "2": 0.4, "15": 0.4}, "sad", "fear"),
-    "sadly_angry": _compound({"4": 1, "15": 1, "7": 0.5, "17": 0.5, "6": 0.2}, "sad", "angry"),
-    "sadly_surprised": _compound({"1": 1, "4": 0.7, "25": 0.7, "26": 0.8}, "sad", "surprised"),
+    "happily_surprised": _compound(
+        {"1": 1.0, "2": 1.0, "12": 1.0, "25": 0.7, "5": 0.5, "26": 0.5}, "happy", "surprised"
+    ),
+    "happily_disgusted": _compound({"10": 1.0, "12": 1.0, "25": 0.6, "6": 0.5, "9": 0.5}, "happy", "disgusted"),
+    "sadly_fearful": _compound({"1": 1.0, "4": 0.9, "20": 0.8, "25": 0.6, "2": 0.4, "15": 0.4}, "sad", "fear"),
+    "sadly_angry": _compound({"4": 1.0, "15": 1.0, "7": 0.5, "17": 0.5, "6": 0.2}, "sad", "angry"),
+    "sadly_surprised": _compound({"1": 1.0, "4": 0.7, "25": 0.7, "26": 0.8}, "sad", "surprised"),
     "sadly_disgusted": _compound({"4": 0.9, "10": 0.9, "1": 0.5, "6": 0.4, "15": 0.5, "17": 0.4}, "sad", "disgusted"),
-    "fearfully_angry": _compound({"4": 1, "20": 0.9, "25": 0.6, "5": 0.5, "7": 0.4}, "fear", "angry"),
+    "fearfully_angry": _compound({"4": 1.0, "20": 0.9, "25": 0.6, "5": 0.5, "7": 0.4}, "fear", "angry"),
     "fearfully_surprised": _compound(
-        {"1": 1, "2": 1, "5": 1, "20": 0.8, "25": 0.6, "4": 0.4, "26": 0.5}, "fear", "surprised"
+        {"1": 1.0, "2": 1.0, "5": 1.0, "20": 0.8, "25": 0.6, "4": 0.4, "26": 0.5}, "fear", "surprised"
     ),
     "fearfully_disgusted": _compound(
         {"1": 0.9, "4": 0.8, "10": 0.9, "20": 0.8, "25": 0.6, "2": 0.5, "5": 0.4}, "fear", "disgusted"
     ),
-    "angrily_surprised": _compound({"4": 1, "25": 0.7, "26": 0.9, "7": 0.5, "5": 0.3}, "angry", "surprised"),
-    "angrily_disgusted": _compound({"4": 1, "10": 0.9, "17": 0.7, "7": 0.5, "9": 0.5}, "angry", "disgusted"),
+    "angrily_surprised": _compound({"4": 1.0, "25": 0.7, "26": 0.9, "7": 0.5, "5": 0.3}, "angry", "surprised"),
+    "angrily_disgusted": _compound({"4": 1.0, "10": 0.9, "17": 0.7, "7": 0.5, "9": 0.5}, "angry", "disgusted"),
     "disgustedly_surprised": _compound(
-        {"1": 0.9, "2": 0.9, "5": 0.8, "10": 1, "17": 0.4, "4": 0.3, "9": 0.3}, "disgusted", "surprised"
+        {"1": 0.9, "2": 0.9, "5": 0.8, "10": 1.0, "17": 0.4, "4": 0.3, "9": 0.3}, "disgusted", "surprised"
     ),
-    "appalled": _compound({"4": 0.9, "10": 1, "9": 0.6, "17": 0.6, "24": 0.4}, "disgusted", "angry"),
-    "hateful": _compound({"4": 1, "10": 0.7, "7": 0.7, "17": 0.6, "24": 0.5}, "angry", "disgusted"),
+    "appalled": _compound({"4": 0.9, "10": 1.0, "9": 0.6, "17": 0.6, "24": 0.4}, "disgusted", "angry"),
+    "hateful": _compound({"4": 1.0, "10": 0.7, "7": 0.7, "17": 0.6, "24": 0.5}, "angry", "disgusted"),
     "awed": _compound({"1": 0.9, "2": 0.9, "5": 0.8, "25": 0.8, "26": 0.5, "20": 0.3}, "fear", "surprised"),
 }
 
 _NEWS: Mapping[str, EmotionPattern] = {
     "pained": _new(
-        {"4": 1, "6": 0.8, "7": 0.8, "9": 0.6, "10": 0.6, "43": 0.55, "20": 0.3}, PAIN, Timing(0.0, 0.2, 0.7, 0.7, 0.4)
+        {"4": 1.0, "6": 0.8, "7": 0.8, "9": 0.6, "10": 0.6, "43": 0.55, "20": 0.3},
+        PAIN,
+        Timing(0.0, 0.2, 0.7, 0.7, 0.4),
     ),
     "interested": _new({"1": 0.7, "2": 0.8, "12": 0.45, "57": 0.6}, KELTNER, Timing(0.0, 0.4, 0.9, 1.0, 0.35)),
     "bored": _new({"43": 0.45, "55": 0.8, "64": 0.3}, KELTNER, Timing(0.0, 0.8, 1.0, 1.0, 0.05)),

@@ -30,11 +30,11 @@ _LOCK = threading.Lock()
 
 
 class _Identifier(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]  # noqa: RUF012
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
 
 
 class _Event(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("type", ctypes.c_int),
         ("unique_identifier", ctypes.c_uint),
         ("text_position", ctypes.c_int),
@@ -100,7 +100,7 @@ def synthesize(text: str, settings: VoiceSettings) -> RawSpeech:
     chunks: list[np.ndarray] = []
     marks: list[tuple[int, str]] = []
 
-    def receive(samples, count, events) -> int:  # noqa: ANN001  ctypes pointers
+    def receive(samples, count, events) -> int:
         if count > 0:
             chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         index = 0

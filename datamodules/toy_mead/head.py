@@ -35,7 +35,11 @@ def drift(num_frames: int, rng: np.random.Generator, period: float) -> Float64[n
 
 
 def head_angles(
-    units: Mapping[str, float], course: np.ndarray, phonemes: Sequence[Phoneme], manner: Manner, rng: np.random.Generator
+    units: Mapping[str, float],
+    course: np.ndarray,
+    phonemes: Sequence[Phoneme],
+    manner: Manner,
+    rng: np.random.Generator,
 ) -> Float64[np.ndarray, "t 3"]:
     """Rotations in rad: a pose of the clip, a wander, a nod on each stress, and the emotion's head units."""
     num_frames = len(course)

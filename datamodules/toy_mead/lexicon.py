@@ -23,6 +23,7 @@ class Lexicon:
     captions: Sequence[str]
     unrelated: Mapping[str, Sequence[str]]
     sentences: Sequence[str]
+    short_sentences: Sequence[str]
 
 
 @cache

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from conventions.rates import VIDEO_FPS
 from datamodules.toy_mead.action_units import axes, units_vector
 from datamodules.toy_mead.dynamics import Manner, accent, course, frame_times, manner_of
 from datamodules.toy_mead.emotions import PATTERNS, EmotionPattern, voice_parts
@@ -15,7 +14,7 @@ from datamodules.toy_mead.prosody import LEVEL_STRENGTH, prosody
 from datamodules.toy_mead.seeds import rng_of
 from datamodules.toy_mead.speech import Phoneme, Utterance, speak, voice_of
 from datamodules.toy_mead.visemes import CHANNELS, mouth
-from face3d.coefficients import ANGLE, EXPRESSION, NUM_COEFFICIENTS, TRANSLATION
+from face3d.coefficients import ANGLE, EXPRESSION, TRANSLATION
 from face3d.procedural import EXPRESSION_NAMES
 
 _OPENING = ("jaw_open", "lips_part", "upper_lip_raiser", "lower_lip_depressor", "lip_funneler")
@@ -54,7 +53,7 @@ def _scale(track: np.ndarray, names: tuple[str, ...], factor: np.ndarray) -> Non
 
 
 def add_speech(emotion: Float64[np.ndarray, "t 64"], channels: Mapping[str, np.ndarray]) -> Float64[np.ndarray, "t 64"]:
-    """Emotion and speech on one mouth: lips that speech shuts stay shut, pressed lips open, round lips do not spread."""
+    """Emotion and speech on one mouth: shut lips stay shut, pressed lips open, round lips spread less."""
     track = emotion.copy()
     jaw, rounding = channels["jaw_open"], np.clip(channels["lip_pucker"] + channels["lip_funneler"], 0, 1)
     _scale(track, _OPENING, 1 - 0.95 * np.clip(channels["closure"] * 1.1, 0, 1))
@@ -120,5 +119,4 @@ def perform(
     coefficients[:, ANGLE] += head_angles(pattern.units, strengths, phonemes, manner, rng)
     coefficients[:, TRANSLATION] += rng.normal(0, [0.01, 0.01, 0.03])
     placement = placement_track(pattern.units, strengths, framing(actor, seed, rng), rng)
-
     return Performance(utterance, coefficients.astype(np.float32), placement.astype(np.float32))

@@ -88,6 +88,10 @@ _GLIDES: Mapping[str, str] = {
 _VOWELS = {"open", "front_open", "front_mid", "front_close", "central", "back_mid", "back_close"}
 
 
+LEAD = 0.02
+"""The mouth is ahead of its sound by this many s."""
+
+
 def viseme_name(symbol: str) -> str:
     """The viseme class of an espeak mnemonic; one that is not listed goes by its first letter, else `central`."""
     return _BY_SYMBOL.get(symbol) or _BY_SYMBOL.get(symbol[:1], "central")
@@ -122,10 +126,10 @@ def _segments(phonemes: Sequence[Phoneme], articulation: float, duration: float)
 
 
 def mouth(
-    phonemes: Sequence[Phoneme], num_frames: int, articulation: float = 1.0, rate: float = VIDEO_FPS
+    phonemes: Sequence[Phoneme], num_frames: int, articulation: float = 1.0, rate: float = float(VIDEO_FPS)
 ) -> dict[str, Float64[np.ndarray, " t"]]:
     """Each channel of `CHANNELS` in 0..1.2 at the middle of every frame, and `closure`: 0..1, lips held by speech."""
-    time = (np.arange(num_frames) + 0.5) / rate
+    time = (np.arange(num_frames) + 0.5) / rate + LEAD
     segments = _segments(phonemes, articulation, num_frames / rate)
     distance = np.stack([np.maximum(np.abs(time - s.centre) - 0.25 * s.length, 0) for s in segments])
     shape = np.stack(

@@ -1,0 +1,103 @@
+"""What a toy world consists of, before any of it is made: actors by role, clips, portraits, pictures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from conventions.emotions import STYLES
+from datamodules.toy_mead.emotions import UNSEEN_LEVEL, UNSEEN_STYLES
+from datamodules.toy_mead.lexicon import lexicon
+from datamodules.toy_mead.seeds import rng_of
+
+ROLES = ("train", "val", "test", "judge")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The size of a world: actors by role, number of clips by kind, captioned pictures by role."""
+
+    actors: Mapping[str, int]
+    neutral_clips: int
+    short_sentences: bool
+    people: Mapping[str, int]
+    portraits: int
+
+
+PRESETS: Mapping[str, Preset] = {
+    "default": Preset(
+        actors={"train": 7, "val": 1, "test": 3, "judge": 5},
+        neutral_clips=2,
+        short_sentences=False,
+        people={"prior": 300, "judge": 130, "critic": 70},
+        portraits=4,
+    ),
+    "tiny": Preset(
+        actors={"train": 2, "val": 1, "test": 1, "judge": 2},
+        neutral_clips=1,
+        short_sentences=True,
+        people={"prior": 24, "judge": 12, "critic": 8},
+        portraits=2,
+    ),
+}
+
+PORTRAIT_NAMES = ("W101", "M101", "W102", "M102")
+"""People of the portraits; they are in no clip and in no captioned picture."""
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """One clip: who says what and how; its paths are MEAD's."""
+
+    actor: str
+    emotion: str
+    level: int
+    number: int
+    text: str
+
+    @property
+    def video(self) -> Path:
+        """`<ID>/video/front/<emotion>/level_<k>/<NNN>.mp4`, under the world's root."""
+        folder = Path(self.actor, "video", "front", self.emotion, f"level_{self.level}")
+        return folder / f"{self.number:03d}.mp4"
+
+    @property
+    def audio(self) -> Path:
+        """`<ID>/audio/<emotion>/level_<k>/<NNN>.m4a`, under the world's root."""
+        return Path(self.actor, "audio", self.emotion, f"level_{self.level}", f"{self.number:03d}.m4a")
+
+
+@cache
+def toy_split() -> Mapping[str, tuple[str, ...]]:
+    """Actors by role, as `splits/toy.yaml` lists them."""
+    path = Path(__file__).parent.parent / "splits" / "toy.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {role: tuple(content[role]) for role in ROLES}
+
+
+def actors_of(preset: str) -> dict[str, str]:
+    """Each actor's role in that preset's world."""
+    counts = PRESETS[preset].actors
+    return {actor: role for role in ROLES for actor in toy_split()[role][: counts[role]]}
+
+
+def _spec(actor: str, emotion: str, level: int, number: int, seed: int, short: bool) -> ClipSpec:
+    sentences = lexicon().short_sentences if short else lexicon().sentences
+    index = rng_of(seed, "text", actor, emotion, level, number).integers(len(sentences))
+    return ClipSpec(actor, emotion, level, number, sentences[int(index)])
+
+
+def clips_of(preset: str, seed: int) -> list[ClipSpec]:
+    """Every clip of the world: all 22 styles for each actor, compound and new styles for test actors."""
+    numbers, found = PRESETS[preset], []
+    for actor, role in actors_of(preset).items():
+        styles = [(style.emotion, style.level) for style in STYLES]
+        if role == "test":
+            styles += [(emotion, UNSEEN_LEVEL) for emotion in UNSEEN_STYLES]
+        for emotion, level in styles:
+            count = numbers.neutral_clips if emotion == "neutral" else 1
+            for number in range(1, count + 1):
+                found.append(_spec(actor, emotion, level, number, seed, numbers.short_sentences))
+    return found

@@ -1,0 +1,93 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from datamodules.toy_mead.espeak import VoiceSettings, synthesize
+from datamodules.toy_mead.prosody import PROSODY, Prosody, prosody
+from datamodules.toy_mead.seeds import rng_of
+from datamodules.toy_mead.speech import FEMALE_VOICES, FILE_RATE, MALE_VOICES, Utterance, speak, voice_of
+
+pytest.importorskip("espeakng_loader")
+
+TEXT = "We found a map of the town."
+
+
+def say(actor: str, emotion: str, level: int = 3, number: int = 0) -> Utterance:
+    change = prosody((emotion,), level)
+    return speak(TEXT, voice_of(actor, 0), change, rng_of(0, actor, emotion, number))
+
+
+@pytest.mark.parametrize("voice", ["en-us", *MALE_VOICES[:3], *FEMALE_VOICES[:3]])
+def test_an_utterance_does_not_depend_on_what_was_said_before(voice: str) -> None:
+    settings = VoiceSettings(voice, rate=160, pitch=60)
+    first = synthesize(TEXT, settings)
+    synthesize("Something else entirely, loud and fast!", VoiceSettings("en-us+f4", 300, 90, 90, 180))
+    again = synthesize(TEXT, settings)
+    assert first.marks == again.marks
+    np.testing.assert_array_equal(first.samples, again.samples)
+
+
+def test_another_process_says_the_same() -> None:
+    program = (
+        "import hashlib; from datamodules.toy_mead.espeak import *;"
+        f"print(hashlib.sha256(synthesize({TEXT!r}, VoiceSettings()).samples.tobytes()).hexdigest())"
+    )
+    import hashlib
+
+    there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    assert there == hashlib.sha256(synthesize(TEXT, VoiceSettings()).samples.tobytes()).hexdigest()
+
+
+def test_phonemes_tile_the_sentence_in_order() -> None:
+    utterance = say("M001", "neutral", 1)
+    starts = [p.start for p in utterance.phonemes]
+    assert starts == sorted(starts)
+    for left, right in zip(utterance.phonemes, utterance.phonemes[1:], strict=False):
+        assert left.start < left.end <= right.start + 1e-9
+    assert [p.symbol for p in utterance.phonemes[:4]] == ["w", "i:", "f", "aU"]
+    assert [p.symbol for p in utterance.phonemes if p.stress == 2] == ["aU", "a", "aU"]
+
+
+def test_sound_fills_whole_video_frames_at_both_rates() -> None:
+    utterance = say("W002", "happy")
+    assert len(utterance.waveform) == utterance.num_frames * FILE_RATE // 25
+    assert len(utterance.mono_16k()) == utterance.num_frames * 640
+    assert np.abs(utterance.waveform).max() < 1
+
+
+def test_phoneme_times_lie_where_the_sound_is() -> None:
+    utterance = say("M002", "neutral", 1)
+    energy = (utterance.waveform.reshape(-1, FILE_RATE // 100) ** 2).mean(1)
+    loud = np.flatnonzero(energy > 1e-3 * energy.max()) / 100
+    assert loud[0] == pytest.approx(utterance.phonemes[0].start, abs=0.08)
+    assert loud[-1] == pytest.approx(utterance.phonemes[-1].end, abs=0.08)
+
+
+def test_emotion_moves_duration_and_loudness_as_the_literature_says() -> None:
+    def figures(emotion: str) -> tuple[float, float]:
+        said = [say("M003", emotion, 3, number) for number in range(4)]
+        duration = np.mean([u.phonemes[-1].end - u.phonemes[0].start for u in said])
+        return float(duration), float(np.mean([u.waveform.std() for u in said]))
+
+    found = {emotion: figures(emotion) for emotion in ("neutral", "angry", "sad", "fear")}
+    assert found["fear"][0] < found["neutral"][0] < found["sad"][0]
+    assert found["sad"][1] < found["neutral"][1] < found["angry"][1]
+
+
+def test_levels_scale_the_change() -> None:
+    assert Prosody(rate=2.0, pitch=10.0).scaled(0.0) == Prosody()
+    strengths = [prosody(("angry",), level).volume for level in (1, 2, 3)]
+    assert strengths == sorted(strengths)
+    assert strengths[2] == PROSODY["angry"].volume
+    mixed = prosody(("happy", "surprised"), 3).pitch
+    assert PROSODY["happy"].pitch < mixed < PROSODY["surprised"].pitch
+
+
+def test_actors_have_their_own_voices() -> None:
+    voices = {voice_of(name, 0) for name in ("M001", "M002", "W001", "W002")}
+    assert len(voices) == 4
+    assert voice_of("M001", 0).variant in MALE_VOICES
+    assert voice_of("W001", 0).variant in FEMALE_VOICES
+    assert voice_of("M001", 0) == voice_of("M001", 0) != voice_of("M001", 1)
