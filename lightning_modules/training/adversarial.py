@@ -59,6 +59,7 @@ class AdversarialStage(StageModule):
 
     `micro_batches` > 1 works through each batch in that many equal parts and steps once: gradient accumulation
     with the same step axis. `clip_norms` are the largest gradient norms of generator and discriminator.
+    `current_batch` is the number of the batch at work (`global_step` moves on within it).
     """
 
     def __init__(self, *, micro_batches: int, clip_norms: tuple[float, float], seed: int = 0) -> None:
@@ -66,6 +67,7 @@ class AdversarialStage(StageModule):
         self.automatic_optimization = False
         self.micro_batches = micro_batches
         self.clip_norms = clip_norms
+        self.current_batch = 0
 
     @property
     @abstractmethod
@@ -82,11 +84,11 @@ class AdversarialStage(StageModule):
 
     @abstractmethod
     def parts(self, batch: Any) -> Sequence[Any]:
-        """The batch as `micro_batches` equal parts."""
+        """The batch as `micro_batches` equal parts, with whatever both losses need computed once."""
 
     @abstractmethod
-    def after_step(self, batch: int) -> None:
-        """Called when both networks have taken the step of batch number `batch` (averages)."""
+    def after_step(self) -> None:
+        """Called when both networks have taken the step of batch number `current_batch` (averages)."""
 
     def on_fit_start(self) -> None:
         """Refuse loss-scaling precisions before the first batch."""
@@ -95,7 +97,7 @@ class AdversarialStage(StageModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """One step of the generator, then one of the discriminator on what the generator made."""
-        step = self.global_step
+        self.current_batch = self.global_step
         generator, discriminator = self._two_optimizers()
         silence_step_hooks(discriminator)
         parts = self.parts(batch)
@@ -103,12 +105,13 @@ class AdversarialStage(StageModule):
         self._discriminator_step(discriminator, parts, generated)
         for schedule in self._schedules():
             schedule.step()
-        self.after_step(step)
+        self.after_step()
 
     def _two_optimizers(self) -> tuple[LightningOptimizer, LightningOptimizer]:
         optimizers = self.optimizers()
-        assert isinstance(optimizers, list) and len(optimizers) == 2, "an adversarial stage has two optimisers"
-        return optimizers[0], optimizers[1]
+        assert isinstance(optimizers, list), "an adversarial stage has two optimisers"
+        generator, discriminator = optimizers
+        return generator, discriminator
 
     def _generator_step(self, optimizer: LightningOptimizer, parts: Sequence[Any]) -> list[Tensor]:
         optimizer.zero_grad()

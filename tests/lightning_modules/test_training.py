@@ -1,5 +1,6 @@
 """Seeding, optimisers, averages, checkpoints and the stage base."""
 
+import itertools
 import random
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def test_cosine_schedule_rises_then_falls_to_its_floor() -> None:
     factors = [learning_rate_factor(k, kind="cosine", warmup=10, steps=100, floor=0.1) for k in range(101)]
     assert factors[0] == pytest.approx(0.1)
     assert factors[9] == factors[10] == pytest.approx(1.0)
-    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
     assert factors[100] == pytest.approx(0.1)
 
 

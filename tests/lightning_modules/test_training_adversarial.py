@@ -59,8 +59,8 @@ class Duel(AdversarialStage):
         loss = self.discriminator(generated).mean() - self.discriminator(part).mean()
         return loss, {"discriminator": loss}
 
-    def after_step(self, batch: int) -> None:
-        self.average.update(self.generator, batch)
+    def after_step(self) -> None:
+        self.average.update(self.generator, self.current_batch)
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
         super().on_train_batch_start(batch, batch_idx)

@@ -1,0 +1,147 @@
+"""Configuration of HEF, and its three presets: `toy` (64 px), `small` (256 px) and `paper` (512 px)."""
+
+from dataclasses import dataclass, field, replace
+
+from conventions.errors import UserError
+
+BASE_SIZE = 8
+"""Height and width of the coarsest scale."""
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """How the flow field is predicted; the two switches are the last group of Table 3."""
+
+    residual: bool = True
+    """Each scale adds to the upsampled flow of the one below; false: each scale predicts its whole flow (w/o res.)."""
+    hierarchical: bool = True
+    """Flow is refined up to full resolution; false: it stays at 1/8 of it, 64 x 64 for 512 (w/o hie.)."""
+
+
+@dataclass(frozen=True)
+class HEFWeights:
+    """Weights of the generator's losses, and of the discriminator's gradient penalty."""
+
+    pixel: float = 10.0
+    """Mean absolute error of the frame, in [-1, 1] units."""
+    region: float = 4.0
+    """Further weight of mouth and eyes within the pixel loss (1 everywhere else)."""
+    perceptual: float = 2.0
+    """Distance of perceptual features (VGG or its stand-in)."""
+    adversarial: float = 0.1
+    """Non-saturating GAN loss."""
+    identity: float = 0.5
+    """1 - cosine of identity embeddings of frame and truth; no effect without an identity network."""
+    emotion: float = 0.5
+    """Distance of emotion embeddings of frame and truth; no effect without an emotion network."""
+    warp: float = 5.0
+    """Error of the warped source alone at the start; falls to a tenth over `warmup_steps`."""
+    motion: float = 2.0
+    """Flow against the projected motion of the 3DMM on visible skin, in units of the coarsest cells."""
+    smoothness: float = 0.1
+    """Total variation of the flow, in the same units."""
+    gradient_penalty: float = 1.0
+    """R1 (Mescheder et al. 2018), gamma / 2 times the squared gradient at real frames."""
+
+
+@dataclass(frozen=True)
+class HEFConfig:
+    """One HEF: sizes of the networks and how they are trained."""
+
+    resolution: int = 64
+    """Height and width of frames: a power of two, at least 16."""
+    width: int = 16
+    """Channels at full resolution; they double with each halving of it."""
+    max_width: int = 96
+    """Channels at the coarsest scales."""
+    style_dim: int = 128
+    """Size of the style code that modulates the convolutions."""
+    mapping_layers: int = 2
+    """Layers of the mapping network from (emotion, source, drive) to the style code."""
+    discriminator_width: int = 16
+    """The discriminator's channels at full resolution."""
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    """Flow switches."""
+    weights: HEFWeights = field(default_factory=HEFWeights)
+    """Loss weights."""
+    steps: int = 500
+    """Batches to train."""
+    batch_size: int = 8
+    """Pairs of frames in a batch (on each device)."""
+    micro_batches: int = 1
+    """Parts a batch is worked through in: gradient accumulation within one step."""
+    learning_rate: float = 2e-3
+    """Generator's learning rate."""
+    discriminator_learning_rate: float = 1e-3
+    """Discriminator's learning rate."""
+    betas: tuple[float, float] = (0.0, 0.99)
+    """Adam's betas for both networks."""
+    warmup_steps: int = 200
+    """Batches over which the warp loss falls to a tenth and the adversarial loss rises to its weight."""
+    penalty_every: int = 16
+    """Lazy regularisation: the gradient penalty is taken each so many batches, times as much."""
+    generator_clip: float = 10.0
+    """Largest gradient norm of the generator."""
+    discriminator_clip: float = 10.0
+    """Largest gradient norm of the discriminator."""
+    ema_decay: float = 0.99
+    """Decay of the generator's weight average, once a batch."""
+    perceptual_path: str | None = None
+    """File of torchvision's VGG-16 weights for the perceptual loss; none: the stated stand-in."""
+    image_codes: float = 0.2
+    """Share of batches whose emotion is read off the target frame instead of a prompt, where the encoder can."""
+    evaluate_frames: int = field(default=4, metadata={"numbers": False})
+    """Frames of each test clip that this stage's own metrics look at."""
+
+    def __post_init__(self) -> None:
+        size = self.resolution
+        if size < 2 * BASE_SIZE or size & (size - 1):
+            raise UserError(f"hef.resolution: {size} is not a power of two of at least {2 * BASE_SIZE}")
+        if self.batch_size % self.micro_batches:
+            raise UserError(f"hef.micro_batches: {self.micro_batches} does not divide hef.batch_size {self.batch_size}")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Heights of the scales, from the coarsest to full resolution."""
+        count = (self.resolution // BASE_SIZE).bit_length()
+        return tuple(BASE_SIZE << i for i in range(count))
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of each scale, in the order of `sizes`."""
+        return tuple(min(self.max_width, self.width * self.resolution // size) for size in self.sizes)
+
+    @property
+    def flow_sizes(self) -> tuple[int, ...]:
+        """Height of the flow field predicted at each scale: the scale's own, or at most 1/8 of full resolution."""
+        limit = self.resolution if self.flow.hierarchical else self.resolution // 8
+        return tuple(min(size, limit) for size in self.sizes)
+
+    @classmethod
+    def toy(cls) -> "HEFConfig":
+        """64 px, minutes on two CPU cores."""
+        return cls()
+
+    @classmethod
+    def small(cls) -> "HEFConfig":
+        """256 px, one GPU."""
+        return replace(
+            cls(),
+            resolution=256,
+            width=32,
+            max_width=256,
+            style_dim=256,
+            discriminator_width=32,
+            steps=100_000,
+            batch_size=16,
+            warmup_steps=5_000,
+            ema_decay=0.999,
+        )
+
+    @classmethod
+    def paper(cls) -> "HEFConfig":
+        """512 px, the resolution of the paper's figures."""
+        return replace(
+            cls.small(), resolution=512, max_width=384, style_dim=512, mapping_layers=4, discriminator_width=32,
+            steps=200_000, micro_batches=2,
+        )  # fmt: skip

@@ -1,0 +1,99 @@
+"""The flow pyramid: where in the source each pixel of the driven frame comes from, refined from coarse to fine."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from face3d.grid import warp
+from lightning_modules.hef.config import BASE_SIZE, HEFConfig
+from lightning_modules.hef.layers import ModulatedConvolution, convolution, resize
+
+VISIBLE_AT_START = 1.0
+"""Bias of the visibility's logit: at first 73 % of each pixel is the warped source."""
+
+
+@dataclass(frozen=True)
+class Flows:
+    """Flow and visibility at each scale, coarsest first.
+
+    `flows` are offsets in normalised units ([-1, 1] across the image), `visibilities` in [0, 1]: how much of the
+    pixel the warped source explains. Entry i has the size `HEFConfig.flow_sizes[i]`.
+    """
+
+    flows: list[Tensor]
+    visibilities: list[Tensor]
+
+    def at(self, scale: int, size: int) -> tuple[Tensor, Tensor]:
+        """(flow, visibility) of scale number `scale`, resized to `size`."""
+        return resize(self.flows[scale], size), resize(self.visibilities[scale], size)
+
+
+class FlowBlock(nn.Module):
+    """One scale: from the state below, the aligned source and the drive to a flow, a visibility and a new state."""
+
+    def __init__(self, below: int, source: int, drive: int, state: int, style_dim: int) -> None:
+        super().__init__()
+        self.fuse = ModulatedConvolution(below + source + drive, state, style_dim)
+        self.refine = ModulatedConvolution(state, state, style_dim)
+        self.head = convolution(state, 3)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(
+        self,
+        below: Float[Tensor, "b cb s s"],
+        source: Float[Tensor, "b cs s s"],
+        drive: Float[Tensor, "b cd s s"],
+        style: Float[Tensor, "b d"],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(new state, flow in cells of the head, logit of visibility)."""
+        state = self.fuse(torch.cat([below, source, drive], dim=1), style)
+        state = self.refine(state, style)
+        out = self.head(state).float()
+        return state, out[:, :2], out[:, 2:]
+
+
+class FlowPyramid(nn.Module):
+    """Flow heads at every scale.
+
+    Residual: scale s sees the source already warped by the flow so far, and corrects it: flow_s = up(flow_{s/2}) +
+    delta_s. Not residual: it sees the source as it is and predicts the whole flow. Not hierarchical: the same blocks
+    (and parameters) work at 1/8 of the resolution at most, and the last flow serves all scales.
+    """
+
+    def __init__(self, config: HEFConfig) -> None:
+        super().__init__()
+        self.residual, self.hierarchical = config.flow.residual, config.flow.hierarchical
+        self.sizes = config.flow_sizes
+        states = [0] + [c // 2 for c in config.channels]
+        self.blocks = nn.ModuleList(
+            FlowBlock(below, c, c // 2, state, config.style_dim)
+            for below, c, state in zip(states, config.channels, states[1:], strict=False)
+        )
+
+    def forward(self, source: list[Tensor], drive: list[Tensor], style: Float[Tensor, "b d"]) -> Flows:
+        """Flows from source and drive features (coarsest first)."""
+        batch = style.shape[0]
+        state = drive[0].new_zeros(batch, 0, BASE_SIZE, BASE_SIZE)
+        flow = torch.zeros(batch, 2, BASE_SIZE, BASE_SIZE, device=style.device)
+        logit = torch.full_like(flow[:, :1], VISIBLE_AT_START)
+        flows = Flows([], [])
+        for size, block, appearance, geometry in zip(self.sizes, self.blocks, source, drive, strict=True):
+            flow, logit = resize(flow, size), resize(logit, size)
+            appearance, geometry = resize(appearance, size), resize(geometry, size)
+            aligned = warp(appearance, flow) if self.residual else appearance
+            state, delta, logit_delta = block(resize(state, size), aligned, geometry, style)
+            flow, logit = self._advance(flow, delta, size), logit + logit_delta
+            flows.flows.append(flow)
+            flows.visibilities.append(logit.sigmoid())
+        return flows if self.hierarchical else self._last_for_all(flows)
+
+    def _advance(self, flow: Tensor, delta: Tensor, size: int) -> Tensor:
+        if self.residual:
+            return flow + delta * (2 / size)
+        return delta * (2 / BASE_SIZE)
+
+    def _last_for_all(self, flows: Flows) -> Flows:
+        count = len(flows.flows)
+        return Flows(flows.flows[-1:] * count, flows.visibilities[-1:] * count)

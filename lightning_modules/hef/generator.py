@@ -1,0 +1,146 @@
+"""The generator: source appearance, drive geometry and emotion -> style code -> flows -> frame, coarse to fine."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from face3d.grid import warp
+from lightning_modules.hef.config import HEFConfig
+from lightning_modules.hef.flow import FlowPyramid, Flows
+from lightning_modules.hef.layers import SLOPE, ModulatedConvolution, Pyramid, convolution, resize
+
+EMOTION_DIM = 512
+TOKEN_DIM = 64
+
+
+@dataclass(frozen=True)
+class SourceCode:
+    """What is computed once per portrait: images and features at each scale (coarsest first), and its own render."""
+
+    images: list[Tensor]
+    features: list[Tensor]
+    geometry: Float[Tensor, "b 4 r r"]
+
+    def expand(self, count: int) -> "SourceCode":
+        """One portrait for `count` driven frames, without copying."""
+
+        def grow(x: Tensor) -> Tensor:
+            return x.expand(count, -1, -1, -1)
+
+        return SourceCode([grow(x) for x in self.images], [grow(x) for x in self.features], grow(self.geometry))
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A driven frame [b, 3, r, r] in [-1, 1], with the flows and visibilities that made it."""
+
+    image: Float[Tensor, "b 3 r r"]
+    flows: Flows
+
+
+class Mapping(nn.Module):
+    """(emotion, token, source, drive) -> style code, the meeting of the three that the paper's HEF models."""
+
+    def __init__(self, config: HEFConfig) -> None:
+        super().__init__()
+        deepest, width = config.channels[0], config.style_dim
+        self.emotion = nn.Linear(EMOTION_DIM + TOKEN_DIM, width)
+        self.source = nn.Linear(deepest, width)
+        self.drive = nn.Linear(deepest // 2, width)
+        layers: list[nn.Module] = [nn.LayerNorm(3 * width)]
+        for index in range(config.mapping_layers):
+            layers += [nn.Linear(3 * width if index == 0 else width, width), nn.LeakyReLU(SLOPE)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(
+        self,
+        emotion: Float[Tensor, "b 512"],
+        token: Float[Tensor, "b 64"],
+        source: Float[Tensor, "b cs 8 8"],
+        drive: Float[Tensor, "b cd 8 8"],
+    ) -> Float[Tensor, "b d"]:
+        """Style code of a frame; `emotion` is a unit vector, brought to unit variance here."""
+        feeling = self.emotion(torch.cat([emotion * EMOTION_DIM**0.5, token], dim=1))
+        joined = torch.cat([feeling, self.source(source.mean(dim=(2, 3))), self.drive(drive.mean(dim=(2, 3)))], dim=1)
+        return self.layers(joined)
+
+
+class SynthesisBlock(nn.Module):
+    """One scale of the frame: fuse what came from below, the warped source and the drive; colour what is unseen."""
+
+    def __init__(self, below: int, channels: int, style_dim: int) -> None:
+        super().__init__()
+        self.fuse = ModulatedConvolution(below + channels + channels // 2, channels, style_dim)
+        self.refine = ModulatedConvolution(channels, channels, style_dim)
+        self.colour = convolution(channels, 3, kernel=1)
+        nn.init.zeros_(self.colour.weight)
+
+    def forward(
+        self,
+        below: Float[Tensor, "b cb s s"],
+        warped: Float[Tensor, "b c s s"],
+        drive: Float[Tensor, "b cd s s"],
+        style: Float[Tensor, "b d"],
+    ) -> tuple[Tensor, Tensor]:
+        """(new state, image residual)."""
+        state = self.fuse(torch.cat([below, warped, drive], dim=1), style)
+        state = self.refine(state, style)
+        return state, self.colour(state)
+
+
+class Generator(nn.Module):
+    """HEF's generator: `encode_source` once per portrait, then `drive` once per frame."""
+
+    def __init__(self, config: HEFConfig) -> None:
+        super().__init__()
+        self.sizes = config.sizes
+        channels = config.channels
+        self.source_encoder = Pyramid(3, channels)
+        self.drive_encoder = Pyramid(8, tuple(c // 2 for c in channels))
+        self.mapping = Mapping(config)
+        self.flow = FlowPyramid(config)
+        self.blocks = nn.ModuleList(
+            SynthesisBlock(below, c, config.style_dim) for below, c in zip((0, *channels), channels, strict=False)
+        )
+
+    def encode_source(self, image: Float[Tensor, "b 3 r r"], geometry: Float[Tensor, "b 4 r r"]) -> SourceCode:
+        """A portrait in [-1, 1] and its own render (image in [-1, 1], mask), as what `drive` needs of them."""
+        images = [resize(image, size) for size in self.sizes]
+        return SourceCode(images, self.source_encoder(image), geometry)
+
+    def drive(
+        self,
+        source: SourceCode,
+        geometry: Float[Tensor, "b 4 r r"],
+        emotion: Float[Tensor, "b 512"],
+        token: Float[Tensor, "b 64"],
+    ) -> Animation:
+        """The frame that `geometry` (render and mask of the wanted face) asks of the source."""
+        drive = self.drive_encoder(torch.cat([geometry, source.geometry], dim=1))
+        style = self.mapping(emotion, token, source.features[0], drive[0])
+        flows = self.flow(source.features, drive, style)
+        return Animation(self._synthesise(source, drive, flows, style), flows)
+
+    def _synthesise(self, source: SourceCode, drive: list[Tensor], flows: Flows, style: Tensor) -> Tensor:
+        state = drive[0][:, :0]
+        image = torch.zeros_like(source.images[0])
+        for scale, (size, block) in enumerate(zip(self.sizes, self.blocks, strict=True)):
+            flow, visible = flows.at(scale, size)
+            warped = warp(source.features[scale], flow) * visible.to(drive[scale].dtype)
+            state, residual = block(resize(state, size), warped, drive[scale], style)
+            drawn = resize(image, size) + residual
+            image = visible * warp(source.images[scale], flow) + (1 - visible) * drawn
+        return image
+
+    def forward(
+        self,
+        image: Float[Tensor, "b 3 r r"],
+        source_geometry: Float[Tensor, "b 4 r r"],
+        geometry: Float[Tensor, "b 4 r r"],
+        emotion: Float[Tensor, "b 512"],
+        token: Float[Tensor, "b 64"],
+    ) -> Animation:
+        """Both parts at once, as training needs it."""
+        return self.drive(self.encode_source(image, source_geometry), geometry, emotion, token)

@@ -1,0 +1,106 @@
+"""HEF's losses, each a small function; images in [-1, 1], flows in normalised units. Weights live in the config."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from face3d.grid import identity_grid, warp
+from face3d.keypoints import EYES, MOUTH
+from lightning_modules.hef.config import BASE_SIZE
+from lightning_modules.hef.flow import Flows
+from lightning_modules.hef.layers import resize
+
+CELL = 2 / BASE_SIZE
+"""Width of a coarsest cell in normalised units: flow losses are measured in it."""
+
+
+def region_map(keypoints: Float[Tensor, "b 68 2"], size: int) -> Float[Tensor, "b 1 size size"]:
+    """Soft map in [0, 1] of mouth and eyes: Gaussians about their middles, as wide as the parts themselves."""
+    grid = identity_grid(size, size, keypoints.device)
+    total = torch.zeros(keypoints.shape[0], size, size, device=keypoints.device)
+    for part in (MOUTH, slice(EYES.start, EYES.start + 6), slice(EYES.start + 6, EYES.stop)):
+        points = keypoints[:, part]
+        middle = points.mean(dim=1)[:, None, None]
+        radius = (points.amax(dim=1) - points.amin(dim=1)).amax(dim=1)[:, None, None] * 0.6
+        distance = (grid - middle).square().sum(dim=-1)
+        total = torch.maximum(total, torch.exp(-distance / (2 * (radius / 1.5).square() + 1e-6)))
+    return total[:, None]
+
+
+def pixel_loss(
+    generated: Float[Tensor, "b 3 r r"], true: Float[Tensor, "b 3 r r"], weight: Float[Tensor, "b 1 r r"]
+) -> Float[Tensor, ""]:
+    """Weighted mean absolute error."""
+    return ((generated - true).abs() * weight).mean()
+
+
+def perceptual_loss(generated: Sequence[Tensor], true: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """Mean absolute difference of features, mean over layers."""
+    return torch.stack([(a - b).abs().mean() for a, b in zip(generated, true, strict=True)]).mean()
+
+
+def generator_adversarial_loss(judged: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """Non-saturating loss (Goodfellow et al. 2014) of logits on generated frames."""
+    return F.softplus(-judged).mean()
+
+
+def discriminator_adversarial_loss(real: Float[Tensor, " b"], generated: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """Logistic loss of the discriminator."""
+    return F.softplus(-real).mean() + F.softplus(generated).mean()
+
+
+def gradient_penalty(judged: Float[Tensor, " b"], frames: Float[Tensor, "b 3 r r"]) -> Float[Tensor, ""]:
+    """R1 (Mescheder et al. 2018): half the squared gradient of the logit at real frames, mean over the batch."""
+    (gradient,) = torch.autograd.grad(judged.sum(), frames, create_graph=True)
+    return gradient.float().square().sum(dim=(1, 2, 3)).mean() / 2
+
+
+def identity_loss(generated: Float[Tensor, "b d"], true: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+    """1 - cosine of identity embeddings."""
+    return (1 - F.cosine_similarity(generated, true, dim=1)).mean()
+
+
+def emotion_loss(generated: Float[Tensor, "b d"], true: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+    """Distance of emotion embeddings on the unit sphere."""
+    return (F.normalize(generated, dim=1) - F.normalize(true, dim=1)).square().sum(dim=1).mean()
+
+
+def warp_loss(flows: Flows, source: Sequence[Tensor], target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, ""]:
+    """Error of the source warped by each scale's flow alone, at that scale: what teaches flow before appearance."""
+    errors = []
+    for scale, image in enumerate(source):
+        flow, _ = flows.at(scale, image.shape[-1])
+        errors.append((warp(image, flow) - resize(target, image.shape[-1])).abs().mean())
+    return torch.stack(errors).mean()
+
+
+def motion_loss(flows: Flows, motion: Float[Tensor, "b 2 r r"], seen: Float[Tensor, "b 1 r r"]) -> Float[Tensor, ""]:
+    """Error of each flow against the projected motion of the 3DMM where skin is seen, in coarsest cells."""
+    errors = []
+    for flow in flows.flows:
+        weight = resize(seen, flow.shape[-1])
+        true = resize(motion * seen, flow.shape[-1]) / weight.clamp(min=1e-6)
+        errors.append(((flow - true).abs() * weight).sum() / (2 * weight.sum() + 1e-6))
+    return torch.stack(errors).mean() / CELL
+
+
+def smoothness_loss(flows: Flows) -> Float[Tensor, ""]:
+    """Total variation of each flow across the image, in coarsest cells."""
+    errors = []
+    for flow in flows.flows:
+        across = (flow[..., 1:] - flow[..., :-1]).abs().mean() + (flow[..., 1:, :] - flow[..., :-1, :]).abs().mean()
+        errors.append(across * flow.shape[-1] / BASE_SIZE)
+    return torch.stack(errors).mean() / CELL
+
+
+def warp_weight(batch: int, warmup_steps: int) -> float:
+    """Factor on the warp loss at a batch: from 1 to a tenth over the warm-up."""
+    return 1 - 0.9 * min(1.0, batch / max(1, warmup_steps))
+
+
+def adversarial_weight(batch: int, warmup_steps: int) -> float:
+    """Factor on the generator's adversarial loss at a batch: from 0 to 1 over the warm-up."""
+    return min(1.0, batch / max(1, warmup_steps))
