@@ -71,6 +71,9 @@ class _State:
     expression: Tensor
     pose: Tensor
 
+    def shape(self, model: MorphableModel) -> Float[Tensor, "t 68 3"]:
+        return model.shape(self.identity.expand(len(self.expression), -1), self.expression)
+
 
 def fit_landmarks(
     model: MorphableModel,
@@ -181,7 +184,7 @@ def _each_frame(problem: _Problem, state: _State) -> None:
 def _linearise(problem: _Problem, state: _State) -> tuple[Tensor, Tensor]:
     """Residual [t, 68, 2] and its Jacobian [t, 68, 2, 80 + 64 + 6] to identity, expression, angle and translation."""
     model, angle = problem.model, state.pose[:, :3]
-    shape = model.shape(state.identity, state.expression)
+    shape = state.shape(model)
     turn = camera.rotation(angle)
     points = camera.to_camera(shape, angle, state.pose[:, 3:])
     x, y, z = points.unbind(-1)
@@ -253,7 +256,7 @@ def _turn(state: _State, step: Tensor) -> None:
 
 def _result(problem: _Problem, state: _State, like: Tensor) -> LandmarkFit:
     model, frames = problem.model, len(problem.target)
-    points = model.shape(state.identity, state.expression)
+    points = state.shape(model)
     seen, _ = camera.project(points, state.pose[:, :3], state.pose[:, 3:], problem.placement)
     error = (seen - problem.target).norm(dim=-1).mean(-1)
 

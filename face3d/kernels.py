@@ -1,4 +1,4 @@
-"""CPU kernels of the rasteriser: which triangle each pixel sees, and interpolation inside it. No gradients here."""
+"""CPU kernels of the rasteriser: which triangle each pixel sees, interpolation inside it, and the adjoints of that."""
 
 from math import ceil, floor
 from typing import no_type_check
@@ -73,7 +73,7 @@ def barycentrics(xy, depth, triangles, winner, out):
             for x in range(width):
                 t = winner[n, y, x]
                 if t < 0:
-                    out[n, y, x, :] = 0.0
+                    out[n, y, x, 0] = out[n, y, x, 1] = out[n, y, x, 2] = 0.0
                     continue
                 column = (2.0 * x + 1.0) / width - 1.0
                 a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -91,15 +91,71 @@ def barycentrics(xy, depth, triangles, winner, out):
 
 @compiled
 @no_type_check
+def barycentrics_adjoint(xy, depth, triangles, winner, weights, grad, grad_xy, grad_depth):
+    """Add to `grad_xy` [b, v, 2] and `grad_depth` [b, v] what `grad` [b, h, w, 3] on the weights pulls back."""
+    batch, height, width = winner.shape
+    for n in range(batch):
+        for y in range(height):
+            row = (2.0 * y + 1.0) / height - 1.0
+            for x in range(width):
+                t = winner[n, y, x]
+                if t < 0:
+                    continue
+                column = (2.0 * x + 1.0) / width - 1.0
+                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                ax, ay = xy[n, a, 0] - column, xy[n, a, 1] - row
+                bx, by = xy[n, b, 0] - column, xy[n, b, 1] - row
+                cx, cy = xy[n, c, 0] - column, xy[n, c, 1] - row
+                za, zb, zc = depth[n, a], depth[n, b], depth[n, c]
+                wa, wb, wc = weights[n, y, x, 0], weights[n, y, x, 1], weights[n, y, x, 2]
+                ga, gb, gc = grad[n, y, x, 0], grad[n, y, x, 1], grad[n, y, x, 2]
+                mean = ga * wa + gb * wb + gc * wc
+                grad_depth[n, a] -= (ga - mean) * wa / za
+                grad_depth[n, b] -= (gb - mean) * wb / zb
+                grad_depth[n, c] -= (gc - mean) * wc / zc
+                total = (bx * cy - cx * by) / za + (cx * ay - ax * cy) / zb + (ax * by - bx * ay) / zc
+                ga, gb, gc = (ga - mean) / (za * total), (gb - mean) / (zb * total), (gc - mean) / (zc * total)
+                grad_xy[n, a, 0] += by * gc - cy * gb
+                grad_xy[n, a, 1] += cx * gb - bx * gc
+                grad_xy[n, b, 0] += cy * ga - ay * gc
+                grad_xy[n, b, 1] += ax * gc - cx * ga
+                grad_xy[n, c, 0] += ay * gb - by * ga
+                grad_xy[n, c, 1] += bx * ga - ax * gb
+
+
+@compiled
+@no_type_check
 def interpolate(winner, weights, attributes, triangles, out):
     """Fill `out` [b, c, h, w] with attributes [b, v, c] weighted by `weights` [b, h, w, 3]; 0 where nothing is seen."""
-    batch, height, width = winner.shape
+    batch, channels, height, width = out.shape
     for n in range(batch):
         for y in range(height):
             for x in range(width):
                 t = winner[n, y, x]
-                for k in range(out.shape[1]):
-                    out[n, k, y, x] = 0.0
-                    if t >= 0:
-                        for corner in range(3):
-                            out[n, k, y, x] += weights[n, y, x, corner] * attributes[n, triangles[t, corner], k]
+                if t < 0:
+                    for k in range(channels):
+                        out[n, k, y, x] = 0.0
+                    continue
+                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                wa, wb, wc = weights[n, y, x, 0], weights[n, y, x, 1], weights[n, y, x, 2]
+                for k in range(channels):
+                    out[n, k, y, x] = wa * attributes[n, a, k] + wb * attributes[n, b, k] + wc * attributes[n, c, k]
+
+
+@compiled
+@no_type_check
+def interpolate_adjoint(winner, weights, attributes, triangles, grad, grad_weights, grad_attributes):
+    """Add to `grad_weights` and `grad_attributes` what `grad` [b, c, h, w] on the interpolated image pulls back."""
+    batch, channels, height, width = grad.shape
+    for n in range(batch):
+        for y in range(height):
+            for x in range(width):
+                t = winner[n, y, x]
+                if t < 0:
+                    continue
+                for corner in range(3):
+                    v = triangles[t, corner]
+                    weight = weights[n, y, x, corner]
+                    for k in range(channels):
+                        grad_weights[n, y, x, corner] += grad[n, k, y, x] * attributes[n, v, k]
+                        grad_attributes[n, v, k] += grad[n, k, y, x] * weight

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.io
 import torch
 from jaxtyping import Float, Int64
+from scipy.io.matlab import MatReadError
 from torch import Tensor
 
 from conventions.errors import UserError, nearest
@@ -127,7 +128,7 @@ def load_bfm09(path: Path | str) -> MorphableModel:
 def _read_bfm09(path: Path) -> dict[str, np.ndarray]:
     try:
         content = scipy.io.loadmat(path, variable_names=_BFM09_FIELDS)
-    except (OSError, ValueError, NotImplementedError) as error:
+    except (OSError, ValueError, NotImplementedError, MatReadError) as error:
         raise UserError(f"{path}: not a readable BFM_model_front.mat ({error})") from error
     missing = [name for name in _BFM09_FIELDS if name not in content]
     if missing:

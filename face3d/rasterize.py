@@ -1,8 +1,9 @@
 """A differentiable rasteriser: visibility without gradients, perspective-correct barycentrics with them.
 
-Which triangle a pixel sees is found by numba kernels on the CPU and by scatter-min in torch elsewhere; both take pixel
-centres, no culling, nearest first. Given the winners, barycentrics are recomputed with gradients to vertex positions
-and depths; silhouettes themselves carry no gradient, as in nvdiffrast without its antialiasing.
+Which triangle a pixel sees is found without gradients (`visibility`): pixel centres, no culling, nearest first. Given
+the winners, barycentrics are recomputed with gradients to vertex positions and depths: in plain torch on any device,
+and on the CPU by compiled kernels with their adjoints, which are several times faster. Silhouettes themselves carry
+no gradient, as in nvdiffrast without its antialiasing.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from face3d import kernels
+from face3d.cpu import CPUBarycentrics, CPUInterpolate
 from face3d.grid import identity_grid
 from face3d.visibility import visible_triangles
 
@@ -37,32 +38,25 @@ def rasterize(
     xy are normalised coordinates (x right, y down, [-1, 1] across the image), depth the positive distance.
     """
     winner = visible_triangles(xy.detach(), depth.detach(), triangles, size)
-    if torch.is_grad_enabled() and (xy.requires_grad or depth.requires_grad):
-        return Fragments(winner, _barycentrics(xy, depth, triangles, winner))
-    if xy.device.type != "cpu":
-        return Fragments(winner, _barycentrics(xy.detach(), depth.detach(), triangles, winner))
-    weights = torch.empty(*winner.shape, 3, dtype=xy.dtype)
-    kernels.barycentrics(_array(xy), _array(depth), _array(triangles), _array(winner), _array(weights))
-    return Fragments(winner, weights)
+    weigh = CPUBarycentrics.apply if xy.device.type == "cpu" else barycentrics
+    return Fragments(winner, weigh(xy, depth, triangles, winner))
 
 
 def interpolate(
     fragments: Fragments, attributes: Float[Tensor, "b v c"], triangles: Int64[Tensor, "t 3"]
 ) -> Float[Tensor, "b c h w"]:
     """Vertex attributes at each pixel; 0 where nothing is seen. Gradients reach attributes and barycentrics."""
-    winner, weights = fragments.triangle, fragments.barycentric
-    needs_gradient = torch.is_grad_enabled() and (attributes.requires_grad or weights.requires_grad)
-    if needs_gradient or attributes.device.type != "cpu":
-        corners = _gather(attributes, triangles, winner)
-        return (corners * weights[..., None]).sum(-2).permute(0, 3, 1, 2)
-    batch, height, width = winner.shape
-    out = torch.empty(batch, attributes.shape[-1], height, width, dtype=attributes.dtype)
-    kernels.interpolate(_array(winner), _array(weights), _array(attributes), _array(triangles), _array(out))
-    return out
+    mix = CPUInterpolate.apply if attributes.device.type == "cpu" else mixture
+    return mix(attributes, fragments.barycentric, triangles, fragments.triangle)
 
 
-def _barycentrics(xy: Tensor, depth: Tensor, triangles: Tensor, winner: Tensor) -> Tensor:
-    """Weights of each pixel's corners: sub-triangle areas over depth, normalised to 1."""
+def barycentrics(
+    xy: Float[Tensor, "b v 2"],
+    depth: Float[Tensor, "b v"],
+    triangles: Int64[Tensor, "t 3"],
+    winner: Int64[Tensor, "b h w"],
+) -> Float[Tensor, "b h w 3"]:
+    """Weights of each pixel's corners in plain torch: sub-triangle areas over depth, normalised to 1."""
     pixel = identity_grid(winner.shape[1], winner.shape[2], xy.device).to(xy.dtype)
     offset = _gather(xy, triangles, winner) - pixel[..., None, :]
     following, last = offset[..., [1, 2, 0], :], offset[..., [2, 0, 1], :]
@@ -73,12 +67,18 @@ def _barycentrics(xy: Tensor, depth: Tensor, triangles: Tensor, winner: Tensor) 
     return torch.where(seen, weights / total, 0.0)
 
 
+def mixture(
+    attributes: Float[Tensor, "b v c"],
+    weights: Float[Tensor, "b h w 3"],
+    triangles: Int64[Tensor, "t 3"],
+    winner: Int64[Tensor, "b h w"],
+) -> Float[Tensor, "b c h w"]:
+    """Attributes of each pixel's corners mixed by their weights, in plain torch."""
+    return (_gather(attributes, triangles, winner) * weights[..., None]).sum(-2).permute(0, 3, 1, 2)
+
+
 def _gather(values: Tensor, triangles: Tensor, winner: Tensor) -> Tensor:
     """Values [b, v, c] at the corners of each pixel's triangle: [b, h, w, 3, c] (any triangle where none is seen)."""
     corners = triangles[winner.clamp(min=0)].flatten(1)
     picked = values.gather(1, corners[..., None].expand(-1, -1, values.shape[-1]))
     return picked.unflatten(1, (*winner.shape[1:], 3))
-
-
-def _array(tensor: Tensor):
-    return tensor.detach().contiguous().numpy()

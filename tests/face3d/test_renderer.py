@@ -1,0 +1,120 @@
+"""The renderer: what it draws, its gradients on coefficients, and motion that really warps one picture to the other."""
+
+import pytest
+import torch
+
+from face3d.grid import warp
+from face3d.morphable import MorphableModel
+from face3d.renderer import Renderer
+
+
+def test_a_rendering_has_its_parts(small_head, coefficients, placement):
+    renderer = Renderer(small_head, 48)
+    out = renderer(coefficients, placement)
+    assert out.image.shape == (3, 3, 48, 48)
+    assert set(out.mask.unique().tolist()) == {0.0, 1.0}
+    assert (out.image[(out.mask == 0).expand_as(out.image)] == -1).all()
+    assert out.image.abs().max() <= 1
+    torch.testing.assert_close(out.keypoints, renderer.keypoints(coefficients, placement))
+    torch.testing.assert_close(out.vertices, small_head.shape(coefficients[:, :80], coefficients[:, 80:144]))
+    assert not renderer.state_dict()
+
+
+def test_each_face_of_a_batch_is_drawn_alone(small_head, coefficients, placement):
+    renderer = Renderer(small_head, 32)
+    together = renderer(coefficients, placement).image
+    alone = torch.cat([renderer(coefficients[k : k + 1], placement[k : k + 1]).image for k in range(3)])
+    torch.testing.assert_close(together, alone)
+
+
+def test_the_same_picture_twice(small_head, coefficients, placement):
+    renderer = Renderer(small_head, 32)
+    assert torch.equal(renderer(coefficients, placement).image, renderer(coefficients, placement).image)
+
+
+@pytest.mark.parametrize("index", [0, 5, 85, 100, 150, 224, 225, 226, 227, 229, 240, 254, 255, 256])
+def test_gradients_match_finite_differences(small_head, coefficients, placement, index):
+    """Inner pixels only: at a silhouette the picture jumps, which no rasteriser of this kind differentiates."""
+    renderer = Renderer(small_head, 40)
+    base = coefficients[:1].clone()
+    seen = renderer(base, placement[:1]).mask
+    inner = 1 - torch.nn.functional.max_pool2d(1 - seen, 5, stride=1, padding=2)
+    assert inner.sum() > 200
+    pattern = torch.rand(inner.shape[-2:], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def loss(values):
+        return (renderer(values, placement[:1]).image * inner * pattern).sum()
+
+    leaf = base.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(leaf), leaf)
+    step = torch.zeros_like(base)
+    step[0, index] = 1e-5
+    difference = (loss(base + step) - loss(base - step)) / 2e-5
+    assert gradient[0, index].item() == pytest.approx(difference.item(), rel=2e-2, abs=0.02)
+
+
+def test_keypoints_have_gradients(small_head, coefficients, placement):
+    leaf = coefficients.clone().requires_grad_()
+    renderer = Renderer(small_head, 16)
+    assert torch.autograd.gradcheck(lambda c: renderer.keypoints(c, placement), (leaf,), fast_mode=True)
+
+
+def test_no_motion_between_equal_faces(small_head, coefficients, placement):
+    flow, visible = Renderer(small_head, 32).motion(coefficients, placement, coefficients, placement)
+    assert flow.abs().max() < 1e-9
+    assert torch.equal(visible, Renderer(small_head, 32)(coefficients, placement).mask)
+
+
+def test_shifted_placement_is_a_constant_flow(small_head, coefficients):
+    """A crop moved by 4 pixels to the right: the source lies 4 pixels to the left of each target pixel."""
+    here = torch.tensor([[0.77, 0.0, 0.0]], dtype=torch.float64)
+    there = here + torch.tensor([0.0, 4 * 2 / 64, 0.0], dtype=torch.float64)
+    flow, visible = Renderer(small_head, 64).motion(coefficients[:1], here, coefficients[:1], there)
+    seen = visible[0, 0] > 0
+    torch.testing.assert_close(flow[0, 0][seen], torch.full_like(flow[0, 0][seen], -4 * 2 / 64))
+    assert flow[0, 1].abs().max() < 1e-9
+
+
+def test_warping_the_source_by_its_motion_gives_the_target(small_head, coefficients, placement):
+    """Under the same even light the warped source equals the target wherever both see the face."""
+    source, target = coefficients[:1].clone(), coefficients[:1].clone()
+    source[:, 227:254] = target[:, 227:254] = 0
+    target[:, 80:144] = -source[:, 80:144]
+    target[:, 224:227] += torch.tensor([0.15, -0.2, 0.1])
+    renderer = Renderer(small_head, 96)
+    flow, visible = renderer.motion(source, placement[:1], target, placement[1:2])
+    first, second = renderer(source, placement[:1]), renderer(target, placement[1:2])
+    inner = 1 - torch.nn.functional.max_pool2d(1 - visible, 5, stride=1, padding=2)
+    assert inner.sum() > 1500
+    error = ((warp(first.image, flow) - second.image).abs() * inner).sum() / inner.sum() / 3
+    unmoved = ((first.image - second.image).abs() * inner).sum() / inner.sum() / 3
+    assert error < 0.01
+    assert error < unmoved / 5
+    assert flow.abs().amax() > 0.1
+
+
+def test_what_is_hidden_in_the_source_is_not_visible():
+    """A small plate before a large one; moving it aside shows what the source hides."""
+    plate = torch.tensor([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
+    vertices = torch.cat([plate, plate * 0.3 + torch.tensor([0.0, 0, 1])])
+    move = torch.zeros(1, 8, 3)
+    move[0, 4:, 0] = 1.0
+    model = MorphableModel(
+        name="plates",
+        mean_shape=vertices,
+        identity_basis=torch.zeros(1, 8, 3),
+        expression_basis=move,
+        mean_texture=torch.ones(8, 3),
+        texture_basis=torch.zeros(1, 8, 3),
+        triangles=torch.tensor([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]]),
+        keypoints=torch.arange(68) % 8,
+    )
+    source, target = torch.zeros(1, 257), torch.zeros(1, 257)
+    target[0, 80] = 0.6
+    place = torch.tensor([[0.8, 0.0, 0.0]])
+    flow, visible = Renderer(model, 64).motion(source, place, target, place)
+    assert visible[0, 0, 32, 32] == 0
+    assert visible[0, 0, 32, 45] == 1
+    assert flow[0, 0, 32, 45] < -0.3
+    assert visible[0, 0, 10, 32] == 1
+    assert flow[0, :, 10, 32].abs().max() < 1e-6
