@@ -1,0 +1,1 @@
+"""AME: one space of emotion for text, image and audio, and the intensity token."""

@@ -1,0 +1,73 @@
+"""Emotion of a voice: log-mel -> convolutional stem -> small Transformer -> attentive pooling."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from conventions.rates import MEL_BINS
+from lightning_modules.ame.config import AudioConfig
+from lightning_modules.ame.emotion import EMOTION_DIM
+
+SILENCE_DB, LOUD_DB = -80.0, 0.0
+"""The range of log-mel in dB that is mapped to -1..1."""
+
+
+class Stem(nn.Module):
+    """Two strided convolutions: 100 columns a second become 25, and stay blind to what the mask hides."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            [nn.Conv1d(MEL_BINS, width, 5, stride=2, padding=2), nn.Conv1d(width, width, 5, stride=2, padding=2)]
+        )
+
+    def forward(
+        self, mel: Float[Tensor, "b t 80"], mask: Bool[Tensor, "b t"]
+    ) -> tuple[Float[Tensor, "b s d"], Bool[Tensor, "b s"]]:
+        """Features and mask at a quarter of the rate."""
+        hidden = mel.transpose(1, 2)
+        for convolution in self.convolutions:
+            hidden = F.gelu(convolution(hidden * mask[:, None]))
+            mask = mask[:, ::2]
+        return hidden.transpose(1, 2), mask
+
+
+class AttentivePooling(nn.Module):
+    """Mean over time, weighted by a learned query."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, 1)
+
+    def forward(self, features: Float[Tensor, "b s d"], mask: Bool[Tensor, "b s"]) -> Float[Tensor, "b d"]:
+        """One vector per sequence; masked steps have no part in it."""
+        scores = self.query(features).squeeze(-1).masked_fill(~mask, -1e4)
+        return torch.einsum("bs,bsd->bd", scores.softmax(-1), features)
+
+
+class AudioEncoder(nn.Module):
+    """Unit vectors of log-mel sequences of any length; padding has no influence."""
+
+    def __init__(self, config: AudioConfig) -> None:
+        super().__init__()
+        self.stem = Stem(config.width)
+        layer = nn.TransformerEncoderLayer(
+            config.width,
+            config.heads,
+            dim_feedforward=2 * config.width,
+            dropout=config.dropout,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.transformer = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.pooling = AttentivePooling(config.width)
+        self.project = nn.Linear(config.width, EMOTION_DIM)
+
+    def forward(self, mel: Float[Tensor, "b t 80"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b 512"]:
+        """Unit vectors; `mel` in dB, `mask` True where there is sound."""
+        scaled = (mel.clamp(SILENCE_DB, LOUD_DB) - SILENCE_DB) * 2 / (LOUD_DB - SILENCE_DB) - 1
+        features, short_mask = self.stem(scaled, mask)
+        features = self.transformer(features, src_key_padding_mask=~short_mask)
+        return F.normalize(self.project(self.pooling(features, short_mask)), dim=-1)

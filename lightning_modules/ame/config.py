@@ -1,0 +1,115 @@
+"""Numbers of AME; the defaults are the toy preset."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Encoding = Literal["clip", "gpt2", "onehot"]
+
+STANDIN = "standin"
+"""Names the small model that the project trains itself, in place of a public one."""
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """What turns text into emotion (the "emotion encoding" of Table 3)."""
+
+    encoding: Encoding = "clip"
+    """clip: CLIP's text tower; gpt2: GPT-2 with a learned projection; onehot: a learned table of MEAD's 22 styles."""
+    clip_model: str = STANDIN
+    """open_clip architecture such as ViT-B-32, or `standin`."""
+    clip_weights: str = ""
+    """open_clip pretrained tag (openai) or a local weights file; empty with the stand-in."""
+    gpt2_model: str = STANDIN
+    """transformers name (gpt2) or local folder, or `standin`."""
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """Size of the audio encoder."""
+
+    width: int = 96
+    """Channels of stem and Transformer."""
+    heads: int = 4
+    """Attention heads."""
+    layers: int = 2
+    """Transformer layers."""
+    dropout: float = 0.1
+    """Dropout inside the Transformer."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentation of the training batches; 0 switches a part off."""
+
+    flip: float = 0.5
+    """Probability of mirroring an image."""
+    degrees: float = 8.0
+    """Largest rotation of an image."""
+    shift: float = 0.06
+    """Largest shift of an image, as a share of its size."""
+    zoom: float = 0.1
+    """Largest change of an image's scale."""
+    colour: float = 0.2
+    """Largest relative change of brightness, contrast and saturation."""
+    time_masks: int = 2
+    """Stretches of a mel that are silenced (SpecAugment, Park et al. 2019)."""
+    time_share: float = 0.1
+    """Longest such stretch, as a share of the mel."""
+    frequency_masks: int = 2
+    """Bands of a mel that are silenced."""
+    frequency_bins: int = 12
+    """Widest such band, in mel bins."""
+    gain_db: float = 3.0
+    """Largest change of loudness, in dB."""
+
+
+@dataclass(frozen=True)
+class AMEWeights:
+    """Weights of AME's losses."""
+
+    text_audio: float = 1.0
+    """Contrastive, text against audio."""
+    text_image: float = 1.0
+    """Contrastive, text against image."""
+    audio_image: float = 1.0
+    """Contrastive, audio against image."""
+    intensity: float = 0.5
+    """Ordinal loss of the intensity token, mean over modalities."""
+    null: float = 0.05
+    """Pull of emotion-unrelated prompts to the token's null point."""
+
+
+@dataclass(frozen=True)
+class AMEConfig:
+    """The emotion space."""
+
+    text: TextConfig = field(default_factory=TextConfig)
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    weights: AMEWeights = field(default_factory=AMEWeights)
+    adapter_width: int = 64
+    """Hidden width of the residual adapter on CLIP's image embedding."""
+    token_width: int = 128
+    """Hidden width of the intensity head."""
+    softness: float = 0.3
+    """Weight of a neighbouring level of the same emotion as a negative."""
+    unrelated_prompts: int = 8
+    """Emotion-unrelated prompts drawn for each batch."""
+    steps: int = 300
+    """Training batches."""
+    batch_size: int = 48
+    """Clips in a batch."""
+    learning_rate: float = 1e-3
+    """Peak rate of AdamW; cosine decay."""
+    warmup: int = 20
+    """Batches of linear warm-up."""
+    weight_decay: float = 0.01
+    """AdamW's decay of matrices."""
+    evaluation_frames: int = 4
+    """Frames of a test clip whose mean is its image embedding."""
+
+    def parents(self) -> tuple[str, ...]:
+        """Stages whose networks this one is built on: those of `clip` and `gpt2` that are stand-ins."""
+        clip = ("clip",) if self.text.clip_model == STANDIN else ()
+        gpt2 = ("gpt2",) if self.text.encoding == "gpt2" and self.text.gpt2_model == STANDIN else ()
+        return clip + gpt2

@@ -1,0 +1,102 @@
+"""The contract of an emotion: where it comes from (text, image, audio), and the code that the other stages receive."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from conventions.errors import UserError
+
+EMOTION_DIM = 512
+"""Width of the emotion space: that of CLIP ViT-B/32."""
+
+TOKEN_DIM = 64
+"""Width of the intensity token."""
+
+Modality = Literal["text", "image", "audio"]
+MODALITIES: tuple[Modality, ...] = ("text", "image", "audio")
+
+
+@dataclass(frozen=True)
+class EmotionCode:
+    """An emotion as EAC and HEF receive it.
+
+    `vector` has unit length; `token` is zero at the null point (no emotion); `level` is the token's reading on the
+    scale 0 (neutral) .. 3, for display and sliders.
+    """
+
+    vector: Float[Tensor, "b 512"]
+    token: Float[Tensor, "b 64"]
+    level: Float[Tensor, " b"]
+
+    def __len__(self) -> int:
+        return self.vector.shape[0]
+
+    def __getitem__(self, index: slice | Tensor) -> "EmotionCode":
+        return EmotionCode(self.vector[index], self.token[index], self.level[index])
+
+    def to(self, device: torch.device | str) -> "EmotionCode":
+        """The same code on another device."""
+        return EmotionCode(self.vector.to(device), self.token.to(device), self.level.to(device))
+
+    def detach(self) -> "EmotionCode":
+        """The same code without its gradient."""
+        return EmotionCode(self.vector.detach(), self.token.detach(), self.level.detach())
+
+    def repeat(self, times: int) -> "EmotionCode":
+        """A code of one emotion as a batch of `times`."""
+        return EmotionCode(self.vector.expand(times, -1), self.token.expand(times, -1), self.level.expand(times))
+
+
+def slerp(
+    first: Float[Tensor, "b d"], second: Float[Tensor, "b d"], share: Float[Tensor, " b"]
+) -> Float[Tensor, "b d"]:
+    """Unit vectors on the great circle from `first` (share 0) to `second` (share 1), both of unit length."""
+    share = share[:, None]
+    cosine = (first * second).sum(-1, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6)
+    angle = torch.acos(cosine)
+    mixed = (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * second) / torch.sin(angle)
+    return F.normalize(mixed, dim=-1)
+
+
+class EmotionEncoder(nn.Module):
+    """Any source of emotion -> unit vector [b, 512] + intensity token [b, 64].
+
+    What an encoder cannot express (a modality, or a style of which it knows nothing) is a UserError that says so.
+    """
+
+    modalities: tuple[Modality, ...] = ()
+
+    def encode_text(self, texts: Sequence[str]) -> EmotionCode:
+        """Codes of texts such as "a very happy face"."""
+        raise self._refusal("text")
+
+    def encode_image(self, images: Float[Tensor, "b 3 h w"]) -> EmotionCode:
+        """Codes of face images in [-1, 1]."""
+        raise self._refusal("image")
+
+    def encode_audio(self, mel: Float[Tensor, "b t 80"], mask: Bool[Tensor, "b t"]) -> EmotionCode:
+        """Codes of speech: log-mel in dB, 100 columns a second; `mask` is True where there is sound."""
+        raise self._refusal("audio")
+
+    def code(self, vector: Float[Tensor, "b 512"]) -> EmotionCode:
+        """The code of any unit vector of the space: its intensity token is read off it."""
+        raise NotImplementedError
+
+    def with_level(self, code: EmotionCode, level: Float[Tensor, " b"]) -> EmotionCode:
+        """The same emotion with its token moved to `level` in 0..3: the level slider."""
+        raise NotImplementedError
+
+    def mix(self, first: EmotionCode, second: EmotionCode, share: Float[Tensor, " b"]) -> EmotionCode:
+        """The emotion between two, on the sphere: `first` at share 0, `second` at 1; tokens are mixed linearly."""
+        vector = slerp(first.vector, second.vector, share)
+        token = torch.lerp(first.token, second.token, share[:, None])
+        return EmotionCode(vector, token, self.code(vector).level)
+
+    def _refusal(self, modality: Modality) -> UserError:
+        known = ", ".join(self.modalities) or "none"
+        return UserError(f"emotion: this encoder does not take {modality}; it takes {known}")

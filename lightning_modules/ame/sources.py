@@ -1,0 +1,140 @@
+"""What turns text or images into unit vectors of the emotion space: the "emotion encodings" of Table 3."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from conventions.emotions import EMOTIONS, STYLES
+from conventions.errors import UserError
+from lightning_modules.ame.emotion import EMOTION_DIM
+from lightning_modules.ame.prompts import styles_of
+from lightning_modules.ame.towers import Frozen, TextCache
+from lightning_modules.priors.clip import ClipParts
+from lightning_modules.priors.gpt2 import GPT2Parts
+
+
+class TextSource(nn.Module):
+    """Texts -> unit vectors [b, 512]. `open_vocabulary`: any text has a place, also one without emotion."""
+
+    open_vocabulary: bool = True
+
+    @abstractmethod
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
+        """Unit vectors of texts."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the source's weights are."""
+
+
+class ClipText(TextSource):
+    """CLIP's frozen text tower: the space is CLIP's own."""
+
+    def __init__(self, tower: Frozen, parts: ClipParts) -> None:
+        super().__init__()
+        self.tower, self.tokenize = tower, parts.tokenize
+        self.cache = TextCache(self._embed)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the source's weights are."""
+        return next(self.tower.parameters()).device
+
+    def _embed(self, texts: Sequence[str]) -> Tensor:
+        return self.tower.network.encode_text(self.tokenize(texts).to(self.device))  # pyright: ignore[reportCallIssue]
+
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
+        """Unit vectors of texts."""
+        return F.normalize(self.cache(texts, self.device), dim=-1)
+
+
+class GPT2Text(TextSource):
+    """GPT-2, frozen; the mean of its last hidden states goes through a learned linear map."""
+
+    def __init__(self, parts: GPT2Parts) -> None:
+        super().__init__()
+        self.tower, self.tokenize = Frozen(parts.model), parts.tokenize
+        self.norm = nn.LayerNorm(parts.width, elementwise_affine=False)
+        self.project = nn.Linear(parts.width, EMOTION_DIM)
+        self.cache = TextCache(self._embed)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the source's weights are."""
+        return self.project.weight.device
+
+    def _embed(self, texts: Sequence[str]) -> Tensor:
+        tokens, mask = (part.to(self.device) for part in self.tokenize(texts))
+        hidden = self.tower.network(input_ids=tokens, attention_mask=mask).last_hidden_state * mask[..., None]
+        return hidden.sum(1) / mask.sum(1, keepdim=True)
+
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
+        """Unit vectors of texts."""
+        return F.normalize(self.project(self.norm(self.cache(texts, self.device))), dim=-1)
+
+
+class StyleTable(TextSource):
+    """One-hot: a learned vector for each of MEAD's 22 styles; it knows styles by name and nothing of language.
+
+    A text that names several emotions is the mean of their styles; one that names none is refused.
+    """
+
+    open_vocabulary = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(len(STYLES), EMOTION_DIM) * EMOTION_DIM**-0.5)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the source's weights are."""
+        return self.table.device
+
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
+        """Unit vectors of texts; UserError for a style that is neither one of the 22 nor made of them."""
+        shares = torch.stack([_shares(text) for text in texts]).to(self.device)
+        return F.normalize(shares @ F.normalize(self.table, dim=-1), dim=-1)
+
+
+def _shares(text: str) -> Float[Tensor, " 22"]:
+    styles = styles_of(text)
+    if not styles:
+        known = ", ".join(EMOTIONS)
+        raise UserError(f"emotion: the one-hot encoding cannot express {text!r}; it knows {known} and mixtures of them")
+    shares = torch.zeros(len(STYLES))
+    shares[[STYLES.index(style) for style in styles]] = 1 / len(styles)
+    return shares
+
+
+class ClipImage(nn.Module):
+    """CLIP's frozen image tower, prepared as CLIP itself does, and a small residual adapter that starts as zero."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, tower: Frozen, parts: ClipParts, adapter_width: int) -> None:
+        super().__init__()
+        self.tower, self.size = tower, parts.size
+        self.register_buffer("mean", torch.tensor(parts.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(parts.std)[:, None, None], persistent=False)
+        out = nn.Linear(adapter_width, EMOTION_DIM)
+        nn.init.zeros_(out.weight)
+        nn.init.zeros_(out.bias)
+        self.adapter = nn.Sequential(nn.Linear(EMOTION_DIM, adapter_width), nn.GELU(), out)
+
+    def prepare(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 s s"]:
+        """Images in [-1, 1] as the tower wants them: its size (bicubic), its mean and deviation."""
+        size = (self.size, self.size)
+        if images.shape[-2:] != size:
+            images = F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+        return ((images + 1) / 2 - self.mean) / self.std
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 512"]:
+        """Unit vectors of face images in [-1, 1]."""
+        base = F.normalize(self.tower.network.encode_image(self.prepare(images)), dim=-1)  # pyright: ignore[reportCallIssue]
+        return F.normalize(base + self.adapter(base * EMOTION_DIM**0.5), dim=-1)

@@ -1,0 +1,1 @@
+"""EAC: from speech and an emotion to expression coefficients."""

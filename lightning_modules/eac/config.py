@@ -1,0 +1,64 @@
+"""Numbers of EAC; the defaults are the toy preset."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+BackboneKind = Literal["transformer", "gru", "mlp"]
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """What turns per-frame features into expression over time; all kinds hold the Transformer's count of weights."""
+
+    kind: BackboneKind = "transformer"
+    """transformer: windowed attention; gru: recurrent; mlp: each frame by itself (Table 3)."""
+    width: int = 96
+    """Channels of a frame's features."""
+    heads: int = 4
+    """Attention heads."""
+    layers: int = 3
+    """Transformer layers, and residual blocks of the MLP."""
+    past: int = 25
+    """Frames that one attention layer looks back."""
+    future: int = 3
+    """Frames that one attention layer looks ahead; look-ahead of the whole is `layers * future`, also for the GRU."""
+
+
+@dataclass(frozen=True)
+class EACWeights:
+    """Weights of EAC's losses; 0 leaves a loss out, and rendering with it."""
+
+    coefficients: float = 1.0
+    """Squared error of coefficients in units of their standard deviation."""
+    velocity: float = 1.0
+    """The same for differences between neighbouring frames."""
+    mouth: float = 0.2
+    """Distance of the 20 mouth landmarks in mm; needs the face model."""
+    emotion: float = 0.3
+    """L_emo: distance of a frozen emotion network's features of the rendered prediction and truth."""
+
+
+@dataclass(frozen=True)
+class EACConfig:
+    """Speech and emotion to expression coefficients."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    weights: EACWeights = field(default_factory=EACWeights)
+    emotion_clips: int = 12
+    """Clips of a batch that are rendered for L_emo."""
+    emotion_frames: int = 1
+    """Frames of such a clip that are rendered."""
+    other_modalities: float = 0.25
+    """Share of batches conditioned on a picture or a voice in place of text."""
+    level_swap: float = 0.25
+    """Share of text conditions whose vector is another level's, so that strength is taken from the token."""
+    steps: int = 400
+    """Training batches."""
+    batch_size: int = 24
+    """Clips in a batch."""
+    learning_rate: float = 1e-3
+    """Peak rate of AdamW; cosine decay."""
+    warmup: int = 20
+    """Batches of linear warm-up."""
+    weight_decay: float = 0.01
+    """AdamW's decay of matrices."""

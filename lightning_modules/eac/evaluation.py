@@ -1,0 +1,80 @@
+"""EAC's own metrics on test clips, beside what trivial guesses would score."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from conventions.errors import UserError
+from face3d.coefficients import EXPRESSION, IDENTITY
+from lightning_modules.ame.prompts import style_prompt
+from lightning_modules.eac.losses import mouth_opening
+
+if TYPE_CHECKING:
+    from lightning_modules.eac.module import EACModule
+
+
+def normalised_error(
+    predicted: Float[Tensor, "t 64"], true: Float[Tensor, "t 64"], deviation: Float[Tensor, "64"]
+) -> float:
+    """Root mean squared error in units of each coefficient's standard deviation; about 1 for the mean face."""
+    return ((predicted - true) / deviation).square().mean().sqrt().item()
+
+
+def correlation(first: Float[Tensor, " t"], second: Float[Tensor, " t"]) -> float:
+    """Pearson's correlation; NaN when either is constant."""
+    if first.std() < 1e-6 or second.std() < 1e-6:
+        return float("nan")
+    return torch.corrcoef(torch.stack([first, second]))[0, 1].item()
+
+
+def _clip_metrics(module: "EACModule", item: Any, text: str) -> dict[str, float]:
+    device = module.device
+    coefficients, mfcc = item.coefficients.to(device), item.mfcc.to(device)
+    true = coefficients[:, EXPRESSION]
+    code = module.encoder.encode_text([text])
+    predicted = module.predict_speech(mfcc, code, coefficients[:1, IDENTITY])
+    statistics = module.network.expression_statistics
+    mean_face = statistics.mean.expand_as(true)
+    result = {
+        "coefficient_error": normalised_error(predicted, true, statistics.deviation),
+        "coefficient_error_mean_face": normalised_error(mean_face, true, statistics.deviation),
+        "coefficient_error_copy_previous": normalised_error(true[:-1], true[1:], statistics.deviation),
+        "velocity_error": normalised_error(predicted.diff(dim=0), true.diff(dim=0), statistics.deviation),
+    }
+    if module.basis is not None:
+        opening = [mouth_opening(expression, module.basis) for expression in (predicted, true)]
+        result["mouth_correlation"] = correlation(*opening)
+    return result
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    table = {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
+    return {name: values.nanmean().item() for name, values in table.items()}
+
+
+def _score(module: "EACModule", data: Any, clips: Iterable[Any]) -> tuple[list[dict[str, float]], int]:
+    """Metrics of each clip whose style the encoder can express, and the count of the others."""
+    rows, refused = [], 0
+    for clip in clips:
+        emotion = clip.emotion or "neutral"
+        try:
+            rows.append(_clip_metrics(module, data.clip_item(clip), style_prompt(emotion, clip.level or 1, 0)))
+        except UserError:
+            refused += 1
+    return rows, refused
+
+
+@torch.no_grad()
+def evaluate_expression(module: "EACModule", data: Any) -> dict[str, float]:
+    """Means over the basic test clips, and over the unseen styles' under `unseen/` with the share refused."""
+    rows, _ = _score(module, data, data.test_clips("basic"))
+    result = _mean(rows)
+    unseen, refused = _score(module, data, data.test_clips("unseen"))
+    if unseen or refused:
+        result["unseen/refused"] = refused / (len(unseen) + refused)
+    if unseen:
+        result |= {f"unseen/{name}": value for name, value in _mean(unseen).items()}
+    return result

@@ -1,0 +1,58 @@
+"""Speech of any length in bounded memory: frame by frame as it comes, or in chunks that equal one pass."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lightning_modules.ame.emotion import EmotionCode
+from lightning_modules.eac.backbones import State
+from lightning_modules.eac.network import ExpressionNetwork
+
+CHUNK_FRAMES = 250
+"""Frames of a chunk (10 s): long against what a Transformer looks back on, short against memory."""
+
+
+def stream(
+    network: ExpressionNetwork,
+    pieces: Iterable[Float[Tensor, "_ 28 13"]],
+    code: EmotionCode,
+    identity: Float[Tensor, "1 80"],
+) -> Iterator[Float[Tensor, "_ 64"]]:
+    """Expression of speech that arrives in pieces of MFCC windows of any length.
+
+    After each piece comes what can be known: all frames but the last `network.look_ahead` heard, which follow
+    with later pieces or at the end. Memory does not grow with the speech.
+    """
+    waiting: Tensor | None = None
+    state: State = None
+    for piece in pieces:
+        waiting = piece if waiting is None else torch.cat([waiting, piece])
+        ready = len(waiting) - network.look_ahead
+        if ready > 0:
+            expression, state = _advance(network, waiting, ready, code, identity, state)
+            waiting = waiting[ready:]
+            yield expression
+    if waiting is not None and len(waiting):
+        yield _advance(network, waiting, len(waiting), code, identity, state)[0]
+
+
+@torch.no_grad()
+def _advance(
+    network: ExpressionNetwork, mfcc: Tensor, new: int, code: EmotionCode, identity: Tensor, state: State
+) -> tuple[Tensor, State]:
+    expression, state = network.advance(mfcc[None], new, code, identity, state)
+    return expression[0], state
+
+
+def predict_long(
+    network: ExpressionNetwork,
+    mfcc: Float[Tensor, "t 28 13"],
+    code: EmotionCode,
+    identity: Float[Tensor, "1 80"],
+    chunk_frames: int = CHUNK_FRAMES,
+) -> Float[Tensor, "t 64"]:
+    """Expression of one speech of any length; equals one pass, in time linear in its length."""
+    pieces = list(stream(network, mfcc.split(chunk_frames), code, identity))
+    return torch.cat(pieces) if pieces else mfcc.new_zeros(0, 64)
