@@ -12,6 +12,9 @@ from face3d.procedural_parts import LEFT_EYE, LOWER_TEETH, RIGHT_EYE, TONGUE, UP
 
 NUM_IDENTITY = 80
 
+VARIETY = 0.62
+"""Share of the drawn strokes that is one standard deviation: people differ, but none is a caricature."""
+
 _EYE = (0.313, 0.285, 0.2)
 _MOUTH = (0.0, layout.MOUTH_Y, 0.35)
 
@@ -74,15 +77,21 @@ _FIELDS: dict[str, Callable[[Points], Points]] = {
 }
 
 
+FEATURE_NAMES = ("upper lip", "lower lip", "eye opening", "eye width", "eye tilt")
+NUM_RESIDUALS = NUM_IDENTITY - len(_FIELDS) - len(FEATURE_NAMES)
+IDENTITY_NAMES: tuple[str, ...] = (*_FIELDS, *FEATURE_NAMES, *(f"residual {i}" for i in range(NUM_RESIDUALS)))
+"""What each identity axis changes."""
+
+
 def head_fields(points: Points) -> Float[np.ndarray, "75 n 3"]:
     """The axes that are functions of place alone, at any points on or near the head (hair, ears and neck follow them)."""
     named = [field(points) for field in _FIELDS.values()]
     rng = np.random.default_rng(20230621)
     residual = []
-    for index in range(40):
+    for index in range(NUM_RESIDUALS):
         field = harmonic(points, rng, wavelength=1.5 - 0.02 * index, symmetric=index % 4 != 3)
         residual.append(field * 0.016 / (1 + 0.06 * index) * (0.45 if index % 4 == 3 else 1.0))
-    return np.stack(named + residual)
+    return VARIETY * np.stack(named + residual)
 
 
 def _lip_share(mesh: HeadMesh) -> np.ndarray:
@@ -102,7 +111,7 @@ def feature_fields(mesh: HeadMesh) -> Float[np.ndarray, "5 v 3"]:
     eye_x = np.abs(p[:, 0]) - 0.313
     across = lids * np.clip(eye_x / 0.155, -1.3, 1.3)
     bulge = bow * np.isin(mesh.ring, ["lip1", "lip2", "border"])
-    return np.stack(
+    return VARIETY * np.stack(
         [
             push(lip * (mesh.lip > 0), y=0.020) + push(bulge * (mesh.lip > 0), z=0.016),
             push(lip * (mesh.lip < 0), y=-0.022) + push(bulge * (mesh.lip < 0), z=0.020),
@@ -127,5 +136,4 @@ def identity_basis(mesh: HeadMesh) -> Float[np.ndarray, "80 v 3"]:
     where[inner] = [0.0, layout.MOUTH_Y, 0.30]
     fields, count = head_fields(where), len(_FIELDS)
     basis = np.concatenate([fields[:count], feature_fields(mesh), fields[count:]])
-    basis[:, mesh.kind == layout.MOUTH_BAG] *= 0.9
     return basis

@@ -1,7 +1,8 @@
 """The neutral head as a smooth implicit surface: anatomical solids blended by a smooth union, in decimetres.
 
 Proportions are those of an average adult (pupils 62 mm apart, eye line to mouth 67 mm, face 136 mm wide at the
-cheekbones, chin 107 mm below the eyes), placed so that the eyes, nose tip and mouth lie where a recentred BFM09 has them.
+cheekbones, chin 107 mm below the eyes), placed so that eyes, nose tip
+and mouth lie where a recentred BFM09 has them.
 """
 
 import numpy as np

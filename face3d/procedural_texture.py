@@ -112,8 +112,8 @@ def _residuals(p: np.ndarray, bare: np.ndarray, count: int) -> list[np.ndarray]:
     found = []
     for index in range(count):
         wave = rng.normal(size=3) * 2 * np.pi / (1.0 - 0.008 * index) / np.sqrt(3)
-        tint = np.array([1.0, 0.95, 0.9]) + 0.5 * rng.normal(size=3)
+        tint = np.array([1.0, 0.95, 0.9]) + 0.3 * rng.normal(size=3)
         place = np.concatenate([np.abs(p[:, :1]), p[:, 1:]], -1) if index % 3 else p
         field = np.sin(place @ wave + rng.uniform(0, 2 * np.pi))
-        found.append((field * bare)[:, None] * tint * 0.012 / (1 + 0.03 * index))
+        found.append((field * bare)[:, None] * tint * 0.007 / (1 + 0.03 * index))
     return found
