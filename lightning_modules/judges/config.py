@@ -1,0 +1,79 @@
+"""Numbers of the judges and the critics; the defaults are the toy preset."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class JudgeWeights:
+    """Weights of the judges' losses; their networks share no parameter, so these are relative learning rates."""
+
+    landmarks: float = 10.0
+    """Mean distance of the 68 landmarks, in halves of the image's width."""
+    emotion: float = 1.0
+    """Cross-entropy of the eight emotions."""
+    identity: float = 0.5
+    """Contrast of persons."""
+    sync: float = 1.0
+    """Contrast of sounds that belong to five frames and sounds that do not."""
+
+
+@dataclass(frozen=True)
+class CriticsConfig:
+    """The networks inside the losses of EAC and HEF."""
+
+    steps: int = 400
+    """Training batches."""
+    batch_size: int = 48
+    """Pictures, and as many renders, in a batch."""
+    width: int = 16
+    """Channels of the first layer; the last has four times as many."""
+    renders: int = 2
+    """Renders of each picture's expression and pose: first on its own face and light, then on other people's."""
+    learning_rate: float = 2e-3
+    """Peak rate of AdamW; cosine decay."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "steps", "batch_size", "width", "renders")
+
+
+@dataclass(frozen=True)
+class JudgesConfig:
+    """The networks behind the metrics."""
+
+    critics: CriticsConfig = field(default_factory=CriticsConfig)
+    weights: JudgeWeights = field(default_factory=JudgeWeights)
+    steps: int = 550
+    """Training batches."""
+    batch_size: int = 48
+    """Pictures in a batch."""
+    pictures_per_person: int = 4
+    """Pictures of one person in a batch, for the contrast of persons."""
+    clip_frames: int = 8
+    """Frames of each judge actor's clip that join the pictures."""
+    sync_clips: int = 8
+    """Clips in a batch of the sync network."""
+    sync_windows: int = 12
+    """Windows of each of them; each is contrasted with all others."""
+    width: int = 16
+    """Channels of the first layer; the last has four times as many."""
+    temperature: float = 0.1
+    """Of both contrasts."""
+    learning_rate: float = 2e-3
+    """Peak rate of AdamW; cosine decay."""
+    held_out: float = 0.15
+    """Share of the people that are kept for the judges' own test; of the clips' actors at least one."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "steps", "batch_size", "pictures_per_person", "clip_frames", "sync_clips", "width")
+        if self.sync_windows < 2:
+            raise ValueError(f"sync_windows: {self.sync_windows} leaves nothing to contrast; it must be at least 2")
+        if self.batch_size < 2 * self.pictures_per_person:
+            raise ValueError(f"batch_size: {self.batch_size} holds fewer than two persons' pictures_per_person")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out: {self.held_out} is no share; it must lie between 0 and 1")
+
+
+def _positive(config: object, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name}: {getattr(config, name)} is impossible; it must be at least 1")

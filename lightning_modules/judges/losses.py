@@ -1,0 +1,69 @@
+"""Losses and the augmentation that judges and critics share."""
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from face3d.grid import ALIGN_CORNERS
+
+MAX_MOVE = 0.12
+MAX_ZOOM = 0.12
+MAX_LIGHT = 0.25
+MAX_NOISE = 0.06
+
+
+def as_float(images: UInt8[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
+    """Pictures in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def augment(
+    images: Float[Tensor, "b 3 s s"], landmarks: Float[Tensor, "b 68 2"]
+) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 68 2"]]:
+    """Pictures moved, zoomed, relit, blurred and made noisy at random, with their landmarks where they went."""
+    count, device = len(images), images.device
+    zoom = 1 + MAX_ZOOM * (2 * torch.rand(count, 1, device=device) - 1)
+    move = MAX_MOVE * (2 * torch.rand(count, 2, device=device) - 1)
+    matrix = torch.zeros(count, 2, 3, device=device)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / zoom[:, 0]
+    matrix[:, :, 2] = -move / zoom
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=ALIGN_CORNERS)
+    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=ALIGN_CORNERS)
+    return degrade(moved), landmarks * zoom[:, None] + move[:, None]
+
+
+def degrade(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Other light, blur for about half of the pictures, noise: what generated frames may look like."""
+    count, device = len(images), images.device
+    gain = 1 + MAX_LIGHT * (2 * torch.rand(count, 1, 1, 1, device=device) - 1)
+    shift = MAX_LIGHT * (2 * torch.rand(count, 3, 1, 1, device=device) - 1)
+    blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    share = (2 * torch.rand(count, 1, 1, 1, device=device) - 1).clamp(min=0)
+    noise = MAX_NOISE * torch.rand(count, 1, 1, 1, device=device) * torch.randn_like(images)
+    return (torch.lerp(images, blurred, share) * gain + shift + noise).clamp(-1, 1)
+
+
+def landmark_loss(found: Float[Tensor, "b 68 2"], true: Float[Tensor, "b 68 2"]) -> Float[Tensor, ""]:
+    """Mean distance, in halves of the image's width."""
+    return (found - true).square().sum(dim=-1).add(1e-8).sqrt().mean()
+
+
+def identity_loss(embeddings: Float[Tensor, "b d"], person: Int[Tensor, " b"], temperature: float) -> Float[Tensor, ""]:
+    """Supervised contrast (Khosla et al. 2020): pictures of one person attract, those of others repel.
+
+    Pictures without a second one of the same person in the batch do not count.
+    """
+    itself = torch.eye(len(person), dtype=torch.bool, device=person.device)
+    logits = (embeddings @ embeddings.T / temperature).masked_fill(itself, -torch.inf)
+    same = (person[:, None] == person) & ~itself
+    likelihood = logits.log_softmax(dim=1).masked_fill(~same, 0.0).sum(dim=1)
+    partners = same.sum(dim=1)
+    return -(likelihood / partners.clamp(min=1))[partners > 0].sum() / (partners > 0).sum().clamp(min=1)
+
+
+def sync_loss(audio: Float[Tensor, "n d"], video: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, ""]:
+    """Symmetric InfoNCE: each picture window finds its sound among all windows of the batch, and the reverse."""
+    logits = -torch.cdist(video, audio).square() / (2 * temperature)
+    own = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2

@@ -1,0 +1,192 @@
+"""The toy world's small networks for 64 px faces: what stands in for the published backbones.
+
+They are trained by `lightning_modules.judges` on people whom no other stage sees. Each takes frames in [-1, 1] of
+any size and looks at them at 64 px.
+"""
+
+import itertools
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from conventions.emotions import EMOTIONS
+from metrics.functional.image import frame_lpips
+from metrics.speech_features import FRAMES_PER_WINDOW, NUM_MFCC
+
+SIZE = 64
+
+
+def at_judge_size(images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 3 s s"]:
+    """Images at 64 px; larger ones are smoothed as they shrink."""
+    if images.shape[-2:] == (SIZE, SIZE):
+        return images
+    return F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
+
+
+def stage(inputs: int, outputs: int, stride: int = 2) -> nn.Sequential:
+    """3 x 3 convolution, batch norm, ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class Trunk(nn.Module):
+    """Four halvings of a 64 px image: `width`, 2, 3 and 4 times `width` channels at 32, 16, 8 and 4 px."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = (3, width, 2 * width, 3 * width, 4 * width)
+        self.stages = nn.ModuleList(stage(a, b) for a, b in itertools.pairwise(widths))
+
+    def maps(self, images: Float[Tensor, "t 3 h w"]) -> list[Float[Tensor, "t _c _h _w"]]:
+        """The maps after each stage."""
+        maps, current = [], images.contiguous(memory_format=torch.channels_last)
+        for part in self.stages:
+            current = part(current)
+            maps.append(current)
+        return maps
+
+    def forward(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t c _h _w"]:
+        """The last map."""
+        return self.maps(images)[-1]
+
+
+class LandmarkJudge(nn.Module):
+    """68 landmarks by regression from the trunk's 8 px and 4 px maps, as offsets from the mean face."""
+
+    name = "judge (64 px)"
+    stand_in = True
+    mean: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(width)
+        self.squeeze = stage(3 * width, width, stride=1)
+        self.head = nn.Sequential(nn.Linear(64 * width * 2, 128), nn.ReLU(inplace=True), nn.Linear(128, 136))
+        self.register_buffer("mean", torch.zeros(68, 2))
+
+    def forward(self, images: Float[Tensor, "t 3 s s"]) -> Float[Tensor, "t 68 2"]:
+        """Landmarks of 64 px images, (x, y) in [-1, 1]."""
+        middle, last = self.trunk.maps(images)[2:]
+        features = torch.cat([self.squeeze(middle).flatten(1), last.flatten(1)], dim=1)
+        return self.mean + self.head(features).unflatten(1, (68, 2))
+
+    def landmarks(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 68 2"]:
+        """Landmarks of frames of any size; this network always finds a face."""
+        return self(at_judge_size(images))
+
+
+class EmotionJudge(nn.Module):
+    """The eight emotions from one frame; EFD compares the layer before the classes."""
+
+    name = "judge (64 px)"
+    stand_in = True
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(width)
+        self.embedding = nn.Linear(64 * width, 4 * width)
+        self.classes = nn.Linear(4 * width, len(EMOTIONS))
+
+    def features(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
+        """Features for EFD, not negative."""
+        return self.embedding(self.trunk(at_judge_size(images)).flatten(1)).relu()
+
+    def forward(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 8"]:
+        """Logits of `EMOTIONS`."""
+        return self.classes(self.features(images))
+
+    def probabilities(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 8"]:
+        """Probabilities of `EMOTIONS`."""
+        return self(images).softmax(dim=1)
+
+
+class IdentityJudge(nn.Module):
+    """A unit embedding that is alike for pictures of one person."""
+
+    name = "judge (64 px)"
+    stand_in = True
+
+    def __init__(self, width: int, dimension: int = 64) -> None:
+        super().__init__()
+        self.trunk = Trunk(width)
+        self.embedding = nn.Linear(64 * width, dimension)
+
+    def embed(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
+        """Embeddings of length 1."""
+        return F.normalize(self.embedding(self.trunk(at_judge_size(images)).flatten(1)), dim=1)
+
+
+class SyncJudge(nn.Module):
+    """SyncNet in small: five lower half faces against twenty MFCC steps.
+
+    Embeddings have length 1 plus a constant coordinate 1, which leaves every distance as it is except that to the
+    zero vector with which the protocol pads a clip: sqrt(2), that of two unrelated embeddings.
+    """
+
+    name = "judge (64 px)"
+    stand_in = True
+    mfcc_mean: Tensor
+    mfcc_scale: Tensor
+
+    def __init__(self, width: int, dimension: int = 64) -> None:
+        super().__init__()
+        self.picture = nn.Sequential(
+            stage(3 * FRAMES_PER_WINDOW, 2 * width), stage(2 * width, 3 * width), stage(3 * width, 4 * width),
+            nn.Flatten(), nn.Linear(4 * width * 32, dimension),
+        )  # fmt: skip
+        self.sound = nn.Sequential(
+            stage(1, width, 1), stage(width, 2 * width), stage(2 * width, 4 * width),
+            nn.Flatten(), nn.Linear(4 * width * 20, dimension),
+        )  # fmt: skip
+        self.register_buffer("mfcc_mean", torch.zeros(NUM_MFCC, 1))
+        self.register_buffer("mfcc_scale", torch.ones(NUM_MFCC, 1))
+
+    def audio(self, mfcc: Float[Tensor, "n 13 20"]) -> Float[Tensor, "n d"]:
+        """Embeddings of sound windows."""
+        return with_constant(self.sound(((mfcc - self.mfcc_mean) / self.mfcc_scale)[:, None]))
+
+    def video(self, frames: Float[Tensor, "n 5 3 h w"]) -> Float[Tensor, "n d"]:
+        """Embeddings of picture windows."""
+        small = at_judge_size(frames.flatten(0, 1)).unflatten(0, (-1, FRAMES_PER_WINDOW))
+        return with_constant(self.picture(small[..., SIZE // 2 :, :].flatten(1, 2)))
+
+
+def with_constant(embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
+    """Embeddings scaled to length 1, with one more coordinate that is 1."""
+    return F.pad(F.normalize(embedding, dim=1), (0, 1), value=1.0)
+
+
+class JudgeFeatures:
+    """Stand-in of FID's Inception: the features of the emotion and the identity judge side by side."""
+
+    name = "judges (64 px)"
+    stand_in = True
+
+    def __init__(self, emotion: EmotionJudge, identity: IdentityJudge) -> None:
+        self.emotion, self.identity = emotion, identity
+        self.num_features = emotion.embedding.out_features + identity.embedding.out_features
+
+    def features(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
+        """Features of frames of any size."""
+        return torch.cat([self.emotion.features(images), self.identity.embed(images)], dim=1)
+
+
+class JudgePerceptual:
+    """Stand-in of LPIPS: its formula over the maps of some trunks, every channel weighted alike."""
+
+    name = "judges (64 px)"
+    stand_in = True
+
+    def __init__(self, *trunks: Trunk) -> None:
+        self.trunks = trunks
+
+    def distance(self, generated: Float[Tensor, "t 3 h w"], true: Float[Tensor, "t 3 h w"]) -> Float[Tensor, " t"]:
+        """Mean over trunks and layers of the squared distance of unit channel vectors."""
+        found, wanted = self.maps(generated), self.maps(true)
+        return frame_lpips(found, wanted, [m.new_full((m.shape[1],), 1 / len(found)) for m in found])
+
+    def maps(self, images: Float[Tensor, "t 3 h w"]) -> list[Float[Tensor, "t _c _h _w"]]:
+        """The maps of all trunks."""
+        return [m for trunk in self.trunks for m in trunk.maps(at_judge_size(images))]
