@@ -2,26 +2,28 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+B = TypeVar("B", bound="Batch")
 
 
 @dataclass(frozen=True)
 class Batch:
     """Base of the batch types: moves as one, so that Lightning can transfer it."""
 
-    def _map(self, function) -> Self:
+    def _map(self: B, function: Any) -> B:
         values = {field.name: function(getattr(self, field.name)) for field in dataclasses.fields(self)}
         return type(self)(**values)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+    def to(self: B, device: torch.device | str, non_blocking: bool = False) -> B:
         """The same batch with every tensor on `device`."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def pin_memory(self) -> Self:
+    def pin_memory(self: B) -> B:
         """The same batch in page-locked memory (called by the loader for a GPU)."""
         return self._map(lambda tensor: tensor.pin_memory())
 
