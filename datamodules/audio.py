@@ -120,7 +120,7 @@ def _triangles(edges: np.ndarray, bins: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _mel_filters() -> np.ndarray:
-    """80 triangles on Slaney's mel scale, 0 .. 8 kHz: linear to 1 kHz at 200 / 3 Hz a mel, then 27 mels a factor 6.4."""
+    """80 triangles on Slaney's mel scale, 0 .. 8 kHz: linear to 1 kHz (200 / 3 Hz a mel), then 27 mels a factor 6.4."""
     step = np.log(6.4) / 27
     mels = np.linspace(0, 15 + np.log(SAMPLE_RATE / 2 / 1000) / step, MEL_BINS + 2)
     hertz = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * step))
@@ -131,7 +131,7 @@ def mel(waveform: Float[np.ndarray, " n"], num_frames: int | None = None) -> Flo
     """Log-mel [4T, 80] in dB, in [-80, about 10], 10 ms a column; T = whole video frames in the waveform by default.
 
     Column j sees 25 ms (Hann) centred on sample 160 j + 80, so that columns 4k .. 4k+3 lie within video frame k.
-    Slaney's mel scale (librosa's default), triangles of height 1, power normalised so that a full-scale sine reads about 0 dB.
+    Slaney's mel scale (librosa's default), triangles of height 1; a full-scale sine reads about 0 dB.
     """
     frames = len(waveform) // SAMPLES_PER_FRAME if num_frames is None else num_frames
     if frames == 0:

@@ -16,7 +16,7 @@ from conventions.errors import UserError, nearest
 from datamodules import assemble
 from datamodules.batches import Batch
 from datamodules.splits import Role, Split
-from datamodules.store import Store, StoredClip
+from datamodules.store import INT16_MAX, Store, StoredClip
 
 View = Literal["ame", "eac", "hef"]
 
@@ -163,7 +163,7 @@ class MEADDataModule(pl.LightningDataModule):
     def clip_item(self, clip: StoredClip) -> ClipItem:
         """A clip with everything that the store knows of it."""
         rows, store = clip.rows, self.store
-        audio = np.asarray(store.audio[rows], np.float32).reshape(-1) / 32768
+        audio = np.asarray(store.audio[rows], np.float32).reshape(-1) / INT16_MAX
         return ClipItem(
             id=clip.id,
             actor=clip.actor,

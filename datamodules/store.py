@@ -40,6 +40,9 @@ MANIFEST = "manifest.json"
 FRAMES = "frames.bin"
 FRAME_ENDS = "frame_ends"
 
+INT16_MAX = 32767
+"""Sound in [-1, 1] is stored as integers in -32767 .. 32767."""
+
 ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {
     "coefficients": (np.float32, (NUM_COEFFICIENTS,)),
     "placement": (np.float32, (3,)),
@@ -185,13 +188,27 @@ class Store:
             picture = picture.resize((size, size), Image.Resampling.BICUBIC)
         return np.asarray(picture)
 
-    def verify(self) -> list[str]:
+    def packed_pictures(self, clip: StoredClip) -> tuple[np.ndarray, np.ndarray]:
+        """A clip's JPEG files end to end, uint8, and the bytes of each, int64 [length]."""
+        before = int(self._ends[clip.start - 1]) if clip.start else 0
+        ends = np.array(self._ends[clip.rows])
+        return np.array(self._pictures[before : ends[-1]]), np.diff(ends, prepend=before)
+
+    def damaged(self) -> list[str]:
         """Names of the files whose bytes are not those that were written; [] for a sound store."""
         return [
             name
             for name, expected in self.manifest["files"].items()
             if not (self.path / name).is_file() or sha256_of(self.path / name) != expected
         ]
+
+    def verify(self) -> None:
+        """Read every byte; a `UserError` names the files that are not as they were written."""
+        damaged = self.damaged()
+        if content_hash(self.manifest) != self.manifest["hash"]:
+            damaged.append(MANIFEST)
+        if damaged:
+            raise UserError(f"{self.path}: damaged: {', '.join(damaged)}: prepare the store again")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

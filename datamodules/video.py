@@ -34,8 +34,56 @@ class DecodedFrame:
         factor = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
         size = {} if factor == 1.0 else {"width": round(width * factor), "height": round(height * factor)}
         pixels = self.frame.to_ndarray(format="rgb24", **size)
-        turns = round(self.frame.rotation / 90) % 4
+        turns = self._quarter_turns
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright picture."""
+        width, height = self.frame.width, self.frame.height
+        return (height, width) if self._quarter_turns % 2 else (width, height)
+
+    @property
+    def _quarter_turns(self) -> int:
+        return round(self.frame.rotation / 90) % 4
+
+    def region(self, left: int, top: int, right: int, bottom: int) -> tuple[UInt8[np.ndarray, "h w 3"], int, int]:
+        """RGB pixels of at least a part of the picture, and the (left, top) at which they begin.
+
+        Converting only the part that is needed is what makes full-HD material quick.
+        """
+        if self._quarter_turns or self.frame.format.name not in ("yuv420p", "yuvj420p"):
+            return self.rgb(), 0, 0
+        left, top = max(left // 2 * 2, 0), max(top // 2 * 2, 0)
+        right, bottom = min(-(-right // 2) * 2, self.frame.width), min(-(-bottom // 2) * 2, self.frame.height)
+        if right - left < 2 or bottom - top < 2:
+            return self.rgb(), 0, 0
+        return _part(self.frame, left, top, right, bottom).to_ndarray(format="rgb24"), left, top
+
+
+def _part(frame: av.VideoFrame, left: int, top: int, right: int, bottom: int) -> av.VideoFrame:
+    """A rectangle of a yuv420p frame (even corners) as a frame of its own."""
+    part = av.VideoFrame(right - left, bottom - top, frame.format.name)
+    part.colorspace, part.color_range = frame.colorspace, frame.color_range
+    for index, (source, target) in enumerate(zip(frame.planes, part.planes, strict=True)):
+        shift = 1 if index else 0
+        rows = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)
+        out = np.frombuffer(target, np.uint8).reshape(-1, target.line_size)
+        piece = rows[top >> shift : (bottom + shift) >> shift, left >> shift : (right + shift) >> shift]
+        out[: piece.shape[0], : piece.shape[1]] = piece
+    return part
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video's header and first frame say."""
+
+    width: int
+    """Of the upright picture, in pixels."""
+    height: int
+    frames: int
+    """Source frames that the header promises, or that duration and rate suggest."""
+    seconds: float
 
 
 @contextlib.contextmanager
@@ -54,6 +102,16 @@ def open_media(path: Path) -> Iterator[av.container.InputContainer]:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def probe(path: Path) -> VideoInfo:
+    """Size and length of a video, by its header and its first frame."""
+    first = next(iterate_frames(path))
+    with open_media(path) as container:
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate or VIDEO_FPS)
+        length = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1e6
+        return VideoInfo(*first.size, stream.frames or round(float(length) * rate), float(length))
 
 
 def iterate_frames(path: Path) -> Iterator[DecodedFrame]:

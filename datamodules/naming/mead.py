@@ -1,8 +1,8 @@
 """MEAD: `M003/video/front/angry/level_1/001.mp4`, its copies with other folders, and the flat form.
 
 Tokens are found by meaning and not by position: some actors have extra folders, `1` or `2` where `video` should
-stand, emotion and level in one folder (`angry_level_1`), or three-letter codes; flat copies fold all into the file's name
-(`M030_front_happy_level3_001.mp4`).
+stand, emotion and level in one folder (`angry_level_1`), or three-letter codes; flat copies fold all into the file's
+name (`M030_front_happy_level3_001.mp4`).
 """
 
 import functools

@@ -42,10 +42,12 @@ class Split:
             raise UserError(f"{path}: a split needs a name and actors by role ({', '.join(ROLES)})")
         for key in value.keys() - {"name", *ROLES}:
             raise UserError(f"{path}: unknown key {key!r}{nearest(str(key), ROLES)}")
-        rest = [role for role in ROLES if value.get(role) == REST]
+        rest: list[Role] = [role for role in ROLES if value.get(role) == REST]
         if len(rest) > 1:
             raise UserError(f"{path}: only one role can take the {REST}, not {' and '.join(rest)}")
-        actors = {role: _actors(value.get(role) or (), path, role) for role in ROLES if role not in rest}
+        actors: dict[Role, tuple[str, ...]] = {
+            role: _actors(value.get(role) or (), path, role) for role in ROLES if role not in rest
+        }
         _check_disjoint(actors, path)
         return cls(value["name"], actors, rest[0] if rest else None)
 

@@ -1,0 +1,127 @@
+"""3DMM coefficients of a clip: read from the `.mat` of another tool, or fitted to landmarks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import torch
+from jaxtyping import Float
+
+from conventions.errors import RejectedClip
+from conventions.rates import VIDEO_FPS
+from datamodules.video import VideoInfo
+from face3d.coefficients import ANGLE, EXPRESSION, NUM_COEFFICIENTS, TRANSLATION, split
+
+BFM09 = "bfm09"
+"""The model of a file that names none: Deep3DFaceRecon's."""
+FIT_MODEL = "procedural-v1"
+"""The model that is fitted to landmarks where no other is asked for: it needs no file."""
+
+ROW_TOLERANCE = 0.02
+"""A file may have this share (and 2) fewer or more rows than the clip has frames; both are trimmed to the shorter."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The content of a coefficient file, a row for each frame of the clip it was measured on."""
+
+    model: str
+    coefficients: Float[np.ndarray, "t 257"]
+    params: Float[np.ndarray, "t 5"]
+    """(w0, h0, s, t0, t1) as in Deep3DFaceRecon's `align_img`."""
+
+    def rows(self, source_indices: list[int], clip: VideoInfo, path: Path) -> list[int]:
+        """The row of each 25 fps frame, given the source frames that these show; it may end before they do.
+
+        A file measured at the source's own rate has a row for each source frame: taking the row of the very frame that
+        is shown keeps picture and coefficients together. A file measured at 25 fps is taken as it is.
+        """
+        have = len(self.coefficients)
+        if _near(have, clip.frames):
+            return [index for index in source_indices if index < have]
+        if _near(have, round(clip.seconds * VIDEO_FPS)):
+            return list(range(min(have, len(source_indices))))
+        raise RejectedClip("coefficients_mismatch", f"{path}: {have} rows for a clip of {clip.frames} frames")
+
+
+def _near(rows: int, frames: int) -> bool:
+    return abs(rows - frames) <= 2 + ROW_TOLERANCE * frames
+
+
+def read_mat(path: Path) -> Measured:
+    """Coefficients of a `.mat`: `coeff` [T, 257] and `transform_params` [T, 5], or SadTalker's `coeff_3dmm` [T, 73]."""
+    try:
+        content = scipy.io.loadmat(path)
+        model = str(np.asarray(content["model"]).ravel()[0]) if "model" in content else BFM09
+        measured = Measured(model, *(_sadtalker(content) if "coeff_3dmm" in content else _deep3d(content)))
+    except Exception as error:
+        raise RejectedClip("bad_coefficients", f"{path}: {_line(error)}") from error
+    if not (np.isfinite(measured.coefficients).all() and np.isfinite(measured.params).all()):
+        raise RejectedClip("bad_coefficients", f"{path}: has values that are not finite")
+    if not (measured.params[:, :3] > 0).all():
+        raise RejectedClip("bad_coefficients", f"{path}: transform_params has sizes or scales that are not positive")
+    return measured
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"has no {error}; expected coeff [T, 257] and transform_params [T, 5]"
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _matrix(value: np.ndarray, columns: int, name: str) -> np.ndarray:
+    array = np.asarray(value, np.float32)
+    if array.ndim != 2 or array.shape[1] != columns or not len(array):
+        raise ValueError(f"{name} has shape {array.shape}, not [T, {columns}]")
+    return array
+
+
+def _deep3d(content: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    coefficients = _matrix(content["coeff"], NUM_COEFFICIENTS, "coeff")
+    params = _matrix(content["transform_params"], 5, "transform_params")
+    if len(coefficients) != len(params):
+        raise ValueError(f"coeff has {len(coefficients)} rows, transform_params {len(params)}")
+    return coefficients, params
+
+
+def _sadtalker(content: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """SadTalker's 73 numbers: expression 64, angle 3, translation 3, (s, t0, t1) on its 256-pixel picture.
+
+    Identity, texture and light come from its `full_3dmm` (one vector for the clip), or are zero without it.
+    """
+    short = _matrix(content["coeff_3dmm"], 73, "coeff_3dmm")
+    coefficients = np.zeros((len(short), NUM_COEFFICIENTS), np.float32)
+    if "full_3dmm" in content:
+        coefficients[:] = np.asarray(content["full_3dmm"], np.float32).reshape(-1, NUM_COEFFICIENTS)[:1]
+    coefficients[:, EXPRESSION], coefficients[:, ANGLE] = short[:, :64], short[:, 64:67]
+    coefficients[:, TRANSLATION] = short[:, 67:70]
+    return coefficients, np.concatenate([np.full((len(short), 2), 256, np.float32), short[:, 70:]], axis=1)
+
+
+def project_keypoints(
+    model: str, coefficients: Float[np.ndarray, "t 257"], placement: Float[np.ndarray, "t 3"]
+) -> Float[np.ndarray, "t 68 2"]:
+    """The 68 keypoints of a model that needs no file, in normalised crop coordinates."""
+    from face3d.camera import project
+    from face3d.morphable import keypoint_model, load_model
+
+    parts = split(torch.from_numpy(np.asarray(coefficients, np.float32)))
+    points = keypoint_model(load_model(model)).shape(parts.identity, parts.expression)
+    xy, _ = project(points, parts.angle, parts.translation, torch.from_numpy(np.asarray(placement, np.float32)))
+    return xy.numpy()
+
+
+def fit(
+    landmarks: Float[np.ndarray, "t 68 2"], placement: Float[np.ndarray, "t 3"], model: str = FIT_MODEL
+) -> Float[np.ndarray, "t 257"]:
+    """Coefficients whose keypoints meet the landmarks (normalised crop coordinates) under the given placement."""
+    from face3d.fitting import fit_landmarks
+    from face3d.morphable import load_model
+
+    result = fit_landmarks(
+        load_model(model),
+        torch.from_numpy(np.asarray(landmarks, np.float32)),
+        placement=torch.from_numpy(np.asarray(placement, np.float32)),
+    )
+    return result.coefficients.numpy()

@@ -1,0 +1,98 @@
+"""Packing: from one part for each clip to the few large files of a store, in one pass and with bounded memory."""
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from conventions.errors import UserError
+from conventions.files import atomic_file, write_json
+from datamodules.crop import CROP
+from datamodules.parts import PICTURES, SIZES, read_part
+from datamodules.store import ARRAYS, FORMAT, FRAME_ENDS, FRAMES, MANIFEST, VERSION, content_hash
+
+
+class _Hashing:
+    """A file that is hashed while it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hash = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        return self._file.write(data)
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def pack(store: Path, parts: Sequence[tuple[Path, dict[str, Any]]], size: int, extra: dict[str, Any]) -> dict[str, Any]:
+    """Pack parts (path and meta, in the order of the store) and return the manifest, which is written last.
+
+    `extra` goes into the manifest beside the content: it takes no part in the content hash.
+    """
+    clips, model = _clips([meta for _, meta in parts]), _common_model([meta for _, meta in parts])
+    (store / MANIFEST).unlink(missing_ok=True)
+    files = _write_files(store, [path for path, _ in parts], sum(clip["length"] for clip in clips))
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "hash": "",
+        "size": size,
+        "crop": CROP,
+        "coefficient_model": model,
+        "clips": clips,
+        "files": files,
+        **extra,
+    }
+    manifest["hash"] = content_hash(manifest)
+    write_json(store / MANIFEST, manifest)
+    return manifest
+
+
+def _clips(metas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Manifest entries: each meta with the row at which it starts."""
+    starts = np.cumsum([0, *(meta["length"] for meta in metas)]).tolist()
+    return [
+        {**{key: value for key, value in meta.items() if key != "model"}, "start": start}
+        for meta, start in zip(metas, starts, strict=False)
+    ]
+
+
+def _common_model(metas: Sequence[dict[str, Any]]) -> str | None:
+    models = sorted({meta["model"] for meta in metas if meta["model"] is not None})
+    if len(models) > 1:
+        examples = ", ".join(f"{m} ({next(meta['id'] for meta in metas if meta['model'] == m)})" for m in models)
+        raise UserError(f"coefficients of several face models cannot share a store: {examples}; prepare them apart")
+    return models[0] if models else None
+
+
+def _write_files(store: Path, parts: Sequence[Path], rows: int) -> dict[str, str]:
+    """Write the arrays and pictures of all parts; SHA-256 of each file by name."""
+    with contextlib.ExitStack() as stack:
+
+        def create(name: str) -> _Hashing:
+            return _Hashing(stack.enter_context(atomic_file(store / name)))
+
+        files = {f"{name}.npy": create(f"{name}.npy") for name in (*ARRAYS, FRAME_ENDS)}
+        files[FRAMES] = create(FRAMES)
+        for name, (kind, shape) in {**ARRAYS, FRAME_ENDS: (np.int64, ())}.items():
+            _write_header(files[f"{name}.npy"], kind, (rows, *shape))
+        end = 0
+        for path in parts:
+            arrays = read_part(path).arrays
+            for name, (kind, _) in ARRAYS.items():
+                files[f"{name}.npy"].write(np.ascontiguousarray(arrays[name], kind).tobytes())
+            ends = end + np.cumsum(arrays[SIZES], dtype=np.int64)
+            files[f"{FRAME_ENDS}.npy"].write(ends.tobytes())
+            files[FRAMES].write(arrays[PICTURES].tobytes())
+            end = int(ends[-1])
+        return {name: file.hexdigest() for name, file in files.items()}
+
+
+def _write_header(file: _Hashing, kind: type, shape: tuple[int, ...]) -> None:
+    description = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, description)

@@ -1,0 +1,71 @@
+"""Parts: one file for each prepared clip, whole or absent, from which the store is packed."""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conventions.files import atomic_file
+from datamodules.store import ARRAYS, Store, StoredClip, clip_to_json
+
+PARTS = ".parts"
+"""Folder of the parts inside an unfinished store."""
+
+PICTURES, SIZES, META = "pictures", "sizes", "meta"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One clip's share of a store, or the reason why it has none."""
+
+    meta: dict[str, Any]
+    """The fields of a `StoredClip` but `start`, with `model`; or `reason` and `detail`."""
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    """Those of `store.ARRAYS`, `pictures` (uint8: JPEG files end to end) and `sizes` (bytes of each)."""
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the clip is left out."""
+        return "reason" in self.meta
+
+
+def write_part(path: Path, part: Part) -> None:
+    """Write a part, whole or not at all."""
+    meta = np.frombuffer(json.dumps(part.meta).encode(), np.uint8)
+    with atomic_file(path) as file:
+        np.savez(file, allow_pickle=False, **{META: meta}, **part.arrays)
+
+
+def read_meta(path: Path) -> dict[str, Any] | None:
+    """What a part says of its clip; None where there is no readable part."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return json.loads(content[META].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def read_part(path: Path) -> Part:
+    """A part with its arrays."""
+    with np.load(path, allow_pickle=False) as content:
+        arrays = {name: content[name] for name in content.files if name != META}
+        return Part(json.loads(content[META].tobytes()), arrays)
+
+
+def part_of(store: Store, clip: StoredClip) -> Part:
+    """A clip of a finished store as the part from which it was packed."""
+    meta = clip_to_json(clip)
+    del meta["start"]
+    meta["model"] = store.coefficient_model if clip.has_coefficients else None
+    pictures, sizes = store.packed_pictures(clip)
+    arrays = {name: np.array(getattr(store, name)[clip.rows]) for name in ARRAYS}
+    return Part(meta, {**arrays, PICTURES: pictures, SIZES: sizes})
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

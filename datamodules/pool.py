@@ -1,0 +1,118 @@
+"""Worker processes for doubtful input: a task that hangs or kills its process is reported, and the rest goes on."""
+
+import multiprocessing
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from conventions.errors import UserError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one task."""
+
+    index: int
+    value: Any = None
+    failure: str | None = None
+    """`timed_out` or `crashed`; None where `value` is the task's result."""
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    task: int | None = None
+    began: float = field(default_factory=time.monotonic)
+
+
+def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
+    """A worker's life: receive a task, send its result, until the pipe closes."""
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = ("value", function(task))
+        except UserError as error:
+            answer = ("user", str(error))
+        except Exception:
+            answer = ("bug", traceback.format_exc())
+        pipe.send(answer)
+
+
+def run_tasks(
+    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, limit_s: float = 600.0
+) -> Iterator[Outcome]:
+    """Outcomes of `function(task)` in the order in which they finish.
+
+    With one worker the tasks run in this process, without a time limit. A `UserError` or a bug in a task ends the run.
+    """
+    if workers <= 1:
+        for index, task in enumerate(tasks):
+            yield Outcome(index, function(task))
+        return
+    pool = [_start(function) for _ in range(min(workers, len(tasks)))]
+    try:
+        yield from _supervise(function, tasks, pool, limit_s)
+    finally:
+        for worker in pool:
+            worker.pipe.close()
+            worker.process.kill()
+            worker.process.join()
+
+
+def _start(function: Callable[[Any], Any]) -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(function, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _supervise(
+    function: Callable[[Any], Any], tasks: Sequence[Any], pool: list[_Worker], limit_s: float
+) -> Iterator[Outcome]:
+    waiting = iter(range(len(tasks)))
+    for worker in pool:
+        _assign(worker, tasks, waiting)
+    while busy := [worker for worker in pool if worker.task is not None]:
+        ready = wait([worker.pipe for worker in busy], timeout=0.5)
+        for worker in busy:
+            late = time.monotonic() - worker.began > limit_s
+            if worker.pipe not in ready and not late:
+                continue
+            outcome = _collect(worker) if worker.pipe in ready else Outcome(worker.task or 0, failure="timed_out")
+            yield outcome
+            if outcome.failure is not None:
+                worker.process.kill()
+                worker.process.join()
+                fresh = _start(function)
+                worker.process, worker.pipe = fresh.process, fresh.pipe
+            _assign(worker, tasks, waiting)
+
+
+def _assign(worker: _Worker, tasks: Sequence[Any], waiting: Iterator[int]) -> None:
+    worker.task = next(waiting, None)
+    worker.began = time.monotonic()
+    if worker.task is not None:
+        worker.pipe.send(tasks[worker.task])
+
+
+def _collect(worker: _Worker) -> Outcome:
+    assert worker.task is not None
+    try:
+        kind, value = worker.pipe.recv()
+    except (EOFError, OSError):
+        return Outcome(worker.task, failure="crashed")
+    if kind == "user":
+        raise UserError(value)
+    if kind == "bug":
+        raise RuntimeError(f"a worker failed:\n{value}")
+    return Outcome(worker.task, value)

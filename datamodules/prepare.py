@@ -1,0 +1,270 @@
+"""Preparation: a folder of raw clips becomes a packed store. Resumable, idempotent, the same bytes for any workers."""
+
+import fcntl
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from conventions.errors import RejectedClip, UserError
+from conventions.files import sha256_of
+from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
+from datamodules.clip_part import Clock, Settings, prepare_clip
+from datamodules.crop import CROP
+from datamodules.disk import space_on
+from datamodules.landmarks import LANDMARKER, find_weights
+from datamodules.packing import pack
+from datamodules.parts import PARTS, Part, digest, part_of, read_meta, write_part
+from datamodules.pool import run_tasks
+from datamodules.store import MANIFEST, VERSION, Store
+
+Mode = Literal["auto", "mat", "landmarks", "none"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What a preparation did."""
+
+    store: str
+    clips: int
+    frames: int
+    left_out: dict[str, int]
+    """Number of clips by reason."""
+    details: list[dict[str, str]]
+    """Path, reason and detail of each file left out."""
+    coefficient_model: str | None
+    hash: str
+    prepared: int
+    """Clips prepared by this call; the others were there already."""
+    seconds: float
+    stage_seconds: dict[str, float]
+    """Seconds of work by stage, summed over the workers."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain JSON."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """The report as lines for a reader."""
+        rate = f", {self.prepared / self.seconds:.2f} clips/s" if self.prepared and self.seconds else ""
+        lines = [
+            f"{self.store}: {self.clips} clips, {self.frames} frames, "
+            f"coefficients of {self.coefficient_model or 'no model'}, hash {self.hash[:12]}",
+            f"prepared now: {self.prepared} in {self.seconds:.1f} s{rate}",
+        ]
+        if self.stage_seconds:
+            lines.append("work: " + ", ".join(f"{name} {s:.1f} s" for name, s in self.stage_seconds.items()))
+        lines += [f"left out: {item['path']}: {item['reason']}: {item['detail']}" for item in self.details[:20]]
+        if len(self.details) > 20:
+            lines.append(f"left out in all: {self.left_out}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Everything that a preparation is about, fixed before the work begins."""
+
+    raw: Path
+    store: Path
+    settings: Settings
+    records: dict[str, ClipRecord]
+    left_out: list[LeftOut]
+    keys: dict[str, str]
+    """Of each clip, a digest of its files' sizes and times and of the settings: the name of its part."""
+
+    def part(self, identifier: str) -> Path:
+        return self.store / PARTS / f"{self.keys[identifier]}.npz"
+
+
+def prepare(
+    raw: Path,
+    store: Path,
+    *,
+    coefficients: Mode = "auto",
+    size: int = 256,
+    workers: int = 1,
+    weights: Path | None = None,
+    progress: Progress | None = None,
+    max_bad_share: float = 0.5,
+) -> PrepareReport:
+    """Prepare the clips under `raw` into the packed store `store`, pictures of `size` pixels.
+
+    `coefficients`: "mat" reads the `.mat` beside each clip, "landmarks" fits a face model to MediaPipe's landmarks, "none"
+    measures none; "auto" is "mat" where any clip has a `.mat`, else "landmarks". `weights` is the folder (or
+    file) of the face landmarker. Killed at any moment, the next call finishes the rest; finished, it does nothing.
+    More than `max_bad_share` of the clips unusable is an error.
+    """
+    began = time.monotonic()
+    _check_folders(raw, store)
+    with space_on(store):
+        job = _plan(raw, store, coefficients, size, weights)
+        store.mkdir(parents=True, exist_ok=True)
+        with _locked(store):
+            if (done := _finished(job)) is not None:
+                return _report(job, done, 0, time.monotonic() - began, {})
+            _reuse(job)
+            todo = [name for name in job.records if read_meta(job.part(name)) is None]
+            stages = _work(job, todo, workers, progress)
+            manifest = _pack(job, max_bad_share)
+    return _report(job, manifest, len(todo), time.monotonic() - began, stages)
+
+
+def _check_folders(raw: Path, store: Path) -> None:
+    if not raw.is_dir():
+        raise UserError(f"{raw}: no such folder of raw clips")
+    if store.exists() and not store.is_dir():
+        raise UserError(f"{store}: is a file; give a folder for the store")
+    ours = (MANIFEST, PARTS)
+    if store.is_dir() and any(store.iterdir()) and not any((store / name).exists() for name in ours):
+        raise UserError(f"{store}: is neither empty nor a store; give a folder of its own")
+
+
+def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None) -> _Job:
+    if size < 16 or size % 2:
+        raise UserError(f"size {size}: must be even and at least 16")
+    records, left_out = catalogue(raw)
+    if not records:
+        raise UserError(f"{raw}: holds no clip that can be read by name; {len(left_out)} files left out")
+    if mode == "auto":
+        mode = "mat" if any(record.coefficients for record in records) else "landmarks"
+    settings = Settings(mode, size, _landmarker(mode, weights))
+    known = asdict(settings) | {"weights": settings.weights and sha256_of(settings.weights), "version": VERSION}
+    keys = {record.id: digest([known, CROP, _files_of(record, raw)]) for record in records}
+    return _Job(raw, store, settings, {record.id: record for record in records}, left_out, keys)
+
+
+def _landmarker(mode: Mode, weights: Path | None) -> Path | None:
+    """The face landmarker's file: needed unless coefficients are given, used where it is there."""
+    try:
+        return find_weights(LANDMARKER, weights)
+    except UserError:
+        if mode != "mat" or weights is not None:
+            raise
+        return None
+
+
+def _files_of(record: ClipRecord, raw: Path) -> list[Any]:
+    """Labels, and name, size and time of each file of a clip."""
+    files = [path for path in (record.video, record.audio, record.coefficients) if path is not None]
+    stats = [(str(path.relative_to(raw)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return [record.id, record.actor, record.emotion, record.level, record.kind, record.source, stats]
+
+
+@contextmanager
+def _locked(store: Path) -> Iterator[None]:
+    """Keep a second preparation out of the same store while this one runs; a killed one leaves no lock behind."""
+    (store / PARTS).mkdir(exist_ok=True)
+    with (store / PARTS / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{store}: another preparation is at work on this store; wait for it to end") from error
+        yield
+    if (store / MANIFEST).is_file():
+        shutil.rmtree(store / PARTS, ignore_errors=True)
+
+
+def _origin(job: _Job) -> dict[str, Any]:
+    return {"keys": job.keys, "not_clips": [_as_json(job, item) for item in job.left_out]}
+
+
+def _finished(job: _Job) -> dict[str, Any] | None:
+    """The manifest of a store that already holds exactly this job's clips, or None."""
+    try:
+        manifest = Store(job.store).manifest
+    except UserError:
+        return None
+    return manifest if manifest.get("origin") == _origin(job) else None
+
+
+def _reuse(job: _Job) -> None:
+    """Turn clips of an existing store back into parts where their files and the settings are unchanged."""
+    try:
+        store = Store(job.store)
+    except UserError:
+        return
+    known = store.manifest.get("origin", {}).get("keys", {})
+    for clip in store.clips:
+        if clip.id in job.keys and known.get(clip.id) == job.keys[clip.id] and not job.part(clip.id).exists():
+            write_part(job.part(clip.id), part_of(store, clip))
+
+
+def _make_part(task: tuple[ClipRecord, Settings, Path]) -> dict[str, float]:
+    """Prepare one clip and write its part, or the reason why there is none; seconds by stage."""
+    record, settings, path = task
+    clock = Clock()
+    with space_on(path.parent.parent):
+        try:
+            part = prepare_clip(record, settings, clock)
+        except RejectedClip as error:
+            part = Part({"reason": error.reason, "detail": str(error)})
+        with clock("write"):
+            write_part(path, part)
+    return clock.seconds
+
+
+def _work(job: _Job, todo: list[str], workers: int, progress: Progress | None) -> dict[str, float]:
+    """Prepare the missing parts; seconds by stage."""
+    tasks = [(job.records[name], job.settings, job.part(name)) for name in todo]
+    stages: Counter[str] = Counter()
+    for done, outcome in enumerate(run_tasks(_make_part, tasks, workers), 1):
+        if outcome.failure is not None:
+            record = job.records[todo[outcome.index]]
+            write_part(tasks[outcome.index][2], Part({"reason": outcome.failure, "detail": str(record.video)}))
+        else:
+            stages.update(outcome.value)
+        if progress is not None:
+            progress(done, len(tasks))
+    return {name: round(seconds, 3) for name, seconds in stages.items()}
+
+
+def _pack(job: _Job, max_bad_share: float) -> dict[str, Any]:
+    metas = {name: read_meta(job.part(name)) or {} for name in job.records}
+    bad = [
+        LeftOut(job.records[name].video, meta["reason"], meta["detail"], name)
+        for name, meta in metas.items()
+        if "reason" in meta
+    ]
+    _check_share(job, bad, max_bad_share)
+    good = [(job.part(name), meta) for name, meta in metas.items() if "reason" not in meta]
+    left_out = [_as_json(job, item) for item in sorted([*job.left_out, *bad], key=lambda item: str(item.path))]
+    extra = {"styles": read_styles(job.raw), "left_out": left_out, "origin": _origin(job)}
+    return pack(job.store, good, job.settings.size, extra)
+
+
+def _check_share(job: _Job, bad: list[LeftOut], max_bad_share: float) -> None:
+    share = len(bad) / len(job.records)
+    if share > max_bad_share or len(bad) == len(job.records):
+        reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(item.reason for item in bad).items())
+        raise UserError(
+            f"{job.raw}: {len(bad)} of {len(job.records)} clips cannot be used ({reasons}); for example {bad[0].detail}"
+        )
+
+
+def _as_json(job: _Job, item: LeftOut) -> dict[str, str]:
+    """A file left out, with paths relative to the raw folder."""
+    detail = item.detail.replace(f"{job.raw}/", "")
+    return {"path": str(item.path.relative_to(job.raw)), "reason": item.reason, "detail": detail}
+
+
+def _report(
+    job: _Job, manifest: dict[str, Any], prepared: int, seconds: float, stages: dict[str, float]
+) -> PrepareReport:
+    details = manifest["left_out"]
+    return PrepareReport(
+        store=str(job.store),
+        clips=len(manifest["clips"]),
+        frames=sum(clip["length"] for clip in manifest["clips"]),
+        left_out=dict(sorted(Counter(item["reason"] for item in details).items())),
+        details=details,
+        coefficient_model=manifest["coefficient_model"],
+        hash=manifest["hash"],
+        prepared=prepared,
+        seconds=round(seconds, 2),
+        stage_seconds=stages,
+    )
