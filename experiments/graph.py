@@ -8,7 +8,7 @@ from typing import Any
 
 from conventions.errors import UserError, nearest
 from experiments.compose import experiment_sources, merge, nested, parse_overrides
-from experiments.identity import run_id, stage_hash
+from experiments.identity import canonical, run_id, stage_hash
 from experiments.rundir import RunFolder
 from experiments.schema import ExperimentConfig
 
@@ -20,40 +20,67 @@ Parents = Mapping[str, tuple[str, ExperimentConfig]]
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage: the config sections it reads and, for a config, its parents by role."""
+    """One stage: what of a config it reads, and its parents by role."""
 
-    sections: tuple[str, ...]
-    parents: Callable[[ExperimentConfig], Parents]
+    sections: Callable[[ExperimentConfig], Mapping[str, Any]]
+    parents: Callable[[ExperimentConfig], Parents] = lambda config: {}
     stand_in: bool = False
     """Replaces weights that one would download: trained at `prior_seed`, the same for all seeds of the experiment."""
+    uses_store: bool = True
+    """False: trained on the toy world's pictures or words alone, whatever the store."""
 
 
-def _no_parents(config: ExperimentConfig) -> Parents:
-    return {}
+def _critic_sections(config: ExperimentConfig) -> Mapping[str, Any]:
+    judges = config.judges
+    shared = {name: getattr(judges, name) for name in ("temperature", "held_out", "pictures_per_person")}
+    return {"critics": judges.critics, "shared": shared, "world": config.world, "trainer": config.trainer}
 
 
-def _ame_parents(config: ExperimentConfig) -> Parents:
-    return {name: (name, config) for name in config.ame.parents()}
+def _judge_sections(config: ExperimentConfig) -> Mapping[str, Any]:
+    own = {name: value for name, value in canonical(config.judges).items() if name != "critics"}
+    return {"judges": own, "split": config.data.split, "world": config.world, "trainer": config.trainer}
 
 
-def _module_parents(config: ExperimentConfig) -> Parents:
-    return {name: (name, config) for name in ("ame", "critics")}
+def _reference_sections(config: ExperimentConfig) -> Mapping[str, Any]:
+    chosen = {"clips": config.evaluate.clips, "max_clips": config.evaluate.max_clips}
+    return {"data": config.data, "resolution": config.hef.resolution, **chosen}
 
 
-def _evaluate_parents(config: ExperimentConfig) -> Parents:
-    return {name: (name, config) for name in ("eac", "hef", "judges")}
+def _eac_parents(config: ExperimentConfig) -> Parents:
+    return _with_critics(config, config.eac.weights.emotion > 0)
+
+
+def _hef_parents(config: ExperimentConfig) -> Parents:
+    return _with_critics(config, config.hef.weights.emotion > 0 or config.hef.weights.identity > 0)
+
+
+def _with_critics(config: ExperimentConfig, critics: bool) -> Parents:
+    names = ("ame", "critics") if critics else ("ame",)
+    return {name: (name, config) for name in names}
+
+
+def _named(*names: str) -> Callable[[ExperimentConfig], Parents]:
+    return lambda config: {name: (name, config) for name in names}
 
 
 STAGES: Mapping[str, StageSpec] = {
-    "clip": StageSpec(("data", "prior", "trainer"), _no_parents, stand_in=True),
-    "gpt2": StageSpec(("data", "prior", "trainer"), _no_parents, stand_in=True),
-    "critics": StageSpec(("data", "judges", "trainer"), _no_parents, stand_in=True),
-    "judges": StageSpec(("data", "judges", "trainer"), _no_parents, stand_in=True),
-    "ame": StageSpec(("data", "ame", "trainer"), _ame_parents),
-    "eac": StageSpec(("data", "eac", "trainer"), _module_parents),
-    "hef": StageSpec(("data", "hef", "trainer"), _module_parents),
-    "evaluate": StageSpec(("data", "evaluate"), _evaluate_parents),
+    "clip": StageSpec(
+        lambda c: {"prior": c.prior.clip, "world": c.world, "trainer": c.trainer}, stand_in=True, uses_store=False
+    ),
+    "gpt2": StageSpec(lambda c: {"prior": c.prior.gpt2, "trainer": c.trainer}, stand_in=True, uses_store=False),
+    "critics": StageSpec(_critic_sections, stand_in=True, uses_store=False),
+    "judges": StageSpec(_judge_sections, stand_in=True),
+    "ame": StageSpec(
+        lambda c: {"data": c.data, "ame": c.ame, "trainer": c.trainer}, lambda c: _named(*c.ame.parents())(c)
+    ),
+    "eac": StageSpec(lambda c: {"data": c.data, "eac": c.eac, "trainer": c.trainer}, _eac_parents),
+    "hef": StageSpec(lambda c: {"data": c.data, "hef": c.hef, "trainer": c.trainer}, _hef_parents),
+    "references": StageSpec(_reference_sections, _named("judges"), stand_in=True),
+    "evaluate": StageSpec(
+        lambda c: {"data": c.data, "evaluate": c.evaluate}, _named("eac", "hef", "judges", "references")
+    ),
 }
+"""`references` scores the true clips and the copied source portrait: the rows that every table shows beside its own."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +143,9 @@ def plan(experiment: Experiment, store: str) -> list[StageRun]:
 def _plan(stage: str, config: ExperimentConfig, store: str) -> StageRun:
     spec = STAGES[stage]
     parents = {role: _plan(name, parent, store) for role, (name, parent) in sorted(spec.parents(config).items())}
-    sections = {name: getattr(config, name) for name in spec.sections}
     seed = config.prior_seed if spec.stand_in else config.seed
-    digest = stage_hash(stage, sections, {role: parent.hash for role, parent in parents.items()}, store, seed)
+    hashes = {role: parent.hash for role, parent in parents.items()}
+    digest = stage_hash(stage, spec.sections(config), hashes, store if spec.uses_store else "", seed)
     return StageRun(run_id(config.name, stage, FULL, seed, digest), stage, FULL, seed, digest, config, parents)
 
 

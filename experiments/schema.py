@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from datamodules.mead import DataConfig
-from experiments.placeholders import EACConfig, JudgesConfig
 from lightning_modules.ame.config import AMEConfig
+from lightning_modules.eac.config import EACConfig
 from lightning_modules.hef.config import HEFConfig
+from lightning_modules.judges.config import JudgesConfig
 from lightning_modules.priors.config import PriorConfig
 
 NO_NUMBERS = {"numbers": False}
@@ -66,14 +67,16 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """The toy world that is written and prepared when `data.store` does not exist yet."""
+    """The toy world: captioned pictures for the stand-ins, and, for those without MEAD, its clips."""
 
-    preset: Literal["", "tiny", "default"] = field(default="", metadata=NO_NUMBERS)
-    """Size of the toy world; empty means that the store is the user's own and must exist."""
     root: str = field(default="work/toy-mead", metadata=NO_NUMBERS)
-    """Folder of the toy world's raw clips."""
-    seed: int = field(default=0, metadata=NO_NUMBERS)
-    """The world's seed; a run's identity holds the store's hash, which follows from it."""
+    """Folder of the toy world; it is written when it is not there."""
+    preset: Literal["tiny", "default"] = "default"
+    """Size of the toy world."""
+    seed: int = 0
+    """The world's own seed."""
+    fills_store: bool = field(default=False, metadata=NO_NUMBERS)
+    """Prepare the toy world's clips into `data.store` when nothing is there; false: the store is the user's own."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class ExperimentConfig:
     """Seeds initialisation, data order and dropout of AME, EAC and HEF."""
     prior_seed: int = 0
     """Seeds the stand-ins for downloaded weights and the judges: the same ones serve every `seed`."""
+    face_model: str = field(default="", metadata=NO_NUMBERS)
+    """File of BFM09 or ICT-FaceKit where the store's coefficients are of that model; the procedural head needs none."""
     world: WorldConfig = field(default_factory=WorldConfig)
     data: DataConfig = field(default_factory=DataConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)

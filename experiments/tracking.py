@@ -71,7 +71,9 @@ class Mirror:
         if table.exists():
             with table.open(newline="") as file:
                 columns, *rows = list(csv.reader(file))
-            media["per_clip"] = wandb.Table(columns=columns, data=[[_number(cell) for cell in row] for row in rows])
+            media["per_clip"] = wandb.Table(
+                columns=list[Any](columns), data=[[_number(cell) for cell in row] for row in rows]
+            )
         if media:
             live.log(media)
 

@@ -40,7 +40,9 @@ class RunCallback(pl.Callback):
         """Take the signals back from Lightning."""
         self.interruption.arm()
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Look after the batches so far, whose history is written by now: save, or stop."""
         step = trainer.global_step
         # A resumed Lightning counts one batch too many here, and would log on other batches than an unbroken run.

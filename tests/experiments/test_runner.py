@@ -55,11 +55,11 @@ def test_everything_is_made_once(tmp_path: Path) -> None:
     recorder = Recorder()
     first = execute(toy(), tmp_path, STORE, recorder.workers())
     assert first.exit_code == 0
-    assert sorted(recorder.worked) == ["ame", "clip", "critics", "eac", "evaluate", "hef", "judges"]
+    assert sorted(recorder.worked) == ["ame", "clip", "critics", "eac", "evaluate", "hef", "judges", "references"]
     assert set(states(tmp_path).values()) == {"done"}
     again = execute(toy(), tmp_path, STORE, recorder.workers())
     assert [outcome.state for outcome in again.outcomes] == ["was done"]
-    assert len(recorder.worked) == 7
+    assert len(recorder.worked) == 8
 
 
 def test_a_changed_stage_reuses_its_parents(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_two_runs_at_once_make_a_shared_parent_once(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(worked) == len(set(worked)) == 9  # 5 shared, then eac and evaluate twice
+    assert len(worked) == len(set(worked)) == 10  # 6 shared, then eac and evaluate twice
     assert set(states(tmp_path).values()) == {"done"}
 
 

@@ -1,0 +1,66 @@
+"""What to look at after an evaluation: a video and a picture strip of a clip, source to flow."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from conventions.files import atomic_file
+from datamodules.video import write_video
+
+STRIP_COLUMNS = 6
+FULL_COLOUR = 0.25
+"""Flow length, in normalised units, at which the colour wheel is saturated."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One evaluated clip; pictures in [-1, 1], sound 16 kHz in [-1, 1]."""
+
+    source: Float[Tensor, "3 r r"]
+    render: Float[Tensor, "t 3 r r"]
+    output: Float[Tensor, "t 3 r r"]
+    truth: Float[Tensor, "t 3 r r"]
+    flow: Float[Tensor, "t 2 r r"]
+    audio: Float[Tensor, " samples"]
+
+
+def write_sample(folder: Path, clip: str, sample: Sample) -> None:
+    """`<clip>.mp4`: source, render, output, truth and flow side by side, with sound; `<clip>.png`: the same in rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^\w.-]", "_", clip)
+    rows = panels(sample)
+    write_video(folder / f"{name}.mp4", np.concatenate(rows, axis=2), audio=sample.audio.cpu().numpy())
+    columns = np.linspace(0, len(sample.output) - 1, STRIP_COLUMNS).round().astype(int)
+    strip = np.concatenate([np.concatenate(list(row[columns]), axis=1) for row in rows], axis=0)
+    with atomic_file(folder / f"{name}.png") as file:
+        Image.fromarray(strip).save(file, format="PNG")
+
+
+def panels(sample: Sample) -> list[UInt8[np.ndarray, "t r r 3"]]:
+    """Source, render, output, truth and flow as pictures, all of the output's length."""
+    source = sample.source[None].expand_as(sample.output)
+    truth = sample.truth[: len(sample.output)]
+    return [*(as_pictures(part) for part in (source, sample.render, sample.output, truth)), flow_pictures(sample.flow)]
+
+
+def as_pictures(frames: Float[Tensor, "t 3 r r"]) -> UInt8[np.ndarray, "t r r 3"]:
+    """Frames in [-1, 1] as uint8 pictures."""
+    pixels = ((frames.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round()
+    return pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy()
+
+
+def flow_pictures(flow: Float[Tensor, "t 2 r r"]) -> UInt8[np.ndarray, "t r r 3"]:
+    """Colour wheel: hue is the direction, saturation the length; white stands still."""
+    field = flow.detach().float().cpu()
+    length = (field.norm(dim=1) / FULL_COLOUR).clamp(max=1)
+    turn = torch.atan2(field[:, 1], field[:, 0]) / (2 * torch.pi) % 1
+    hue = (turn[:, None] * 6 + torch.tensor([0.0, 4.0, 2.0])[:, None, None]) % 6
+    pure = ((hue - 3).abs() - 1).clamp(0, 1)
+    colour = 1 - length[:, None] * (1 - pure)
+    return (colour * 255).round().permute(0, 2, 3, 1).to(torch.uint8).numpy()

@@ -1,0 +1,160 @@
+"""Sweeps in W&B's own YAML schema (a strict subset: grid and random), expanded the same way every time.
+
+The same file runs here and, unchanged, by `wandb sweep` + `wandb agent`: `command` is what an agent would execute.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conventions.errors import UserError, nearest
+from experiments.compose import load_yaml
+from experiments.identity import hash_of
+
+SWEEPS = Path(__file__).parent / "sweeps"
+KEYS = ("name", "description", "project", "entity", "method", "metric", "parameters", "command", "run_cap")
+PARAMETER_KEYS = ("value", "values", "min", "max", "distribution")
+DISTRIBUTIONS = ("uniform", "log_uniform_values", "int_uniform")
+ARGUMENTS = "${args_no_hyphens}"
+COMMAND = ("${env}", "${interpreter}", "-m", "emospace.cli", "run")
+"""How `command` must begin; the experiment follows, and ARGUMENTS end it."""
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """One run of a sweep: the words after `emospace run`, such as ("toy", "variant=full", "seed=0")."""
+
+    words: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """What tables of states show."""
+        return " ".join(self.words)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's name and its runs in order."""
+
+    name: str
+    jobs: tuple[SweepJob, ...]
+
+
+def expand_sweep(path: Path | str) -> Sweep:
+    """Every run of a sweep file, or of a sweep of `experiments/sweeps` by name; UserError names what is not allowed."""
+    path = _sweep_path(path)
+    content = load_yaml(path)
+    _check_keys(path, content)
+    start = _command_words(path, content)
+    parameters = content["parameters"]
+    method = content["method"]
+    points = _grid(parameters) if method == "grid" else _random(parameters, content)
+    words = [tuple(start + [f"{name}={_word(value)}" for name, value in point.items()]) for point in points]
+    return Sweep(str(content.get("name", path.stem)), tuple(SweepJob(job) for job in dict.fromkeys(words)))
+
+
+def sweep_names() -> list[str]:
+    """Names of the sweeps that come with the project."""
+    return sorted(path.stem for path in SWEEPS.glob("*.yaml"))
+
+
+def _sweep_path(path: Path | str) -> Path:
+    given = Path(path)
+    if given.suffix in (".yaml", ".yml"):
+        return given
+    if str(path) not in sweep_names():
+        raise UserError(f"sweep {str(path)!r} is unknown{nearest(str(path), sweep_names())}")
+    return SWEEPS / f"{path}.yaml"
+
+
+def _check_keys(path: Path, content: Mapping[str, Any]) -> None:
+    for key in content:
+        if key not in KEYS:
+            raise UserError(f"{path}: unknown key {key!r}{nearest(str(key), KEYS)}")
+    if content.get("method") not in ("grid", "random"):
+        raise UserError(f"{path}: method: {content.get('method')!r}; expected grid or random")
+    if not isinstance(content.get("parameters"), Mapping) or not content["parameters"]:
+        raise UserError(f"{path}: parameters: expected a mapping of names to value, values or min and max")
+    for name, parameter in content["parameters"].items():
+        _check_parameter(f"{path}: parameters.{name}", parameter, content["method"])
+
+
+def _check_parameter(place: str, parameter: Any, method: str) -> None:
+    if not isinstance(parameter, Mapping):
+        raise UserError(f"{place}: expected value, values or min and max")
+    for key in parameter:
+        if key not in PARAMETER_KEYS:
+            raise UserError(f"{place}: unknown key {key!r}{nearest(str(key), PARAMETER_KEYS)}")
+    given = [key for key in ("value", "values", "min") if key in parameter]
+    if len(given) != 1:
+        raise UserError(f"{place}: expected exactly one of value, values, or min with max")
+    if given == ["min"]:
+        _check_range(place, parameter, method)
+    elif given == ["values"] and not isinstance(parameter["values"], list):
+        raise UserError(f"{place}.values: expected a list")
+    for value in parameter.get("values", [parameter.get("value", 0)]):
+        if value is None or isinstance(value, Mapping | list):
+            raise UserError(f"{place}: {value!r} does not survive W&B's command line; give a plain value")
+
+
+def _check_range(place: str, parameter: Mapping[str, Any], method: str) -> None:
+    if method == "grid":
+        raise UserError(f"{place}: a grid has no ranges; give values, or use method: random")
+    low, high = parameter["min"], parameter.get("max")
+    if not isinstance(low, int | float) or not isinstance(high, int | float) or low > high:
+        raise UserError(f"{place}: expected numbers min <= max")
+    kind = parameter.get("distribution", "uniform")
+    if kind not in DISTRIBUTIONS:
+        raise UserError(f"{place}.distribution: {kind!r} is unknown{nearest(str(kind), DISTRIBUTIONS)}")
+    if kind == "log_uniform_values" and low <= 0:
+        raise UserError(f"{place}: log_uniform_values needs min > 0")
+
+
+def _command_words(path: Path, content: Mapping[str, Any]) -> list[str]:
+    """The words between `run` and the arguments: the experiment, and what holds for every run."""
+    command = content.get("command")
+    example = " ".join([*COMMAND, "toy", ARGUMENTS])
+    if not isinstance(command, list) or tuple(command[:5]) != COMMAND or command[-1] != ARGUMENTS or len(command) < 7:
+        raise UserError(f"{path}: command: expected the list form of: {example}")
+    return [str(word) for word in command[5:-1]]
+
+
+def _grid(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    choices = [_choices(parameter) for parameter in parameters.values()]
+    return [dict(zip(parameters, point, strict=True)) for point in itertools.product(*choices)]
+
+
+def _choices(parameter: Mapping[str, Any]) -> list[Any]:
+    return parameter["values"] if "values" in parameter else [parameter["value"]]
+
+
+def _random(parameters: Mapping[str, Any], content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """`run_cap` draws from a generator seeded by the parameters themselves."""
+    count = content.get("run_cap")
+    if not isinstance(count, int) or count < 1:
+        raise UserError("run_cap: a random sweep needs the number of its runs")
+    seed = int(hash_of({"parameters": parameters})[:16], 16)
+    generator = np.random.default_rng(seed)
+    return [{name: _draw(generator, p) for name, p in parameters.items()} for _ in range(count)]
+
+
+def _draw(generator: np.random.Generator, parameter: Mapping[str, Any]) -> Any:
+    if "min" not in parameter:
+        choices = _choices(parameter)
+        return choices[int(generator.integers(len(choices)))]
+    low, high = parameter["min"], parameter["max"]
+    kind = parameter.get("distribution", "uniform")
+    if kind == "int_uniform":
+        return int(generator.integers(low, high + 1))
+    if kind == "log_uniform_values":
+        return float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.4g}")
+    return float(f"{generator.uniform(low, high):.4g}")
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
