@@ -159,3 +159,20 @@ def interpolate_adjoint(winner, weights, attributes, triangles, grad, grad_weigh
                     for k in range(channels):
                         grad_weights[n, y, x, corner] += grad[n, k, y, x] * attributes[n, v, k]
                         grad_attributes[n, v, k] += grad[n, k, y, x] * weight
+
+
+@compiled
+@no_type_check
+def solve_in_box(square, pull, low, high, out, sweeps):
+    """Move `out` [b, n] towards the least of x A x / 2 - p x within low..high, by coordinate descent from its start."""
+    batch, num = pull.shape
+    for n in range(batch):
+        slope = pull[n] - square[n] @ out[n]
+        for _ in range(sweeps):
+            for i in range(num):
+                value = min(max(out[n, i] + slope[i] / square[n, i, i], low[n, i]), high[n, i])
+                change = value - out[n, i]
+                if change != 0.0:
+                    out[n, i] = value
+                    for j in range(num):
+                        slope[j] -= square[n, i, j] * change
