@@ -64,7 +64,7 @@ def overview() -> str:
             "",
             *lines,
             "",
-            "`emospace COMMAND --help` tells more. Exit codes: 0 done, 1 failed, 2 wrong use, 75 interrupted, resumable.",
+            "`emospace COMMAND --help` tells more. Exit: 0 done, 1 failed, 2 wrong use, 75 interrupted.",
             "example: emospace run toy --variant eac_mlp --seed 0",
         ]
     )

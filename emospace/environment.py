@@ -29,7 +29,7 @@ def install(folder: Path, *arguments: str) -> None:
 
 def main(folder: Path) -> None:
     """Make, complete or re-point the environment in `folder`."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this runs before the environment is there
         sys.exit(f"emospace needs Python 3.11 or newer; this is {sys.version.split()[0]} (make PYTHON=python3.12 env)")
     stamp = folder / "emospace.stamp"
     known = stamp.read_text().splitlines() if stamp.exists() else ["", ""]

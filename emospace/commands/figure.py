@@ -14,4 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Say in one line that this is not built yet."""
-    return refuse("figure", "sample strips and flow pictures of each run are in its samples/ folder and in emospace report")
+    return refuse(
+        "figure", "each run's samples/ holds strips of source, render, output, truth and flow"
+    )

@@ -2,15 +2,23 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else on stdout")
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add `--runs`, the folder of run folders (EMOSPACE_RUNS, else `runs`)."""
+    default = Path(os.environ.get("EMOSPACE_RUNS", "runs"))
+    parser.add_argument("--runs", type=Path, default=default, help="folder of runs (default: EMOSPACE_RUNS or runs)")
 
 
 def print_json(value: Any) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from ablations.tables import Table
 from conventions.files import write_text
 from emospace.report.curves import chart
 from emospace.report.runs import RunView, data_uri, read_runs
+from emospace.report.tables import table_html
 
 MAX_PICTURES = 6
 MAX_VIDEOS = 2
@@ -31,14 +33,14 @@ def charts_by_stage(runs: Sequence[RunView], colours: dict[str, int]) -> dict[st
 
 
 def write_report(
-    out: Path, runs_folder: Path, tables: Sequence[tuple[str, str]], videos: Sequence[tuple[str, Path]] = ()
+    out: Path, runs_folder: Path, tables: Sequence[Table], videos: Sequence[tuple[str, Path]] = ()
 ) -> None:
     """Write the page to `out`, whole or not at all.
 
     Args:
         out: the HTML file.
         runs_folder: folder of run folders.
-        tables: (title, HTML or Markdown text already rendered to HTML) pairs.
+        tables: paper tables, filled from finished runs.
         videos: (caption, mp4 file) pairs shown first.
     """
     runs = read_runs(runs_folder)
@@ -50,7 +52,7 @@ def write_report(
         runs=runs,
         colours=colours,
         charts=charts_by_stage(runs, colours),
-        tables=[(title, Markup(text)) for title, text in tables],
+        tables=[(f"Table {t.paper.name}: {t.paper.title}", Markup(table_html(t.markdown()))) for t in tables],
         videos=[(caption, data_uri(path)) for caption, path in videos],
         galleries=[
             (

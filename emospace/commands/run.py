@@ -1,0 +1,53 @@
+"""Run one experiment: make its data where it is the toy world, train every stage that is missing, evaluate.
+
+EXPERIMENT is a name in experiments/configs or a YAML file; further words are config keys. A finished run is skipped, an
+interrupted one goes on where it stopped.
+"""
+
+import argparse
+
+from emospace.commands.output import add_json, add_runs, print_json
+
+EXAMPLE = "emospace run toy --variant eac_mlp --seed 1 eac.steps=200"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `emospace run`."""
+    parser.add_argument("experiment", metavar="EXPERIMENT")
+    parser.add_argument("overrides", metavar="key=value", nargs="*")
+    parser.add_argument("--variant", default="full", help="see `emospace ablations`, or a YAML file of your own")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--stage", default="evaluate", help="stop at this stage (default evaluate)")
+    parser.add_argument("--force", action="store_true", help="archive the finished run and make it anew")
+    parser.add_argument("--workers", type=int, default=2, help="processes that prepare data (default 2)")
+    add_runs(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compose, make the data ready, execute; the run's id and metrics on stdout."""
+    from ablations.registry import compose_variant
+    from experiments.runner import execute
+    from experiments.workers import WORKERS
+    from experiments.world import ready_store
+
+    experiment = compose_variant(
+        options.experiment, options.variant, options.seed, options.overrides, target=options.stage
+    )
+    store = ready_store(experiment, options.workers)
+    result = execute(experiment, options.runs, store, WORKERS, force=options.force)
+    metrics = _metrics(options.runs, result.target)
+    if options.json:
+        stages = [{"id": o.id, "state": o.state, "seconds": round(o.seconds, 2)} for o in result.outcomes]
+        print_json({"id": result.target, "exit_code": result.exit_code, "stages": stages, "metrics": metrics})
+    else:
+        print(result.target)
+        for name, value in metrics.items():
+            print(f"  {name:<28} {value:.5g}")
+    return result.exit_code
+
+
+def _metrics(runs, target: str) -> dict[str, float]:
+    from experiments.rundir import RunFolder
+
+    return RunFolder(runs / target).read("metrics.json").get("metrics", {})

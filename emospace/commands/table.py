@@ -1,0 +1,50 @@
+"""A paper table from finished runs, our values beside the paper's; `--run` first runs what is missing."""
+
+import argparse
+
+from emospace.commands.output import add_runs
+
+EXAMPLE = "emospace table 3 --preset toy --seeds 0 1 2 --run"
+FORMATS = ("md", "latex", "csv", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `emospace table`."""
+    parser.add_argument("table", metavar="1|3|unseen")
+    parser.add_argument("overrides", metavar="key=value", nargs="*")
+    parser.add_argument("--preset", default="toy", help="experiment whose runs fill the table (default toy)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--run", dest="run_missing", action="store_true", help="first run what is missing")
+    parser.add_argument("--slots", type=int, default=1, help="runs at a time with --run (default 1)")
+    parser.add_argument("--format", choices=FORMATS, default="md")
+    parser.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
+    add_runs(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table; the exit code of the runs where some were started."""
+    from ablations.tables import build_table
+
+    code = _run_missing(options) if options.run_missing else 0
+    table = build_table(options.table, options.runs, options.preset, options.seeds, options.overrides)
+    if options.format == "json":
+        from emospace.commands.output import print_json
+
+        print_json(table.json())
+    else:
+        print({"md": table.markdown, "latex": table.latex, "csv": table.csv}[options.format]())
+    return code
+
+
+def _run_missing(options: argparse.Namespace) -> int:
+    import os
+
+    from ablations.tables import missing_jobs
+    from experiments.launchers import run_sweep
+
+    jobs = missing_jobs(options.table, options.runs, options.preset, options.seeds, options.overrides)
+    if not jobs:
+        return 0
+    os.environ["EMOSPACE_RUNS"] = str(options.runs)
+    code, _ = run_sweep(jobs, options.runs / ".logs" / f"table-{options.table}", slots=options.slots)
+    return code
