@@ -14,8 +14,8 @@ HEAD_ANGLES: Mapping[str, tuple[float, float, float]] = {
     "52": (0.0, -0.14, 0.0),
     "53": (-0.14, 0.0, 0.0),
     "54": (0.14, 0.0, 0.0),
-    "55": (0.0, 0.0, 0.12),
-    "56": (0.0, 0.0, -0.12),
+    "55": (0.0, 0.0, -0.12),
+    "56": (0.0, 0.0, 0.12),
 }
 """Head units at full strength as rotations (x, y, z) in rad: turn left/right, up/down, tilt left/right."""
 

@@ -9,7 +9,6 @@ from functools import cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,18 +24,6 @@ from datamodules.toy_mead.plan import ClipSpec
 from datamodules.video import write_video
 
 PORTRAIT_SIZE = 256
-
-
-class Job(Protocol):
-    """One piece of work under a world's root."""
-
-    def is_done(self, root: Path) -> bool:
-        """Whether its result is there, whole."""
-        ...
-
-    def run(self, root: Path) -> None:
-        """Make its files, the one that `is_done` looks for last."""
-        ...
 
 
 @cache
@@ -106,6 +93,10 @@ class PairsJob:
     def run(self, root: Path) -> None:
         """Make the part."""
         write_part(root, self.role, self.part, self.people, self.seed)
+
+
+Job = ClipJob | PortraitJob | PairsJob
+"""One piece of work: `is_done(root)` looks for the file that `run(root)` writes last."""
 
 
 @contextmanager

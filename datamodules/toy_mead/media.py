@@ -21,7 +21,7 @@ def write_m4a(path: Path, waveform: Float32[np.ndarray, " n"]) -> None:
     """Write 48 kHz mono samples in [-1, 1] as stereo AAC."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="ipod") as container:
-        stream = container.add_stream("aac", rate=FILE_RATE, layout="stereo")
+        stream = container.add_stream("aac", rate=FILE_RATE, layout="stereo", options={"aac_coder": "fast"})
         stream.bit_rate = 96_000
         stereo = np.ascontiguousarray(np.stack([waveform, waveform]))
         frame = av.AudioFrame.from_ndarray(stereo, format="fltp", layout="stereo")

@@ -89,7 +89,7 @@ def _residuals(track: np.ndarray, actor: str, seed: int) -> None:
 
 def framing(actor: str, seed: int, rng: np.random.Generator) -> Float64[np.ndarray, "3"]:
     """(scale, x, y) of a clip: the actor's distance from the camera, and where the head is in this clip."""
-    scale = rng_of(seed, "framing", actor).normal(0.64, 0.02)
+    scale = rng_of(seed, "framing", actor).normal(0.70, 0.02)
     return np.array([scale * rng.normal(1, 0.01), rng.normal(0, 0.025), rng.normal(0.02, 0.02)])
 
 

@@ -21,6 +21,10 @@ class Preset:
 
     actors: Mapping[str, int]
     neutral_clips: int
+    all_levels: frozenset[str]
+    """Roles whose actors show all 22 styles; the others show each emotion at level 2 (neutral: 1) only."""
+    unseen_styles: tuple[str, ...]
+    """The compound and new styles that test actors show."""
     short_sentences: bool
     people: Mapping[str, int]
     portraits: int
@@ -30,6 +34,8 @@ PRESETS: Mapping[str, Preset] = {
     "default": Preset(
         actors={"train": 7, "val": 1, "test": 3, "judge": 5},
         neutral_clips=2,
+        all_levels=frozenset(ROLES),
+        unseen_styles=UNSEEN_STYLES,
         short_sentences=False,
         people={"prior": 300, "judge": 130, "critic": 70},
         portraits=4,
@@ -37,6 +43,8 @@ PRESETS: Mapping[str, Preset] = {
     "tiny": Preset(
         actors={"train": 2, "val": 1, "test": 1, "judge": 2},
         neutral_clips=1,
+        all_levels=frozenset({"train"}),
+        unseen_styles=("happily_surprised", "sadly_angry", "awed", "pained", "confused", "proud"),
         short_sentences=True,
         people={"prior": 24, "judge": 12, "critic": 8},
         portraits=2,
@@ -89,14 +97,18 @@ def _spec(actor: str, emotion: str, level: int, number: int, seed: int, short: b
     return ClipSpec(actor, emotion, level, number, sentences[int(index)])
 
 
+def _styles(numbers: Preset, role: str) -> list[tuple[str, int]]:
+    """(emotion, level) of an actor's clips by its role."""
+    levels = {1, 2, 3} if role in numbers.all_levels else {2}
+    styles = [(s.emotion, s.level) for s in STYLES if s.level in levels or s.emotion == "neutral"]
+    return styles + [(emotion, UNSEEN_LEVEL) for emotion in numbers.unseen_styles if role == "test"]
+
+
 def clips_of(preset: str, seed: int) -> list[ClipSpec]:
-    """Every clip of the world: all 22 styles for each actor, compound and new styles for test actors."""
+    """Every clip of the world, actor by actor: MEAD's styles, and for test actors compound and new ones."""
     numbers, found = PRESETS[preset], []
     for actor, role in actors_of(preset).items():
-        styles = [(style.emotion, style.level) for style in STYLES]
-        if role == "test":
-            styles += [(emotion, UNSEEN_LEVEL) for emotion in UNSEEN_STYLES]
-        for emotion, level in styles:
+        for emotion, level in _styles(numbers, role):
             count = numbers.neutral_clips if emotion == "neutral" else 1
             for number in range(1, count + 1):
                 found.append(_spec(actor, emotion, level, number, seed, numbers.short_sentences))

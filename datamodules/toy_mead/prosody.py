@@ -40,7 +40,7 @@ class Prosody:
 PROSODY: Mapping[str, Prosody] = {
     "neutral": Prosody(),
     "angry": Prosody(1.12, 6.0, 24.0, 5.0, 2.0, articulation=1.25),
-    "contempt": Prosody(0.86, -8.0, -8.0, -1.0, 0.3, breath=0.05, articulation=0.9),
+    "contempt": Prosody(0.84, -8.0, -12.0, -1.0, 0.6, breath=0.15, articulation=0.9),
     "disgusted": Prosody(0.78, -12.0, 8.0, 0.0, -0.8, tremor=0.1, articulation=1.0),
     "fear": Prosody(1.25, 22.0, -14.0, 1.0, 0.6, tremor=0.5, breath=0.08, articulation=0.95),
     "happy": Prosody(1.1, 15.0, 30.0, 3.0, 0.9, articulation=1.15),

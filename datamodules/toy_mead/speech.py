@@ -63,12 +63,12 @@ def voice_of(actor: str, seed: int) -> Voice:
     rng = rng_of(seed, "voice", actor)
     variants = MALE_VOICES if actor.startswith("M") else FEMALE_VOICES
     variant = variants[int(rng.integers(len(variants)))]
-    rate, pitch, pitch_range, tilt, gain = rng.normal([192, 45, 45, 0, -5], [10, 5, 6, 0.5, 1.0])
+    rate, pitch, pitch_range, tilt, gain = rng.normal([204, 45, 45, 0, -5], [9, 4, 5, 0.4, 0.8])
     return Voice(variant, float(rate), float(pitch), float(pitch_range), float(tilt), float(10 ** (gain / 20)))
 
 
 def _settings(voice: Voice, change: Prosody, rng: np.random.Generator) -> VoiceSettings:
-    rate, pitch, pitch_range = rng.normal([1, 0, 0], [0.05, 3.5, 6])
+    rate, pitch, pitch_range = rng.normal([1, 0, 0], [0.04, 2.5, 4])
     return VoiceSettings(
         voice=voice.variant,
         rate=int(np.clip(voice.rate * change.rate * rate, 85, 320)),
@@ -90,9 +90,9 @@ def _coloured(samples: np.ndarray, voice: Voice, change: Prosody, rng: np.random
     window = np.hanning(ESPEAK_RATE // 50)
     envelope = np.sqrt(np.convolve(samples**2, window / window.sum(), mode="same"))
     breath = np.diff(rng.standard_normal(len(samples) + 1)) * envelope
-    voiced = _tilted(samples, voice.tilt + change.tilt + rng.normal(0, 0.4)) + 0.5 * change.breath * breath
+    voiced = _tilted(samples, voice.tilt + change.tilt + rng.normal(0, 0.3)) + 0.5 * change.breath * breath
     tremor = 1 - change.tremor * (0.5 + 0.5 * np.sin(2 * np.pi * 7 * time + rng.uniform(0, 6.28)))
-    return voiced * tremor * voice.gain * 10 ** ((change.volume + rng.normal(0, 1.2)) / 20)
+    return voiced * tremor * voice.gain * 10 ** ((change.volume + rng.normal(0, 0.8)) / 20)
 
 
 def _phonemes(raw: RawSpeech, lead: float) -> tuple[Phoneme, ...]:

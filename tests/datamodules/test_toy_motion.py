@@ -2,17 +2,20 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 from conventions.emotions import EMOTIONS
 from datamodules.toy_mead.action_units import HEAD_UNITS, UNITS, axes, unit_vector, units_vector
 from datamodules.toy_mead.dynamics import course, frame_times, manner_of, stresses
 from datamodules.toy_mead.emotions import PATTERNS, UNSEEN_STYLES, Timing, styles_json, voice_parts
+from datamodules.toy_mead.head import HEAD_ANGLES
 from datamodules.toy_mead.lexicon import caption, corpus, lexicon, vocabulary
 from datamodules.toy_mead.performance import Performance, emotion_track, perform
 from datamodules.toy_mead.prosody import PROSODY
 from datamodules.toy_mead.seeds import rng_of
 from datamodules.toy_mead.speech import Phoneme
 from datamodules.toy_mead.visemes import is_vowel, mouth, viseme_name
+from face3d.camera import rotation
 from face3d.coefficients import EXPRESSION
 from face3d.procedural import EXPRESSION_NAMES
 
@@ -167,3 +170,15 @@ def test_captions_use_the_vocabulary_and_agree_with_their_article() -> None:
 
 def test_corpus_is_a_function_of_its_seed() -> None:
     assert corpus(50, 1) == corpus(50, 1) != corpus(50, 2)
+
+
+@pytest.mark.parametrize(("unit", "axis", "sign"), [("53", 1, 1), ("54", 1, -1), ("51", 0, 1), ("52", 0, -1)])
+def test_head_units_turn_the_face_where_their_names_say(unit: str, axis: int, sign: int) -> None:
+    """Model space: x to the person's left, y up, z out of the face."""
+    turned = torch.tensor([0.0, 0.0, 1.0]) @ rotation(torch.tensor(HEAD_ANGLES[unit]))
+    assert sign * turned[axis] > 0.1
+
+
+def test_tilt_left_brings_the_crown_to_the_left() -> None:
+    crown = torch.tensor([0.0, 1.0, 0.0]) @ rotation(torch.tensor(HEAD_ANGLES["55"]))
+    assert crown[0] > 0.1
