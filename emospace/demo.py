@@ -5,18 +5,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ablations.registry import compose_variant
 from ablations.tables import build_table
-from conventions.errors import UserError
-from conventions.files import write_json
-from datamodules.toy_mead.world import PORTRAITS
 from emospace.report.page import write_report
 from emospace.talker import Talker
-from experiments.graph import StageRun, compose, plan
-from experiments.launchers import run_sweep, states_table
+from experiments.graph import FULL, StageRun, compose, plan
+from experiments.rundir import RunFolder
+from experiments.runner import execute
 from experiments.sweep import expand_sweep
+from experiments.workers import WORKERS
 from experiments.world import ready_store
 
 EXPERIMENT = "demo"
+PORTRAIT = "W101"
+SPEECH = "M003/audio/happy/level_3/001.m4a"
 EMOTION = "very happy"
 
 
@@ -26,30 +28,45 @@ def say(text: str) -> None:
 
 
 def demo(work: Path, runs: Path) -> int:
-    """World, store, the demo sweep, a talking face and the report below `work`; the table on stdout."""
+    """World, store, stand-ins, the runs of the sweep `demo`, table, talking face and report; an exit code."""
     began = time.monotonic()
-    say("demo: toy actors, substitute networks; the numbers show that the machine runs, not how well the paper does")
-    ready_store(compose(EXPERIMENT))
-    code = train(runs)
-    if code != 0:
-        return code
+    say("demo: toy actors, substitute networks. It shows that everything runs, not how good the paper's method is.")
+    experiment = compose(EXPERIMENT)
+    store = ready_store(experiment)
+    for words in [(EXPERIMENT, "stage=gpt2"), *(job.words for job in expand_sweep(EXPERIMENT).jobs)]:
+        code = _execute(words, runs, store)
+        if code != 0:
+            return code
     table = build_table("3", runs, EXPERIMENT, (0,))
     print(table.markdown())
-    video, report = work / "talk.mp4", work / "report.html"
-    full = full_run(runs)
-    if needs_making(video, full.folder(runs).path):
-        talk(full, runs, video)
-    if needs_making(report, *(folder for folder in runs.iterdir() if folder.is_dir()), video):
-        write_report(report, runs, [table], [(f"a toy portrait, '{EMOTION}'", video)])
-    say(f"demo: done in {time.monotonic() - began:.0f} s; open {report}")
+    full = plan(experiment, str(store["hash"]))[-1]
+    video, page = work / "talk.mp4", work / "report.html"
+    _talk(full, Path(experiment.config.world.root), runs, video)
+    if _outdated(page, [*(run / "status.json" for run in runs.iterdir()), video]):
+        write_report(page, runs, [table], [(f"toy portrait {PORTRAIT}, '{EMOTION}'", video)])
+    say(f"demo: done in {time.monotonic() - began:.0f} s; open {page}")
     return 0
 
 
-def train(runs: Path) -> int:
-    """Run what is missing of the sweep `demo`; its exit code."""
-    jobs = [job for job in expand_sweep(EXPERIMENT).jobs if not is_done(job.words, runs)]
-    if not jobs:
-        return 0
-    code, reports = run_sweep(jobs, runs / ".logs" / EXPERIMENT)
-    say(states_table(reports))
-    return code
+def _execute(words: Sequence[str], runs: Path, store) -> int:
+    """One job of a sweep, in this process so that its progress is seen."""
+    experiment, *rest = words
+    target = next((word.removeprefix("stage=") for word in rest if word.startswith("stage=")), "evaluate")
+    overrides = [word for word in rest if not word.startswith("stage=")]
+    return execute(compose_variant(experiment, FULL, None, overrides, target), runs, store, WORKERS).exit_code
+
+
+def _talk(full: StageRun, world: Path, runs: Path, out: Path) -> None:
+    """The talking face of the full model, unless it is newer than the run."""
+    folder = RunFolder(runs / full.id)
+    if not _outdated(out, [folder.path / "metrics.json"]):
+        return
+    report = Talker(folder).talk(world / "portraits" / f"{PORTRAIT}.png", world / SPEECH, EMOTION, out)
+    say(f"{report.out}: {report.seconds:.2f} s of a toy portrait, '{EMOTION}'")
+
+
+def _outdated(made: Path, sources: Sequence[Path]) -> bool:
+    """Whether `made` is absent or older than one of its sources."""
+    if not made.exists():
+        return True
+    return any(source.exists() and source.stat().st_mtime > made.stat().st_mtime for source in sources)

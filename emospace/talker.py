@@ -45,9 +45,7 @@ def newest_run(runs: Path) -> RunFolder:
     done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and "-evaluate." in run.id]
     full = [folder for folder in done if folder.status.get("variant") == "full"]
     if not (full or done):
-        raise UserError(
-            f"{runs}: holds no finished run of stage evaluate; `emospace run toy` makes one"
-        )
+        raise UserError(f"{runs}: holds no finished run of stage evaluate; `emospace run toy` makes one")
     return max(full or done, key=lambda folder: folder.status.get("heartbeat", 0.0))
 
 

@@ -14,6 +14,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Say in one line that this is not built yet."""
-    return refuse(
-        "figure", "each run's samples/ holds strips of source, render, output, truth and flow"
-    )
+    return refuse("figure", "each run's samples/ holds strips of source, render, output, truth and flow")

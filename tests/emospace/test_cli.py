@@ -1,0 +1,93 @@
+"""The command line as scripts rely on it: fixed names, one-line errors, exit codes, quick help."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emospace.cli import COMMANDS, build_parser, main
+
+FIXED = {
+    *("doctor", "toy", "prepare", "store", "run", "sweep", "status"),
+    *("ablations", "table", "figure", "score", "talk", "bench", "report"),
+}
+
+
+def lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def test_every_fixed_command_exists() -> None:
+    assert FIXED <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str) -> None:
+    assert f"example: emospace {command}" in build_parser(command).format_help()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "sorted({'torch', 'numpy'} & set(sys.modules))"
+    code = f"import sys; from emospace.cli import main; main(['--help']); print({heavy})"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert lines(shown)[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tabel"], "did you mean 'table'?"),
+        (["toy"], "required: DIR"),
+        (["run", "toi"], "did you mean 'toy'?"),
+        (["run", "toy", "eac.stepz=3"], "did you mean 'eac.steps'?"),
+        (["run", "toy", "eac.steps=many"], "eac.steps"),
+        (["run", "toy", "eac.weights=3"], "eac.weights"),
+        (["run", "toy", "--variant", "eac_mpl"], "did you mean 'eac_mlp'?"),
+        (["sweep", "demmo"], "did you mean 'demo'?"),
+        (["table", "2"], "2"),
+        (["store", "nowhere"], "nowhere"),
+        (["figure", "8"], "not built yet"),
+        (["score", "a", "b"], "not built yet"),
+        (["bench"], "not built yet"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_2(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(lines(captured.err)) == 1
+    assert said in captured.err
+
+
+def test_ablations_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ablations", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"id", "title", "table", "stage", "overrides", "expected"} <= set(rows[0])
+    assert {"eac_mlp", "hef_wo_hie"} <= {row["id"] for row in rows}
+
+
+def test_status_of_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json", "--runs", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_doctor_finds_what_the_environment_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["missing"] == []
+    assert found["packages"]["torch"]
+
+
+def test_full_disk_is_one_line_and_exit_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "page.html"))
+
+    monkeypatch.setattr("emospace.report.page.write_text", full)
+    assert main(["report", str(tmp_path / "page.html"), "--runs", str(tmp_path), "--table"]) == 1
+    captured = capsys.readouterr()
+    assert lines(captured.err) == [f"emospace report: cannot write {tmp_path / 'page.html'}: No space left on device"]
+    assert not (tmp_path / "page.html").exists()
