@@ -148,7 +148,7 @@ def score_clips(
     """One row for each clip, and the ids of the clips whose style was refused."""
     rows, refused = list[Row](), list[str]()
     device = device_of(work.run)
-    for number, clip in enumerate(clips):
+    for clip in clips:
         work.interruption.check()
         item, source = data.clip_item(clip), data.reference_frame(clip.actor)
         try:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from conventions.errors import UserError, nearest
-from experiments.compose import load_yaml
 from experiments.identity import hash_of
 
 SWEEPS = Path(__file__).parent / "sweeps"
@@ -48,7 +48,7 @@ class Sweep:
 def expand_sweep(path: Path | str) -> Sweep:
     """Every run of a sweep file, or of a sweep of `experiments/sweeps` by name; UserError names what is not allowed."""
     path = _sweep_path(path)
-    content = load_yaml(path)
+    content = _content(path)
     _check_keys(path, content)
     start = _command_words(path, content)
     parameters = content["parameters"]
@@ -70,6 +70,19 @@ def _sweep_path(path: Path | str) -> Path:
     if str(path) not in sweep_names():
         raise UserError(f"sweep {str(path)!r} is unknown{nearest(str(path), sweep_names())}")
     return SWEEPS / f"{path}.yaml"
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    """The file as W&B itself reads it: `${...}` stays as it is."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not readable as YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a mapping with method and parameters")
+    return content
 
 
 def _check_keys(path: Path, content: Mapping[str, Any]) -> None:

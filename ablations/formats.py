@@ -1,0 +1,219 @@
+"""A table as Markdown, LaTeX, CSV and JSON."""
+
+import csv as csv_module
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ablations.statistics import Summary
+from ablations.tables import Row, Table
+from metrics.suite import HIGHER_IS_BETTER
+
+DIGITS = {"LMD": 2, "LMD_face": 2, "Sync": 2, "SyncDistance": 2, "FID": 2, "PSNR": 2, "CSIM": 2, "SSIM": 2}
+SIGNS = {True: "yes", False: "NO", None: "undecided"}
+STAND_IN = (
+    "substitute networks, trained on the toy world, in place of the published ones: not comparable with the paper"
+)
+
+
+def markdown(table: Table) -> str:
+    """Rows with ours and the paper's value side by side, the direction, and where everything comes from."""
+    head = ["group", "variant", *(f"{_title(table, m)} | paper" for m in table.paper.metrics), "paper's direction"]
+    columns = 3 + 2 * len(table.paper.metrics)
+    best = _best(table)
+    lines = [f"**Table {table.paper.name}: {table.paper.title}** (preset {table.preset}, seeds {_seeds(table)})", ""]
+    lines += [f"| {' | '.join(head)} |", f"|{' --- |' * columns}"]
+    lines += [_markdown_row(table, row, best, index) for index, row in enumerate([*table.rows, *table.references])]
+    lines += ["", *_notes(table)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(table: Table, row: Row, best: set[tuple[int, str]], index: int) -> str:
+    cells = []
+    for metric in table.paper.metrics:
+        text = _value(row, metric, " ± ")
+        cells += [f"**{text}**" if (index, metric) in best else text, _paper(row, metric)]
+    return f"| {' | '.join([row.group, row.title, *cells, _directions(row)])} |"
+
+
+def _notes(table: Table) -> list[str]:
+    notes = ["Mean ± sd over seeds (n); bold: best of its group. Direction: sign of the difference to the full row, by"]
+    notes[0] += " a 95 % paired bootstrap over clips; undecided where the interval holds 0."
+    if table.stand_ins:
+        notes.append(f"† {', '.join(sorted(table.stand_ins))}: {STAND_IN}.")
+    notes += [
+        f"{row.title}: {row.refused} clips refused (a style it cannot express)." for row in table.rows if row.refused
+    ]
+    if table.missing:
+        notes.append(f"Missing ({len(table.missing)}): {'; '.join(table.missing)}.")
+    notes.append("; ".join(table.footer))
+    return ["  \n".join(notes)]
+
+
+def latex(table: Table) -> str:
+    """A booktabs table; needs \\usepackage{booktabs}."""
+    metrics, best = table.paper.metrics, _best(table)
+    heads = " & ".join(f"{_escape(m)}{_arrow(m, latex=True)}{_dagger(table, m, latex=True)} & paper" for m in metrics)
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_escape(table.paper.title)} (preset {_escape(table.preset)}).}}",
+    ]
+    lines += [rf"\begin{{tabular}}{{ll{'rr' * len(metrics)}}}", r"\toprule", rf"group & variant & {heads} \\"]
+    group = None
+    for index, row in enumerate([*table.rows, *table.references]):
+        if row.group != group:
+            lines.append(r"\midrule")
+        cells = [_latex_cell(row, m, (index, m) in best) for m in metrics]
+        lines.append(
+            rf"{_escape(row.group) if row.group != group else ''} & {_escape(row.title)} & {' & '.join(cells)} \\"
+        )
+        group = row.group
+    lines += [r"\bottomrule", r"\end{tabular}", *_latex_notes(table), r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_cell(row: Row, metric: str, bold: bool) -> str:
+    text = _value(row, metric, r" $\pm$ ").replace("-", "--" if metric not in row.values else "-")
+    shown = rf"\textbf{{{text}}}" if bold else text
+    return f"{shown} & {_paper(row, metric).replace('-', '--')}"
+
+
+def _latex_notes(table: Table) -> list[str]:
+    notes = [r"\par\footnotesize Mean $\pm$ sd over seeds (n)."]
+    if table.stand_ins:
+        notes.append(rf"$\dagger$ {_escape(STAND_IN)}.")
+    if table.missing:
+        notes.append(rf"Missing: {_escape('; '.join(table.missing))}.")
+    return [*notes, _escape("; ".join(table.footer)) + "."]
+
+
+def csv(table: Table) -> str:
+    """Columns group, variant, metric, mean, sd, n, wanted, paper, difference, low, high, reproduced, stand_in."""
+    text = io.StringIO()
+    writer = csv_module.writer(text, lineterminator="\n")
+    names = "table preset group variant title metric mean sd n wanted paper difference low high reproduced stand_in"
+    writer.writerow(names.split())
+    for row in [*table.rows, *table.references]:
+        for metric in table.paper.metrics:
+            writer.writerow([table.paper.name, table.preset, *_csv_cells(table, row, metric)])
+    return text.getvalue()
+
+
+def _csv_cells(table: Table, row: Row, metric: str) -> list[Any]:
+    value = row.values.get(metric, Summary(math.nan, math.nan, 0))
+    direction = next((d for d in row.directions if d.metric == metric), None)
+    found = direction.difference if direction else None
+    difference = [found.mean, found.low, found.high] if found else ["", "", ""]
+    agrees = "" if direction is None or direction.reproduced is None else str(direction.reproduced).lower()
+    numbers = [_finite(value.mean), _finite(value.sd), value.n, row.wanted, row.paper.get(metric, "")]
+    stand_in = str(metric in table.stand_ins).lower()
+    return [row.group, row.variant or "", row.title, metric, *numbers, *difference, agrees, stand_in]
+
+
+def json_document(table: Table) -> dict[str, Any]:
+    """Plain data; what is unknown is null."""
+    return {
+        "table": table.paper.name,
+        "title": table.paper.title,
+        "preset": table.preset,
+        "seeds": list(table.seeds),
+        "protocol": table.protocol,
+        "metrics": {
+            m: {"higher_is_better": HIGHER_IS_BETTER[m], "stand_in": m in table.stand_ins} for m in table.paper.metrics
+        },
+        "rows": [_json_row(table, row) for row in table.rows],
+        "references": [_json_row(table, row) for row in table.references],
+        "missing": list(table.missing),
+        "footer": list(table.footer),
+    }
+
+
+def _json_row(table: Table, row: Row) -> dict[str, Any]:
+    metrics = {}
+    for metric in table.paper.metrics:
+        value = row.values.get(metric, Summary(math.nan, math.nan, 0))
+        numbers = {"mean": _none(value.mean), "sd": _none(value.sd), "n": value.n, "wanted": row.wanted}
+        metrics[metric] = {**numbers, "paper": row.paper.get(metric)}
+    directions = [
+        {
+            "metric": d.metric,
+            "against": d.against,
+            "reproduced": d.reproduced,
+            "difference": d.difference.mean if d.difference else None,
+            "interval": [d.difference.low, d.difference.high] if d.difference else None,
+        }
+        for d in row.directions
+    ]
+    facts = {"group": row.group, "variant": row.variant, "title": row.title, "refused": row.refused}
+    return {**facts, "metrics": metrics, "directions": directions}
+
+
+def _best(table: Table) -> set[tuple[int, str]]:
+    """(row, metric) of the best of our values in each group with at least two."""
+    best: set[tuple[int, str]] = set()
+    for group in dict.fromkeys(row.group for row in table.rows):
+        for metric in table.paper.metrics:
+            values = {
+                i: row.values[metric].mean for i, row in enumerate(table.rows) if row.group == group and row.values
+            }
+            finite = {i: value for i, value in values.items() if math.isfinite(value)}
+            if len(finite) > 1:
+                choose: Callable[..., int] = max if HIGHER_IS_BETTER[metric] else min
+                best.add((choose(finite, key=finite.__getitem__), metric))
+    return best
+
+
+def _value(row: Row, metric: str, plus_minus: str) -> str:
+    """`0.065 ± 0.002 (3)`, `0.065 (1/3)` with a seed missing, `missing (0/3)`, `-` where nothing is expected."""
+    if metric not in row.values:
+        return "-"
+    value, digits = row.values[metric], DIGITS.get(metric, 3)
+    if row.wanted == 0:
+        return f"{value.mean:.{digits}f}" if value.n else "-"
+    count = str(value.n) if value.n == row.wanted else f"{value.n}/{row.wanted}"
+    if value.n == 0:
+        return f"missing ({count})"
+    spread = f"{plus_minus}{value.sd:.{digits}f}" if value.n > 1 else ""
+    return f"{value.mean:.{digits}f}{spread} ({count})"
+
+
+def _paper(row: Row, metric: str) -> str:
+    return f"{row.paper[metric]:.{DIGITS.get(metric, 3)}f}" if metric in row.paper else "-"
+
+
+def _directions(row: Row) -> str:
+    return ", ".join(f"{d.metric} {SIGNS[d.reproduced]}" for d in row.directions) or "-"
+
+
+def _title(table: Table, metric: str) -> str:
+    return f"{metric} {_arrow(metric)}{_dagger(table, metric)}"
+
+
+def _arrow(metric: str, latex: bool = False) -> str:
+    up = HIGHER_IS_BETTER[metric]
+    if latex:
+        return r" $\uparrow$" if up else r" $\downarrow$"
+    return "↑" if up else "↓"
+
+
+def _dagger(table: Table, metric: str, latex: bool = False) -> str:
+    return "" if metric not in table.stand_ins else r"$^\dagger$" if latex else " †"
+
+
+def _seeds(table: Table) -> str:
+    return " ".join(map(str, table.seeds))
+
+
+def _escape(text: str) -> str:
+    replacements = {"\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "±": r"$\pm$"}
+    return "".join(replacements.get(sign, sign) for sign in text)
+
+
+def _finite(value: float) -> float | str:
+    return value if math.isfinite(value) else ""
+
+
+def _none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,119 @@
+"""The paper's tables as data: which rows they have, which variant each row is, and the values that were printed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from conventions.errors import UserError, nearest
+from experiments.graph import FULL
+
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One row: its group, its title, the variant that reproduces it, and the paper's values by metric."""
+
+    group: str
+    title: str
+    variant: str | None
+    """None: another method, of which only the paper's values are known here."""
+    paper: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of the paper, or one of its shape."""
+
+    name: str
+    title: str
+    metrics: tuple[str, ...]
+    rows: tuple[PaperRow, ...]
+    against: str = FULL
+    """The variant that the others are compared with."""
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants that its rows need, each once."""
+        return tuple(dict.fromkeys(row.variant for row in self.rows if row.variant is not None))
+
+
+_T1 = ("EFD", "LMD", "Sync", "CSIM", "FID", "PSNR", "SSIM")
+_T3 = ("EFD", "LMD", "Sync")
+
+
+def _one(title: str, variant: str | None, *values: float) -> PaperRow:
+    return PaperRow("Ours" if variant else "other methods", title, variant, dict(zip(_T1, values, strict=True)))
+
+
+def _three(group: str, title: str, variant: str, *values: float) -> PaperRow:
+    return PaperRow(group, title, variant, dict(zip(_T3, values, strict=True)))
+
+
+TABLE_1 = PaperTable(
+    "1",
+    "Comparison on MEAD, basic styles",
+    _T1,
+    (
+        _one("Wav2Lip", None, 0.112, 2.59, 3.26, 0.82, 20.15, 29.22, 0.70),
+        _one("PC-AVS", None, 0.110, 2.68, 3.12, 0.80, 29.55, 28.97, 0.68),
+        _one("MEAD", None, 0.084, 2.62, 3.09, 0.81, 30.69, 28.48, 0.65),
+        _one("EVP", None, 0.106, 2.54, 3.21, 0.70, 12.83, 29.67, 0.73),
+        _one("EAMM", None, 0.092, 2.50, 3.26, 0.74, 29.01, 29.33, 0.75),
+        _one("Ours-A", "ours_a", 0.069, 2.36, 3.50, 0.83, 15.91, 30.09, 0.85),
+        _one("Ours-I", "ours_i", 0.071, 2.36, 3.53, 0.84, 15.89, 30.10, 0.87),
+        _one("Ours-T", FULL, 0.065, 2.31, 3.57, 0.84, 15.90, 30.09, 0.88),
+    ),
+)
+
+TABLE_3 = PaperTable(
+    "3",
+    "Ablation study on MEAD, basic styles, text as the condition",
+    _T3,
+    (
+        _three("EAC loss", "w/o L_emo", "eac_wo_emo", 0.096, 2.40, 3.53),
+        _three("EAC loss", "w/ L_emo", FULL, 0.065, 2.31, 3.57),
+        _three("emotion encoding", "One-hot", "enc_onehot", 0.070, 2.33, 3.53),
+        _three("emotion encoding", "GPT2", "enc_gpt2", 0.067, 2.33, 3.56),
+        _three("emotion encoding", "CLIP", FULL, 0.065, 2.31, 3.57),
+        _three("EAC backbone", "MLPs", "eac_mlp", 0.122, 3.54, 2.23),
+        _three("EAC backbone", "GRUs", "eac_gru", 0.088, 2.47, 3.19),
+        _three("EAC backbone", "Transformers", FULL, 0.065, 2.31, 3.57),
+        _three("HEF flow", "w/o res.", "hef_wo_res", 0.082, 2.46, 3.21),
+        _three("HEF flow", "w/o hie.", "hef_wo_hie", 0.076, 2.42, 3.25),
+        _three("HEF flow", "Ours", FULL, 0.065, 2.31, 3.57),
+    ),
+)
+
+TABLE_DEMO = PaperTable(
+    "demo",
+    "Table 3 in short: two of its comparisons",
+    _T3,
+    tuple(row for row in TABLE_3.rows if row.variant in ("eac_mlp", "hef_wo_hie"))
+    + tuple(row for row in TABLE_3.rows if row.title in ("Transformers", "Ours")),
+)
+
+TABLE_UNSEEN = PaperTable(
+    "unseen",
+    "Styles that no training clip shows (two compound, one new); the paper shows pictures and no numbers",
+    ("EFD", "LMD", "Sync", "CSIM"),
+    (
+        PaperRow("emotion encoding", "One-hot", "unseen_onehot"),
+        PaperRow("emotion encoding", "GPT2", "unseen_gpt2"),
+        PaperRow("emotion encoding", "CLIP", "unseen"),
+    ),
+    against="unseen",
+)
+
+TABLES = {table.name: table for table in (TABLE_1, TABLE_3, TABLE_UNSEEN, TABLE_DEMO)}
+
+
+def find_table(name: str) -> PaperTable:
+    """A table by its name; UserError names the nearest."""
+    if name not in TABLES:
+        raise UserError(f"table {name!r} is unknown{nearest(name, TABLES)}")
+    return TABLES[name]
+
+
+def tables_of(variant: str) -> tuple[str, ...]:
+    """Names of the tables in which a variant stands."""
+    return tuple(table.name for table in TABLES.values() if variant in table.variants and table.name != "demo")

@@ -1,0 +1,147 @@
+"""Every variant of the paper's tables, as data. A new one is one entry here, or a YAML file given to `--variant`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablations.variants import Expectation, Variant, load_variant
+from conventions.errors import UserError, nearest
+from experiments.graph import FULL, Experiment, compose
+
+_ALL_WORSE: dict[str, Expectation] = {"EFD": "worse", "LMD": "worse", "Sync": "worse"}
+
+VARIANTS: tuple[Variant, ...] = (
+    Variant(
+        FULL,
+        "Ours (full model)",
+        "evaluate",
+        "Text-conditioned, Transformer EAC with L_emo, hierarchical residual HEF: every full row of Tables 1 and 3.",
+    ),
+    Variant(
+        "eac_wo_emo",
+        "w/o L_emo",
+        "eac",
+        "Comparing rendered emotion in training makes the expression carry the emotion.",
+        {"eac.weights.emotion": 0.0},
+        _ALL_WORSE,
+    ),
+    Variant(
+        "enc_onehot",
+        "One-hot",
+        "ame",
+        "A space with language in it serves basic emotions at least as well as a table of classes.",
+        {"ame.text.encoding": "onehot"},
+        _ALL_WORSE,
+    ),
+    Variant(
+        "enc_gpt2",
+        "GPT2",
+        "ame",
+        "A text space that was learned with pictures expresses emotion better than one of text alone.",
+        {"ame.text.encoding": "gpt2"},
+        _ALL_WORSE,
+    ),
+    Variant(
+        "eac_mlp",
+        "MLPs",
+        "eac",
+        "Expression needs context in time: frame by frame it falls far behind.",
+        {"eac.backbone.kind": "mlp"},
+        _ALL_WORSE,
+    ),
+    Variant(
+        "eac_gru",
+        "GRUs",
+        "eac",
+        "Attention over the sequence serves better than recurrence.",
+        {"eac.backbone.kind": "gru"},
+        _ALL_WORSE,
+    ),
+    Variant(
+        "hef_wo_res",
+        "w/o res.",
+        "hef",
+        "Refining the flow scale by scale is better than predicting it whole at each scale.",
+        {"hef.flow.residual": False},
+        _ALL_WORSE,
+    ),
+    Variant(
+        "hef_wo_hie",
+        "w/o hie.",
+        "hef",
+        "Flow at 1/8 of the resolution is too coarse for mouth and eyes.",
+        {"hef.flow.hierarchical": False},
+        _ALL_WORSE,
+    ),
+    Variant(
+        "ours_a",
+        "Ours-A",
+        "evaluate",
+        "The emotion is taken from the speech itself.",
+        {"evaluate.modality": "audio"},
+        {"EFD": "worse"},
+    ),
+    Variant(
+        "ours_i",
+        "Ours-I",
+        "evaluate",
+        "The emotion is taken from a picture of the same style.",
+        {"evaluate.modality": "image"},
+        {"EFD": "worse"},
+    ),
+    Variant(
+        "unseen",
+        "Ours, unseen styles",
+        "evaluate",
+        "Compound and new styles that no training clip shows are expressed from their names.",
+        {"evaluate.clips": "unseen"},
+        {"EFD": "worse"},
+    ),
+    Variant(
+        "unseen_gpt2",
+        "GPT2, unseen styles",
+        "ame",
+        "Without pictures in its space, the encoding generalises less.",
+        {"ame.text.encoding": "gpt2", "evaluate.clips": "unseen"},
+        {"EFD": "worse"},
+    ),
+    Variant(
+        "unseen_onehot",
+        "One-hot, unseen styles",
+        "ame",
+        "A table of classes can mix known styles at best; what it cannot name it refuses.",
+        {"ame.text.encoding": "onehot", "evaluate.clips": "unseen"},
+        {"EFD": "worse"},
+    ),
+)
+
+BY_ID = {variant.id: variant for variant in VARIANTS}
+
+
+def find_variant(name: str) -> Variant:
+    """A registered variant by id, or a user's own from a YAML file; UserError names the nearest."""
+    if name.endswith((".yaml", ".yml")):
+        return load_variant(Path(name))
+    if name not in BY_ID:
+        raise UserError(f"variant {name!r} is unknown{nearest(name, BY_ID)}")
+    return BY_ID[name]
+
+
+def compose_variant(
+    experiment: str,
+    variant: str = FULL,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+    target: str = "evaluate",
+) -> Experiment:
+    """The experiment with a variant's differences; `variant=` and `seed=` may also stand among the overrides.
+
+    A W&B agent writes every parameter as `name=value`, so both forms mean the same; given twice, they must agree.
+    """
+    words = [word for word in overrides if not word.startswith("variant=")]
+    named = {word.partition("=")[2] for word in overrides if word.startswith("variant=")} | (
+        {variant} if variant != FULL else set()
+    )
+    if len(named) > 1:
+        raise UserError(f"variant: given as {' and as '.join(sorted(named))}; one run has one variant")
+    found = find_variant(next(iter(named), FULL))
+    return compose(experiment, found.id, found.overrides, seed, words, target)

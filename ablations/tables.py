@@ -1,0 +1,239 @@
+"""Paper tables from run folders alone: every value with its seeds, its paper value and whether the direction holds."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ablations.paper import PaperRow, PaperTable, find_table
+from ablations.registry import compose_variant
+from ablations.statistics import Difference, Summary, paired_difference, reproduced, summarise
+from conventions.errors import UserError
+from datamodules.store import Store
+from experiments.csvfiles import read_csv
+from experiments.graph import StageRun, plan
+from experiments.rundir import RunFolder
+from experiments.sweep import SweepJob
+from metrics.suite import HIGHER_IS_BETTER, PROTOCOL
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A metric's difference to the reference variant, and whether it goes the paper's way."""
+
+    metric: str
+    against: str
+    difference: Difference | None
+    reproduced: bool | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row with its values by metric."""
+
+    group: str
+    title: str
+    variant: str | None
+    paper: Mapping[str, float]
+    values: Mapping[str, Summary]
+    wanted: int
+    """Seeds asked for; a summary's `n` says how many of them are there."""
+    directions: tuple[Direction, ...] = ()
+    refused: int = 0
+    """Test clips whose style the variant could not express, all seeds together."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be written in any format."""
+
+    paper: PaperTable
+    preset: str
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    references: tuple[Row, ...]
+    stand_ins: frozenset[str]
+    """Metrics that rest on substitute networks."""
+    missing: tuple[str, ...]
+    """Runs that are not done, with their states."""
+    footer: tuple[str, ...]
+    protocol: str = PROTOCOL
+
+    def markdown(self) -> str:
+        """GitHub Markdown."""
+        from ablations import formats
+
+        return formats.markdown(self)
+
+    def latex(self) -> str:
+        """A booktabs table that compiles by itself inside a document."""
+        from ablations import formats
+
+        return formats.latex(self)
+
+    def csv(self) -> str:
+        """One line for each row and metric."""
+        from ablations import formats
+
+        return formats.csv(self)
+
+    def json(self) -> dict[str, Any]:
+        """The document of `emospace table --json`."""
+        from ablations import formats
+
+        return formats.json_document(self)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The finished runs of one variant."""
+
+    runs: Mapping[int, RunFolder]
+    metrics: Mapping[int, Mapping[str, float]]
+    clips: Sequence[Mapping[str, Mapping[str, float]]] = field(default_factory=list)
+    """For each run: metric -> clip -> value."""
+
+
+def build_table(
+    name: str, runs: Path, preset: str = "toy", seeds: Sequence[int] = (0,), overrides: Sequence[str] = ()
+) -> Table:
+    """The table `name` of the experiment `preset`, from whatever is finished below `runs`."""
+    paper = find_table(name)
+    planned = planned_runs(paper, preset, seeds, overrides)
+    found = {variant: _find(by_seed, runs) for variant, by_seed in planned.items()}
+    rows = tuple(_row(row, paper, found, len(seeds)) for row in paper.rows)
+    folders = [folder for one in found.values() for folder in one.runs.values()]
+    targets = [run.folder(runs) for by_seed in planned.values() for run in by_seed.values()]
+    missing = tuple(f"{folder.id}: {folder.state()}" for folder in targets if folder not in folders)
+    stand_ins = frozenset(name for folder in folders for name in folder.read("metrics.json").get("stand_ins", []))
+    references = _references(paper, [run for by_seed in planned.values() for run in by_seed.values()], runs)
+    return Table(paper, preset, tuple(seeds), rows, references, stand_ins, missing, _footer(folders))
+
+
+def planned_runs(
+    paper: PaperTable, preset: str, seeds: Sequence[int], overrides: Sequence[str] = ()
+) -> dict[str, dict[int, StageRun]]:
+    """The evaluation run of each variant and seed; nothing is planned while the store is not there."""
+    return {
+        variant: {seed: run for seed in seeds if (run := _target(preset, variant, seed, overrides)) is not None}
+        for variant in paper.variants
+    }
+
+
+def table_jobs(
+    name: str, preset: str = "toy", seeds: Sequence[int] = (0,), overrides: Sequence[str] = ()
+) -> list[SweepJob]:
+    """The runs of a table as launcher jobs, the full model first: the others share most of its stages."""
+    words = [(f"variant={variant}", f"seed={seed}") for seed in seeds for variant in _full_first(find_table(name))]
+    return [SweepJob((preset, *pair, *overrides)) for pair in words]
+
+
+def missing_jobs(
+    name: str, runs: Path, preset: str = "toy", seeds: Sequence[int] = (0,), overrides: Sequence[str] = ()
+) -> list[SweepJob]:
+    """Those of `table_jobs` that are not done."""
+    planned = planned_runs(find_table(name), preset, seeds, overrides)
+    done = {
+        (f"variant={variant}", f"seed={seed}")
+        for variant, by_seed in planned.items()
+        for seed, run in by_seed.items()
+        if run.folder(runs).state() == "done"
+    }
+    return [job for job in table_jobs(name, preset, seeds, overrides) if job.words[1:3] not in done]
+
+
+def _full_first(paper: PaperTable) -> list[str]:
+    return sorted(paper.variants, key=lambda variant: variant != paper.against)
+
+
+def _target(preset: str, variant: str, seed: int, overrides: Sequence[str]) -> StageRun | None:
+    experiment = compose_variant(preset, variant, seed, overrides)
+    try:
+        store = Store(experiment.config.data.store)
+    except UserError:
+        return None
+    return plan(experiment, store.hash)[-1]
+
+
+def _find(by_seed: Mapping[int, StageRun], runs: Path) -> _Found:
+    folders = {seed: run.folder(runs) for seed, run in by_seed.items()}
+    done = {seed: folder for seed, folder in folders.items() if folder.state() == "done"}
+    metrics = {seed: folder.read("metrics.json")["metrics"] for seed, folder in done.items()}
+    return _Found(done, metrics, [clip_values(folder) for folder in done.values()])
+
+
+def clip_values(folder: RunFolder) -> dict[str, dict[str, float]]:
+    """metric -> clip -> value, from a run's per_clip.csv; cells without a value are left out."""
+    table: dict[str, dict[str, float]] = {}
+    for row in read_csv(folder.path / "per_clip.csv"):
+        for name, cell in row.items():
+            if name in HIGHER_IS_BETTER and cell:
+                table.setdefault(name, {})[row["id"]] = float(cell)
+    return table
+
+
+def _row(row: PaperRow, paper: PaperTable, found: Mapping[str, _Found], wanted: int) -> Row:
+    if row.variant is None:
+        return Row(row.group, row.title, None, row.paper, {}, 0)
+    mine = found[row.variant]
+    values = {m: summarise([run.get(m, math.nan) for run in mine.metrics.values()]) for m in paper.metrics}
+    refused = sum(len(folder.read("metrics.json").get("refused", [])) for folder in mine.runs.values())
+    directions = _directions(row, paper, mine, found[paper.against])
+    return Row(row.group, row.title, row.variant, row.paper, values, wanted, directions, refused)
+
+
+def _directions(row: PaperRow, paper: PaperTable, mine: _Found, reference: _Found) -> tuple[Direction, ...]:
+    if row.variant == paper.against:
+        return ()
+    full = next(other for other in paper.rows if other.variant == paper.against)
+    result = []
+    for metric in paper.metrics:
+        values = [[clips.get(metric, {}) for clips in one.clips] for one in (mine, reference)]
+        difference = paired_difference(values[0], values[1])
+        known = metric in row.paper and metric in full.paper
+        agrees = reproduced(difference, row.paper[metric] - full.paper[metric]) if known else None
+        result.append(Direction(metric, paper.against, difference, agrees))
+    return tuple(result)
+
+
+REFERENCE_TITLES = {"ground_truth": "ground truth", "copy_source": "copy source"}
+
+
+def _references(paper: PaperTable, targets: Sequence[StageRun], runs: Path) -> tuple[Row, ...]:
+    """The true clips and the copied portrait, as the `references` stage scored them."""
+    folders = {run.parents["references"].id: run.parents["references"].folder(runs) for run in targets}
+    done = [folder.read("metrics.json")["metrics"] for folder in folders.values() if folder.state() == "done"]
+    if not done:
+        return ()
+    return tuple(
+        Row(
+            "reference",
+            title,
+            None,
+            {},
+            {m: summarise([d.get(f"{key}/{m}", math.nan) for d in done]) for m in paper.metrics},
+            0,
+        )
+        for key, title in REFERENCE_TITLES.items()
+    )
+
+
+def _footer(folders: Sequence[RunFolder]) -> tuple[str, ...]:
+    """Code, packages and data of the runs; several where the runs differ."""
+    facts = [folder.read("provenance.json") for folder in folders]
+    commits = sorted({_commit(fact.get("git", {})) for fact in facts})
+    packages = sorted({f"{name} {v}" for fact in facts for name, v in fact.get("packages", {}).items()})
+    stores = sorted({str(fact.get("store", {}).get("hash", "?"))[:12] for fact in facts})
+    runs = sorted(folder.digest for folder in folders)
+    return (
+        f"protocol {PROTOCOL}",
+        f"git {', '.join(commits) or '-'}",
+        f"store {', '.join(stores) or '-'}",
+        f"packages {', '.join(packages) or '-'}",
+        f"runs {', '.join(runs) or '-'}",
+    )
+
+
+def _commit(git: Mapping[str, Any]) -> str:
+    return f"{str(git.get('commit', '?'))[:12]}{'+changes' if git.get('dirty') else ''}"
