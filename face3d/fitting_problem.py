@@ -51,7 +51,10 @@ class Problem:
 
 @dataclass
 class State:
-    """Parameters: identity [80 + 136 landmark biases] shared, and per frame expression [t, 64] and pose [t, 6] (angle, translation)."""
+    """Parameters: shared identity [80 axes + 136 landmark biases], and per frame expression [t, 64] and pose [t, 6].
+
+    A pose is three angles in rad and a translation in decimetres.
+    """
 
     identity: Tensor
     expression: Tensor
@@ -63,7 +66,7 @@ class State:
 
 
 def linearise(problem: Problem, state: State) -> tuple[Tensor, Tensor]:
-    """Residual [t, 68, 2] and its Jacobian [t, 68, 2, identity + expression + 6] to identity, expression, angle and translation."""
+    """Residual [t, 68, 2], and the Jacobian [t, 68, 2, n] of the projection to identity, expression and pose."""
     model, angle = problem.model, state.pose[:, :3]
     shape = state.shape(model)
     turn = camera.rotation(angle)

@@ -1,6 +1,9 @@
 """From 257 coefficients to a picture, to landmarks, and to the motion between two of them."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import torch
 from jaxtyping import Float
@@ -15,6 +18,8 @@ from face3d.rasterize import Fragments, interpolate, rasterize
 from face3d.shading import shade, vertex_normals
 
 BACKGROUND = -1.0
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 DEPTH_TOLERANCE = 0.1
 """A point this much (decimetres) behind what the other picture shows at its place still counts as visible there."""
@@ -33,6 +38,17 @@ class Rendering:
     vertices: Float[Tensor, "b v 3"]
 
 
+def _in_full_precision(method: _Method) -> _Method:
+    """Geometry does not survive half precision: step out of autocast and widen what arrives narrow."""
+
+    @functools.wraps(method)
+    def call(self: "Renderer", *tensors: Tensor) -> Any:
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            return method(self, *(t if t.dtype == torch.float64 else t.float() for t in tensors))
+
+    return cast(_Method, call)
+
+
 class Renderer(nn.Module):
     """Draws a morphable model under Deep3DFaceRecon's camera and light; no parameters, nothing in its state dict."""
 
@@ -46,6 +62,7 @@ class Renderer(nn.Module):
         """The face model, on the device of the last call."""
         return self._model
 
+    @_in_full_precision
     def forward(self, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]) -> Rendering:
         """Draw each face at its `placement` (scale, x, y) in the crop."""
         model, parts = self._on(coefficients.device), split(coefficients)
@@ -59,6 +76,7 @@ class Renderer(nn.Module):
         image = torch.where(fragments.triangle[:, None] >= 0, drawn.clamp(0, 1) * 2 - 1, BACKGROUND)
         return Rendering(image, fragments.mask, xy[:, model.keypoints], vertices)
 
+    @_in_full_precision
     def keypoints(
         self, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]
     ) -> Float[Tensor, "b 68 2"]:
@@ -67,6 +85,7 @@ class Renderer(nn.Module):
         points = keypoint_model(model).shape(parts.identity, parts.expression)
         return camera.project(points, parts.angle, parts.translation, placement)[0]
 
+    @_in_full_precision
     def motion(
         self,
         source_coefficients: Float[Tensor, "b 257"],

@@ -1,5 +1,7 @@
 """The renderer: what it draws, its gradients on coefficients, and motion that really warps one picture to the other."""
 
+from dataclasses import fields, replace
+
 import pytest
 import torch
 
@@ -51,6 +53,21 @@ def test_gradients_match_finite_differences(small_head, coefficients, placement,
     step[0, index] = 1e-5
     difference = (loss(base + step) - loss(base - step)) / 2e-5
     assert gradient[0, index].item() == pytest.approx(difference.item(), rel=2e-2, abs=0.02)
+
+
+def test_mixed_precision_does_not_reach_the_geometry(small_head, coefficients, placement):
+    tensors = {f.name: getattr(small_head, f.name) for f in fields(small_head)}
+    single = replace(
+        small_head, **{k: v.float() for k, v in tensors.items() if torch.is_tensor(v) and v.is_floating_point()}
+    )
+    renderer, values, place = Renderer(single, 32), coefficients.float(), placement.float()
+    expected = renderer(values, place)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = renderer(values, place)
+    assert torch.equal(found.image, expected.image)
+    narrow = renderer(values.bfloat16(), place.bfloat16())
+    assert narrow.image.dtype == torch.float32
+    assert renderer.keypoints(values.bfloat16(), place.bfloat16()).dtype == torch.float32
 
 
 def test_keypoints_have_gradients(small_head, coefficients, placement):
