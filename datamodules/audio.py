@@ -109,7 +109,7 @@ def _power(waveform: np.ndarray, first: int, columns: int, window: np.ndarray, f
     last = first + (columns - 1) * HOP + WINDOW
     padded = np.pad(waveform[: max(last, 0)], (max(-first, 0), max(last - len(waveform), 0)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[max(first, 0) :: HOP][:columns]
-    return np.abs(scipy.fft.rfft(frames * window, fft, axis=-1)) ** 2
+    return np.abs(np.asarray(scipy.fft.rfft(frames * window, fft, axis=-1))) ** 2
 
 
 def _triangles(edges: np.ndarray, bins: np.ndarray) -> np.ndarray:
@@ -158,7 +158,7 @@ def _mfcc(waveform: np.ndarray, first: int, columns: int) -> np.ndarray:
     emphasised = samples - MFCC_PREEMPHASIS * np.concatenate([[0.0], samples[:-1]])
     power = _power(emphasised, first, columns, np.ones(WINDOW), MFCC_FFT) / MFCC_FFT
     log_mel = np.log(np.maximum(power @ _mfcc_filters().T, 1.0))
-    cepstrum = scipy.fft.dct(log_mel, type=2, axis=-1, norm="ortho")[:, :MFCC_COEFFICIENTS]
+    cepstrum = np.asarray(scipy.fft.dct(log_mel, type=2, axis=-1, norm="ortho"))[:, :MFCC_COEFFICIENTS]
     cepstrum *= 1 + MFCC_LIFTER / 2 * np.sin(np.pi * np.arange(MFCC_COEFFICIENTS) / MFCC_LIFTER)
     cepstrum[:, 0] = np.log(np.maximum(power.sum(axis=-1), 1.0))
     return cepstrum.astype(np.float32)

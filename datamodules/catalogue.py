@@ -138,7 +138,7 @@ def _records(
             continue
         source, name = parsed or ("plain", None)
         audio = files.audios.get(stem) or (sounds.get(_label(name)) if name else None)
-        used |= {audio} - {None}
+        used |= {audio} if audio else set()
         record = _record(root, stem, files, name, audio, source)
         if record.id in records:
             left_out.append(LeftOut(root / path, "duplicate", f"of {records[record.id].video}", record.id))

@@ -80,11 +80,15 @@ class Landmarker:
         except (RuntimeError, ValueError) as error:
             raise UserError(f"{weights}: is no face landmarker of MediaPipe ({str(error).splitlines()[0]})") from error
 
+    def close(self) -> None:
+        """Free the model; MediaPipe complains when the interpreter ends first."""
+        self._model.close()
+
     def __enter__(self) -> "Landmarker":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._model.close()
+        self.close()
 
     def detect(self, picture: UInt8[np.ndarray, "h w 3"]) -> Faces | None:
         """The largest face of an RGB picture, or None."""

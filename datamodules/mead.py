@@ -97,7 +97,8 @@ class MEADDataModule(pl.LightningDataModule):
         super().__init__()
         if not config.store:
             raise UserError("data.store: is not set; give the folder that `emospace prepare` wrote")
-        self.config, self.view, self.batch_size, self.seed = config, view, batch_size, seed
+        self.view: View = view
+        self.config, self.batch_size, self.seed = config, batch_size, seed
         self.resolution = resolution or config.image_size
         self.store = Store(config.store)
         self.split = Split.load(config.split)
@@ -131,8 +132,9 @@ class MEADDataModule(pl.LightningDataModule):
 
     def loader(self, role: Role) -> DataLoader:
         """Endless batches of the clips of a role ("judge" for the networks that only score)."""
+        clips, frames = self.train_clips(role), self.config.clip_frames
         make = assemble.maker(
-            self.view, self.store, self.train_clips(role), self.batch_size, self.seed, _rank(), self._frames, self._size
+            self.view, self.store, clips, self.batch_size, self.seed, _rank(), frames, self.resolution
         )
         workers = self.config.workers
         return DataLoader(
@@ -142,14 +144,6 @@ class MEADDataModule(pl.LightningDataModule):
             persistent_workers=False,
             pin_memory=torch.cuda.is_available(),
         )
-
-    @property
-    def _frames(self) -> int:
-        return self.config.clip_frames
-
-    @property
-    def _size(self) -> int:
-        return self.resolution
 
     def test_clips(self, kind: Literal["basic", "unseen"] = "basic") -> list[StoredClip]:
         """Clips of the test actors: of MEAD's own styles (or unlabelled), or of styles that no training saw."""

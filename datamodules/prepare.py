@@ -13,56 +13,19 @@ from typing import Any, Literal
 from conventions.errors import RejectedClip, UserError
 from conventions.files import sha256_of
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
-from datamodules.clip_part import Clock, Settings, prepare_clip
+from datamodules.clip_face import Clock, Settings
+from datamodules.clip_part import prepare_clip
 from datamodules.crop import CROP
 from datamodules.disk import space_on
 from datamodules.landmarks import LANDMARKER, find_weights
 from datamodules.packing import pack
 from datamodules.parts import PARTS, Part, digest, part_of, read_meta, write_part
 from datamodules.pool import run_tasks
+from datamodules.prepare_report import PrepareReport
 from datamodules.store import MANIFEST, VERSION, Store
 
 Mode = Literal["auto", "mat", "landmarks", "none"]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class PrepareReport:
-    """What a preparation did."""
-
-    store: str
-    clips: int
-    frames: int
-    left_out: dict[str, int]
-    """Number of clips by reason."""
-    details: list[dict[str, str]]
-    """Path, reason and detail of each file left out."""
-    coefficient_model: str | None
-    hash: str
-    prepared: int
-    """Clips prepared by this call; the others were there already."""
-    seconds: float
-    stage_seconds: dict[str, float]
-    """Seconds of work by stage, summed over the workers."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as plain JSON."""
-        return asdict(self)
-
-    def text(self) -> str:
-        """The report as lines for a reader."""
-        rate = f", {self.prepared / self.seconds:.2f} clips/s" if self.prepared and self.seconds else ""
-        lines = [
-            f"{self.store}: {self.clips} clips, {self.frames} frames, "
-            f"coefficients of {self.coefficient_model or 'no model'}, hash {self.hash[:12]}",
-            f"prepared now: {self.prepared} in {self.seconds:.1f} s{rate}",
-        ]
-        if self.stage_seconds:
-            lines.append("work: " + ", ".join(f"{name} {s:.1f} s" for name, s in self.stage_seconds.items()))
-        lines += [f"left out: {item['path']}: {item['reason']}: {item['detail']}" for item in self.details[:20]]
-        if len(self.details) > 20:
-            lines.append(f"left out in all: {self.left_out}")
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -94,8 +57,8 @@ def prepare(
 ) -> PrepareReport:
     """Prepare the clips under `raw` into the packed store `store`, pictures of `size` pixels.
 
-    `coefficients`: "mat" reads the `.mat` beside each clip, "landmarks" fits a face model to MediaPipe's landmarks, "none"
-    measures none; "auto" is "mat" where any clip has a `.mat`, else "landmarks". `weights` is the folder (or
+    `coefficients`: "mat" reads the `.mat` beside each clip, "landmarks" fits a face model to MediaPipe's landmarks,
+    "none" measures none; "auto" is "mat" where any clip has a `.mat`, else "landmarks". `weights` is the folder (or
     file) of the face landmarker. Killed at any moment, the next call finishes the rest; finished, it does nothing.
     More than `max_bad_share` of the clips unusable is an error.
     """

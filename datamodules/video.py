@@ -4,10 +4,12 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
 from jaxtyping import Float, UInt8
 
 from conventions.errors import RejectedClip
@@ -32,8 +34,8 @@ class DecodedFrame:
         """RGB pixels, upright; with `max_side`, shrunk so that the longer side has at most that many pixels."""
         width, height = self.frame.width, self.frame.height
         factor = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
-        size = {} if factor == 1.0 else {"width": round(width * factor), "height": round(height * factor)}
-        pixels = self.frame.to_ndarray(format="rgb24", **size)
+        size = (None, None) if factor == 1.0 else (round(width * factor), round(height * factor))
+        pixels = self.frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
         turns = self._quarter_turns
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
@@ -67,8 +69,8 @@ def _part(frame: av.VideoFrame, left: int, top: int, right: int, bottom: int) ->
     part.colorspace, part.color_range = frame.colorspace, frame.color_range
     for index, (source, target) in enumerate(zip(frame.planes, part.planes, strict=True)):
         shift = 1 if index else 0
-        rows = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)
-        out = np.frombuffer(target, np.uint8).reshape(-1, target.line_size)
+        rows = np.frombuffer(memoryview(cast(Any, source)), np.uint8).reshape(-1, source.line_size)
+        out = np.frombuffer(memoryview(cast(Any, target)), np.uint8).reshape(-1, target.line_size)
         piece = rows[top >> shift : (bottom + shift) >> shift, left >> shift : (right + shift) >> shift]
         out[: piece.shape[0], : piece.shape[1]] = piece
     return part
@@ -87,7 +89,7 @@ class VideoInfo:
 
 
 @contextlib.contextmanager
-def open_media(path: Path) -> Iterator[av.container.InputContainer]:
+def open_media(path: Path) -> Iterator[InputContainer]:
     """Open a media file for reading; every way in which it can be damaged becomes a `RejectedClip`."""
     if not path.is_file():
         raise RejectedClip("unreadable", f"{path}: no such file")
@@ -96,7 +98,7 @@ def open_media(path: Path) -> Iterator[av.container.InputContainer]:
     try:
         with av.open(str(path)) as container:
             yield container
-    except (av.FFmpegError, EOFError, UnicodeDecodeError) as error:
+    except (FFmpegError, EOFError, UnicodeDecodeError) as error:
         raise RejectedClip("unreadable", f"{path}: cannot be decoded ({_first_line(error)})") from error
 
 
@@ -110,8 +112,9 @@ def probe(path: Path) -> VideoInfo:
     with open_media(path) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or VIDEO_FPS)
-        length = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1e6
-        return VideoInfo(*first.size, stream.frames or round(float(length) * rate), float(length))
+        base = float(stream.time_base or 0)
+        seconds = stream.duration * base if stream.duration else (container.duration or 0) / av.time_base
+        return VideoInfo(*first.size, stream.frames or round(seconds * rate), seconds)
 
 
 def iterate_frames(path: Path) -> Iterator[DecodedFrame]:
@@ -195,6 +198,7 @@ class VideoWriter:
         video.pix_fmt = "yuv420p"
         video.options = {"crf": str(self._crf), "preset": "veryfast", "threads": "1"}
         self._video = video
+        self._audio = None
         if self._sample_rate is not None:
             self._audio = self._container.add_stream("aac", rate=self._sample_rate, layout="mono")
             self._audio_pts = 0
@@ -209,6 +213,7 @@ class VideoWriter:
     def add_audio(self, waveform: Float[np.ndarray, " n"]) -> None:
         """Append mono sound in [-1, 1] at the writer's sample rate."""
         assert self._sample_rate is not None, "the writer was opened without a sample rate"
+        assert self._audio is not None, "the writer is used as a context manager"
         samples = np.clip(waveform, -1, 1).astype(np.float32)[None]
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
         frame.sample_rate, frame.pts = self._sample_rate, self._audio_pts
@@ -218,8 +223,9 @@ class VideoWriter:
     def __exit__(self, kind, error, trace) -> None:
         try:
             if kind is None:
-                for stream in self._container.streams:
-                    self._container.mux(stream.encode(None))
+                for stream in (self._video, self._audio):
+                    if stream is not None:
+                        self._container.mux(stream.encode(None))
             self._container.close()
             if kind is None:
                 self._partial.replace(self.path)

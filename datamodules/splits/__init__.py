@@ -53,7 +53,10 @@ class Split:
 
     def role(self, actor: str) -> Role | None:
         """The role of an actor, or None where the split does not use them."""
-        return next((role for role, names in self.actors.items() if actor in names), self.rest)
+        for role, names in self.actors.items():
+            if actor in names:
+                return role
+        return self.rest
 
 
 def available() -> list[str]:

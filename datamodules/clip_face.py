@@ -1,0 +1,195 @@
+"""The face of a clip: where it is, its crop, its landmarks and its coefficients, frame by frame."""
+
+import atexit
+import functools
+import io
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+
+from conventions.errors import RejectedClip
+from conventions.rates import VIDEO_FPS
+from datamodules import coefficients as coefficient_files
+from datamodules.catalogue import ClipRecord
+from datamodules.crop import Window, align, bounds, camera_windows, cut, fixed_crop, placement, to_crop
+from datamodules.landmarks import Landmarker
+from datamodules.video import DecodedFrame, iterate_frames, probe
+from face3d.camera import CROP_WIDENING
+
+MIN_FRAMES = 10
+MAX_FRAMES = 20 * 60 * VIDEO_FPS
+"""Shortest and longest usable clip: 0.4 s and 20 minutes."""
+
+MAX_LOST = 0.1
+"""Share of frames without a face that is bridged by interpolation; more, and the clip is left out."""
+MAX_RIVAL = 0.5
+"""Share of frames with a second face of like size beyond which one cannot tell who speaks."""
+
+TRACKING_SIDE = 1920
+"""Longer side of the pictures on which faces are looked for; full HD is quicker to search than to shrink."""
+
+JPEG = {"quality": 95, "subsampling": 0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the content of every part."""
+
+    mode: Literal["mat", "landmarks", "none"]
+    """Where coefficients come from."""
+    size: int
+    """Side of the stored pictures in pixels."""
+    weights: Path | None
+    """The face landmarker; None: landmarks come from coefficients alone."""
+    fit_model: str = coefficient_files.FIT_MODEL
+
+
+@dataclass
+class Clock:
+    """Seconds by stage of the work."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the block's time to a stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class Face:
+    """Where the face of a clip is, for the frames that are kept."""
+
+    crop: Window
+    pictures: list[bytes]
+    placement: Float[np.ndarray, "t 3"]
+    landmarks: Float[np.ndarray, "t 68 2"] | None
+    coefficients: Float[np.ndarray, "t 257"] | None
+    model: str | None
+
+
+def _frames(record: ClipRecord, limit: int) -> Iterator[DecodedFrame]:
+    return itertools.islice(iterate_frames(record.video), limit)
+
+
+def _check_length(record: ClipRecord, length: int) -> None:
+    if length < MIN_FRAMES:
+        raise RejectedClip("too_short", f"{record.video}: {length} frames")
+    if length > MAX_FRAMES:
+        raise RejectedClip("too_long", f"{record.video}: more than {MAX_FRAMES / VIDEO_FPS / 60:.0f} minutes")
+
+
+def _jpeg(frame: DecodedFrame, crop: Window, size: int) -> bytes:
+    pixels, left, top = frame.region(*bounds(crop, size))
+    file = io.BytesIO()
+    shifted = (crop[0] - left, crop[1] - top, crop[2])
+    Image.fromarray(cut(pixels, shifted, size)).save(file, "JPEG", **JPEG)
+    return file.getvalue()
+
+
+@functools.lru_cache(maxsize=1)
+def _landmarker(weights: Path) -> Landmarker:
+    landmarker = Landmarker(weights)
+    atexit.register(landmarker.close)
+    return landmarker
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The same bits whatever the number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clock) -> Face:
+    """The face of a clip whose coefficients and camera windows lie in a `.mat` beside it."""
+    if record.coefficients is None:
+        raise RejectedClip("no_coefficients", f"{record.video}: no .mat beside it")
+    measured = coefficient_files.read_mat(record.coefficients)
+    with clock("crop"):
+        clip = probe(record.video)
+        whole_pixels = measured.model == coefficient_files.BFM09
+        windows = camera_windows(measured.params, clip.width, clip.height, whole_pixels)
+        crop = fixed_crop(windows)
+        frames = [(frame.source_index, _jpeg(frame, crop, settings.size)) for frame in _frames(record, limit)]
+    rows = measured.rows([index for index, _ in frames], clip, record.coefficients)
+    length = min(len(frames), len(rows))
+    _check_length(record, length)
+    coefficients, place = measured.coefficients[rows[:length]], placement(windows[rows[:length]], crop)
+    pictures = [picture for _, picture in frames[:length]]
+    with clock("landmarks"):
+        landmarks = _landmarks_of(measured.model, coefficients, place, pictures, settings)
+    return Face(crop, pictures, place, landmarks, coefficients, measured.model)
+
+
+def _landmarks_of(
+    model: str, coefficients: np.ndarray, place: np.ndarray, pictures: list[bytes], settings: Settings
+) -> np.ndarray | None:
+    """Landmarks of cropped pictures: the model's own where it needs no file, else MediaPipe's, else None."""
+    if model == coefficient_files.FIT_MODEL:
+        with _one_thread():
+            return coefficient_files.project_keypoints(model, coefficients, place)
+    if settings.weights is None:
+        return None
+    try:
+        points = _track((np.asarray(Image.open(io.BytesIO(data))) for data in pictures), settings.weights, "")
+    except RejectedClip:
+        return None
+    return to_crop(points, (settings.size / 2, settings.size / 2, settings.size / 2))
+
+
+def tracked_face(record: ClipRecord, settings: Settings, limit: int, clock: Clock) -> Face:
+    """The face of a clip as the landmarker sees it; coefficients are fitted to its landmarks."""
+    assert settings.weights is not None
+    with clock("landmarks"):
+        width, height = next(iterate_frames(record.video)).size
+        pictures = (frame.rgb(TRACKING_SIDE) for frame in _frames(record, limit))
+        points = _track(pictures, settings.weights, str(record.video)) * _scale(width, height)
+    _check_length(record, len(points))
+    with clock("crop"):
+        crop = fixed_crop(camera_windows(align(points, width, height), width, height))
+        jpegs = [_jpeg(frame, crop, settings.size) for frame in _frames(record, limit)]
+    landmarks = to_crop(points, crop)
+    place = np.tile(np.array([1 / CROP_WIDENING, 0, 0], np.float32), (len(jpegs), 1))
+    if settings.mode == "none":
+        return Face(crop, jpegs, place, landmarks, None, None)
+    with clock("fit"), _one_thread():
+        fitted = coefficient_files.fit(landmarks, place, settings.fit_model)
+    return Face(crop, jpegs, place, landmarks, fitted, settings.fit_model)
+
+
+def _scale(width: int, height: int) -> float:
+    return max(1.0, max(width, height) / TRACKING_SIDE)
+
+
+def _track(pictures: Iterable[np.ndarray], weights: Path, name: str) -> Float[np.ndarray, "t 68 2"]:
+    """Landmarks of each picture in its own pixels, short gaps interpolated; no face or two are a reason."""
+    found = list(map(_landmarker(weights).detect, pictures))
+    seen = [index for index, faces in enumerate(found) if faces is not None]
+    if not seen:
+        raise RejectedClip("no_face", f"{name}: no face in any of {len(found)} frames")
+    if len(seen) < (1 - MAX_LOST) * len(found):
+        raise RejectedClip("face_lost", f"{name}: a face in only {len(seen)} of {len(found)} frames")
+    if sum(faces.rival for faces in found if faces is not None) > MAX_RIVAL * len(found):
+        raise RejectedClip("two_faces", f"{name}: two faces of like size")
+    points = np.stack([faces.landmarks for faces in found if faces is not None]).reshape(len(seen), -1)
+    frames = np.arange(len(found))
+    filled = np.stack([np.interp(frames, seen, column) for column in points.T], axis=-1)
+    return filled.reshape(len(found), 68, 2).astype(np.float32)
