@@ -1,6 +1,6 @@
 """Codes of a training batch's emotions, for the stages built on the space: random prompts, pictures and voices."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +14,7 @@ from lightning_modules.ame.intensity import NEUTRAL
 from lightning_modules.ame.prompts import style_prompt, style_prompts
 
 
+@runtime_checkable
 class Labels(Protocol):
     """What a batch says of its emotions; -1 where a clip has no label."""
 

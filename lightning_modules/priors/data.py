@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import IterableDataset
 
 from conventions.emotions import EMOTIONS
 from datamodules.batches import Batch
@@ -65,7 +64,7 @@ def _subset(pairs: PairSet, keep: np.ndarray) -> CaptionedPictures:
     return CaptionedPictures(np.asarray(pairs.images)[indices], captions, style)
 
 
-class EndlessBatches(IterableDataset):
+class EndlessBatches:
     """Batch number k is a pure function of (seed, k); iteration begins at `start_step`."""
 
     def __init__(self, make: Callable[[np.random.Generator], Batch], seed: int, start_step: int = 0) -> None:

@@ -1,6 +1,6 @@
 """The optimiser of the stages that have one: AdamW with a linear warm-up and a cosine decay to zero."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
@@ -8,6 +8,7 @@ from torch import nn
 from lightning_modules.training.optimisers import make_optimizer, make_schedule
 
 
+@runtime_checkable
 class TrainingNumbers(Protocol):
     """The part of a stage's config that its optimiser reads."""
 

@@ -1,0 +1,173 @@
+"""Training and scoring of the emotion space on synthetic clips whose colour and pitch are their emotion."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+
+from conventions.emotions import EMOTIONS, STYLES
+from datamodules.batches import AMEBatch
+from lightning_modules.ame.augment import augment_mel
+from lightning_modules.ame.config import AMEConfig, AudioConfig, AugmentConfig, TextConfig
+from lightning_modules.ame.intensity import IntensityHead, null_loss, ordinal_level, ordinal_loss
+from lightning_modules.ame.module import AMEModule
+from lightning_modules.ame.prompts import named_level, style_prompt, style_prompts, styles_of
+from lightning_modules.ame.retrieval import Labelled, alignment, gallery, modality_gap, rank_correlation, retrieval
+from lightning_modules.priors.clip import ClipPrior
+from lightning_modules.priors.config import ClipPriorConfig
+
+SMALL = AMEConfig(audio=AudioConfig(width=32, heads=2, layers=1), steps=30, warmup=3, batch_size=16)
+
+
+def pictures(styles: torch.Tensor, size: int = 32) -> torch.Tensor:
+    colours = torch.rand(len(STYLES), 3, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return colours[styles][:, :, None, None].expand(-1, -1, size, size) + 0.02 * torch.randn(len(styles), 3, size, size)
+
+
+def voices(styles: torch.Tensor, steps: int = 40) -> torch.Tensor:
+    mel = torch.full((len(styles), steps, 80), -70.0)
+    for row, style in enumerate(styles.tolist()):
+        mel[row, :, 3 * style : 3 * style + 3] = -10.0
+    return mel + torch.randn_like(mel)
+
+
+def batch_of(styles: torch.Tensor) -> AMEBatch:
+    emotion = torch.tensor([EMOTIONS.index(STYLES[i].emotion) for i in styles.tolist()])
+    level = torch.tensor([STYLES[i].level for i in styles.tolist()])
+    mel = voices(styles)
+    return AMEBatch(pictures(styles), mel, torch.ones(mel.shape[:2], dtype=torch.bool), emotion, level, styles)
+
+
+@pytest.fixture(scope="module")
+def module() -> AMEModule:
+    torch.manual_seed(0)
+    return AMEModule(SMALL, ClipPrior(ClipPriorConfig()).parts())
+
+
+@dataclass
+class Clip:
+    emotion: str
+    level: int
+    style: int
+
+
+@dataclass
+class Item:
+    frames: torch.Tensor
+    mel: torch.Tensor
+
+
+@dataclass
+class Data:
+    """What evaluation asks of a data module."""
+
+    unseen: list[Clip] = field(default_factory=lambda: [Clip("appalled", 2, 3), Clip("happily_surprised", 1, 5)])
+
+    def test_clips(self, kind: str) -> list[Clip]:
+        basic = [Clip(style.emotion, style.level, i) for i, style in enumerate(STYLES)]
+        return basic if kind == "basic" else self.unseen
+
+    def clip_item(self, clip: Clip) -> Item:
+        styles = torch.tensor([clip.style])
+        return Item(pictures(styles).expand(6, -1, -1, -1), voices(styles)[0])
+
+
+def test_training_lowers_the_loss_and_reaches_every_trained_weight(module: AMEModule) -> None:
+    module.log_scalars = lambda *args, **kwargs: None
+    optimizer = module.configure_optimizers()["optimizer"]
+    module.train()
+    losses = []
+    for step in range(30):
+        torch.manual_seed(step)
+        loss = module.training_step(batch_of(torch.randint(len(STYLES), (16,))), step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) < sum(losses[:5])
+    untouched = [n for n, p in module.named_parameters() if p.requires_grad and p.grad is None]
+    assert untouched == []
+    assert all(p.grad is None for p in module.parameters() if not p.requires_grad)
+
+
+def test_evaluation_names_all_that_it_owes(module: AMEModule) -> None:
+    metrics = module.evaluate(Data())
+    names = ("text", "image", "audio")
+    for first in names:
+        for second in names:
+            if first != second:
+                assert 0 <= metrics[f"r1/{first}-{second}"] <= metrics[f"r5/{first}-{second}"] <= 1
+                assert metrics[f"r1_emotion/{first}-{second}"] >= metrics[f"r1/{first}-{second}"]
+    assert metrics["unseen_chance"] == pytest.approx(1 / 10)
+    assert {"unseen_accuracy/image", "unseen_accuracy/audio", "gap/text-image", "alignment/text-audio"} <= set(metrics)
+    assert {f"intensity_spearman/{name}" for name in names} <= set(metrics)
+    assert not module.training
+
+
+def test_one_hot_has_no_null_point_and_no_zero_shot() -> None:
+    module = AMEModule(replace(SMALL, text=TextConfig("onehot")))
+    losses = module.losses(batch_of(torch.arange(16)))
+    assert losses.keys() == {"text_audio", "intensity"}
+    assert not any(name.startswith("unseen") for name in module.evaluate(Data()))
+
+
+def test_neutral_is_the_zero_of_intensity() -> None:
+    emotion = torch.tensor([EMOTIONS.index("neutral"), EMOTIONS.index("sad")])
+    assert ordinal_level(emotion, torch.tensor([1, 1])).tolist() == [0, 1]
+
+
+def test_ordinal_loss_orders_scores() -> None:
+    head = IntensityHead(16)
+    level = torch.arange(4)
+    right, wrong = head.anchors, head.anchors.flip(0)
+    assert ordinal_loss(right * 5, head.thresholds * 5, level) < ordinal_loss(wrong * 5, head.thresholds * 5, level)
+    assert (head.anchors.diff() > 0).all()
+    assert (head.level(torch.zeros(1, 64)) == 0).all()
+    assert null_loss(torch.zeros(3, 64)) == 0
+
+
+def test_prompts_wrap_around_and_speak_of_the_style() -> None:
+    options = style_prompts("angry", 3)
+    assert style_prompt("angry", 3, len(options)) == style_prompt("angry", 3, 0) == "a photo of a very angry person"
+    assert style_prompt("angry", 2, 0) == "a photo of an angry person"
+    assert style_prompt("neutral", 1, 1) == "a person who looks neutral"
+    assert style_prompt("happily_surprised", 2, 1) == "a person who looks happily surprised"
+    assert len(set(options)) == len(options)
+
+
+def test_every_training_prompt_names_its_own_style_for_the_one_hot_encoding() -> None:
+    for style in STYLES:
+        for prompt in style_prompts(style.emotion, style.level):
+            assert styles_of(prompt) == [style], prompt
+    assert named_level("sad") == 2
+
+
+def test_spec_augment_silences_and_keeps_the_shape() -> None:
+    torch.manual_seed(0)
+    mel, mask = torch.full((4, 60, 80), -20.0), torch.ones(4, 60, dtype=torch.bool)
+    augmented = augment_mel(mel, mask, AugmentConfig(gain_db=0.0))
+    silent = (augmented == -80).float().mean()
+    assert 0 < silent < 0.7
+    assert set(augmented.unique().tolist()) == {-80.0, -20.0}
+    still = AugmentConfig(gain_db=0.0, time_masks=0, frequency_masks=0)
+    assert torch.equal(augment_mel(mel, mask, still), mel)
+
+
+def test_retrieval_of_a_perfect_space_and_of_one_blind_to_level() -> None:
+    style = torch.arange(6)
+    emotion, level = style // 3, (style % 3).float()
+    perfect = Labelled(torch.eye(6), style, emotion, level)
+    assert set(retrieval({"text": perfect, "image": perfect}).values()) == {1.0}
+    blind = Labelled(torch.eye(6)[emotion], style, emotion, level)
+    scores = retrieval({"text": perfect, "image": blind})
+    assert scores["r1_emotion/image-text"] < 1
+    assert scores["r1/image-text"] == pytest.approx(1 / 6)
+    assert alignment(perfect, perfect) == 0
+    assert modality_gap(perfect, perfect) == 0
+    assert torch.equal(gallery(perfect).vectors, torch.eye(6))
+
+
+def test_rank_correlation() -> None:
+    level = torch.tensor([0.0, 1, 2, 3])
+    assert rank_correlation(level**3, level) == pytest.approx(1)
+    assert rank_correlation(torch.zeros(4), level) != rank_correlation(torch.zeros(4), level)

@@ -1,0 +1,167 @@
+"""The contract of the emotion space, on untrained stand-ins."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from conventions.emotions import EMOTIONS
+from conventions.errors import UserError
+from lightning_modules.ame.config import AMEConfig, Encoding, TextConfig
+from lightning_modules.ame.emotion import EmotionEncoder, slerp
+from lightning_modules.ame.module import AMEModule
+from lightning_modules.ame.space import EmotionSpace, build_space
+from lightning_modules.ame.towers import load_clip, load_gpt2
+from lightning_modules.priors.clip import ClipParts, ClipPrior
+from lightning_modules.priors.config import ClipPriorConfig, GPT2PriorConfig
+from lightning_modules.priors.gpt2 import GPT2Parts, GPT2Prior
+
+ENCODINGS: tuple[Encoding, ...] = ("clip", "gpt2", "onehot")
+
+
+@pytest.fixture(scope="module")
+def clip() -> ClipParts:
+    torch.manual_seed(0)
+    return ClipPrior(ClipPriorConfig()).parts()
+
+
+@pytest.fixture(scope="module")
+def gpt2() -> GPT2Parts:
+    torch.manual_seed(0)
+    return GPT2Prior(GPT2PriorConfig()).parts()
+
+
+@pytest.fixture(params=ENCODINGS)
+def space(request: pytest.FixtureRequest, clip: ClipParts, gpt2: GPT2Parts) -> EmotionSpace:
+    return build_space(AMEConfig(text=TextConfig(request.param)), clip, gpt2).eval()
+
+
+def test_every_modality_gives_unit_vectors_and_tokens(space: EmotionSpace) -> None:
+    mel, mask = torch.rand(2, 44, 80) * -60, torch.ones(2, 44, dtype=torch.bool)
+    codes = [
+        space.encode_text(["very happy", "a sad face"]),
+        space.encode_image(torch.rand(2, 3, 48, 48) * 2 - 1),
+        space.encode_audio(mel, mask),
+    ]
+    for code in codes:
+        assert torch.allclose(code.vector.norm(dim=-1), torch.ones(2), atol=1e-5)
+        assert code.token.shape == (2, 64)
+        assert ((code.level >= 0) & (code.level <= 3)).all()
+
+
+def test_padding_of_sound_has_no_influence(space: EmotionSpace) -> None:
+    mel, mask = torch.rand(1, 50, 80) * -60, torch.ones(1, 50, dtype=torch.bool)
+    mask[:, 37:] = False
+    alone = space.encode_audio(mel[:, :37], mask[:, :37]).vector
+    assert torch.allclose(space.encode_audio(mel, mask).vector, alone, atol=1e-5)
+    mel[:, 37:] = 0
+    assert torch.allclose(space.encode_audio(mel, mask).vector, alone, atol=1e-5)
+
+
+def test_an_empty_text_is_refused(space: EmotionSpace) -> None:
+    with pytest.raises(UserError, match="empty"):
+        space.encode_text(["  "])
+
+
+def test_a_space_without_image_tower_refuses_images() -> None:
+    space = build_space(AMEConfig(text=TextConfig("onehot")))
+    assert space.modalities == ("text", "audio")
+    with pytest.raises(UserError, match="does not take image; it takes text, audio"):
+        space.encode_image(torch.zeros(1, 3, 8, 8))
+
+
+def test_an_encoder_refuses_what_it_does_not_define() -> None:
+    with pytest.raises(UserError, match="does not take text"):
+        EmotionEncoder().encode_text(["happy"])
+
+
+def test_one_hot_mixes_the_parts_of_a_compound_and_refuses_a_new_style() -> None:
+    space = build_space(AMEConfig(text=TextConfig("onehot")))
+    codes = space.encode_text(["very happily surprised", "very happy", "very surprised", "extremely joyful"])
+    middle = F.normalize(codes.vector[1] + codes.vector[2], dim=-1)
+    assert torch.allclose(codes.vector[0], middle, atol=1e-5)
+    assert torch.equal(codes.vector[1], codes.vector[3])
+    with pytest.raises(UserError, match=r"cannot express 'appalled'; it knows angry, .*"):
+        space.encode_text(["appalled"])
+
+
+def test_open_vocabularies_tell_levels_and_new_styles_apart(clip: ClipParts, gpt2: GPT2Parts) -> None:
+    for encoding in ("clip", "gpt2"):
+        space = build_space(AMEConfig(text=TextConfig(encoding)), clip, gpt2)
+        vectors = space.encode_text(["very happy", "slightly happy", "appalled"]).vector
+        assert (vectors @ vectors.T)[~torch.eye(3, dtype=torch.bool)].max() < 0.9999
+
+
+def test_mixtures_go_from_one_emotion_to_the_other(space: EmotionSpace) -> None:
+    first, second = space.encode_text(["happy"]), space.encode_text(["angry"])
+    ends = [space.mix(first, second, torch.tensor([share])).vector for share in (0.0, 1.0)]
+    assert torch.allclose(ends[0], first.vector, atol=1e-4)
+    assert torch.allclose(ends[1], second.vector, atol=1e-4)
+    half = space.mix(first, second, torch.tensor([0.5])).vector
+    assert torch.allclose(half @ first.vector.T, half @ second.vector.T, atol=1e-4)
+    assert torch.isfinite(slerp(first.vector, first.vector, torch.tensor([0.3]))).all()
+
+
+@pytest.mark.parametrize("level", [0.0, 0.4, 1.0, 2.7, 3.0])
+def test_the_level_slider_reads_what_it_was_set_to(space: EmotionSpace, level: float) -> None:
+    code = space.encode_text(["happy", "sad"])
+    moved = space.with_level(code, torch.full((2,), level))
+    assert torch.allclose(moved.level, torch.full((2,), level), atol=1e-3)
+    assert torch.equal(moved.vector, code.vector)
+
+
+def test_frozen_towers_are_neither_trained_nor_saved(clip: ClipParts, gpt2: GPT2Parts) -> None:
+    for encoding in ENCODINGS:
+        module = AMEModule(AMEConfig(text=TextConfig(encoding)), clip, gpt2)
+        trained = {name for name, weight in module.named_parameters() if weight.requires_grad}
+        assert not any("tower" in name for name in trained)
+        assert not any("tower" in name for name in module.state_dict())
+        assert trained <= set(module.state_dict())
+        module.train()
+        assert not clip.model.training
+        module.load_state_dict(module.state_dict())
+
+
+def test_the_text_tower_is_asked_once_for_each_text(clip: ClipParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = build_space(AMEConfig(), clip)
+    first = space.encode_text(["happy", "sad"]).vector
+    monkeypatch.setattr(clip.model, "encode_text", lambda *_: pytest.fail("asked again"))
+    assert torch.equal(space.encode_text(["sad", "happy"]).vector, first.flip(0))
+
+
+def test_images_are_prepared_as_clip_does(clip: ClipParts) -> None:
+    image = build_space(AMEConfig(), clip).image
+    assert image is not None
+    prepared = image.prepare(torch.full((1, 3, 128, 128), -1.0))
+    assert prepared.shape == (1, 3, 64, 64)
+    assert torch.allclose(prepared, torch.full_like(prepared, (0 - 0.5) / 0.5))
+
+
+def test_the_adapter_starts_as_clip_itself(clip: ClipParts) -> None:
+    image = build_space(AMEConfig(), clip).image
+    assert image is not None
+    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
+    own = F.normalize(clip.model.encode_image(image.prepare(pictures)), dim=-1)  # pyright: ignore[reportCallIssue]
+    assert torch.allclose(image(pictures), own, atol=1e-6)
+
+
+def test_parents_follow_the_encoding() -> None:
+    assert AMEConfig().parents() == ("clip",)
+    assert AMEConfig(text=TextConfig("gpt2")).parents() == ("clip", "gpt2")
+    assert AMEConfig(text=TextConfig("gpt2", "ViT-B-32", "openai", "gpt2")).parents() == ()
+
+
+def test_missing_weights_are_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"clip_model.*did you mean 'ViT-B-32'"):
+        load_clip("ViT-B32", "openai")
+    with pytest.raises(UserError, match="neither a file nor a pretrained tag"):
+        load_clip("ViT-B-32", str(tmp_path / "absent.pt"))
+    with pytest.raises(UserError, match="needs a pretrained tag"):
+        load_clip("ViT-B-32", "")
+    with pytest.raises(UserError, match=r"gpt2_model: cannot load .*absent"):
+        load_gpt2(str(tmp_path / "absent"))
+
+
+def test_every_emotion_has_a_place_in_every_encoding(space: EmotionSpace) -> None:
+    assert len(space.encode_text([f"a {emotion} face" for emotion in EMOTIONS])) == 8

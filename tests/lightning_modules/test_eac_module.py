@@ -1,0 +1,205 @@
+"""Losses, training and scoring of EAC on a two-triangle face and an emotion known by its numbers."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from conventions.emotions import EMOTIONS, STYLES
+from conventions.errors import UserError
+from datamodules.batches import EACBatch
+from face3d.coefficients import EXPRESSION, IDENTITY
+from face3d.morphable import load_model
+from face3d.renderer import Renderer
+from lightning_modules.ame.conditioning import batch_codes, plain_codes, random_prompts, text_codes
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
+from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
+from lightning_modules.eac.losses import (
+    coefficient_loss,
+    emotion_loss,
+    masked_mean,
+    mouth_loss,
+    mouth_opening,
+    velocity_loss,
+)
+from lightning_modules.eac.module import EACModule
+from lightning_modules.eac.network import RunningStatistics
+
+SMALL = BackboneConfig(width=32, heads=4, layers=2, past=6, future=2)
+PLAIN = EACConfig(SMALL, EACWeights(mouth=0.0, emotion=0.0), steps=40, warmup=3, learning_rate=3e-3)
+
+
+class WordEncoder(EmotionEncoder):
+    """One direction for each emotion; the token's first number is the level."""
+
+    modalities = ("text", "image")
+
+    def encode_text(self, texts):
+        if any("appalled" in text for text in texts):
+            raise UserError("emotion: cannot express that")
+        words = [next((i for i, e in enumerate(EMOTIONS) if e[:4] in text), 0) for text in texts]
+        token = torch.zeros(len(texts), 64)
+        token[:, 0] = torch.tensor([3.0 if "very" in text else 1.0 for text in texts])
+        return EmotionCode(torch.eye(512)[words], token, token[:, 0])
+
+    def encode_image(self, images):
+        return EmotionCode(torch.eye(512)[[-1] * len(images)], torch.zeros(len(images), 64), torch.zeros(len(images)))
+
+
+class MeanCritic(nn.Module):
+    """Features of an image: its mean colour in four quarters."""
+
+    def features(self, images: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)
+
+
+def batch_of(size: int = 4, steps: int = 12) -> EACBatch:
+    """Expression follows the sound's loudness and the emotion."""
+    loudness = torch.rand(size, steps, 1, 1)
+    mfcc = loudness + 0.1 * torch.randn(size, steps, 28, 13)
+    style = torch.randint(len(STYLES), (size,))
+    emotion = torch.tensor([EMOTIONS.index(STYLES[i].emotion) for i in style.tolist()])
+    coefficients = torch.zeros(size, steps, 257)
+    coefficients[..., EXPRESSION.start] = loudness[..., 0, 0]
+    coefficients[..., EXPRESSION.start + 4] = emotion[:, None] / 8
+    mask = torch.ones(size, steps, dtype=torch.bool)
+    mask[0, steps // 2 :] = False
+    placement = torch.tensor([1 / 1.3, 0, 0]).expand(size, steps, 3)
+    level = torch.tensor([STYLES[i].level for i in style.tolist()])
+    image, mel = torch.zeros(size, 3, 16, 16), torch.full((size, 4 * steps, 80), -50.0)
+    return EACBatch(mfcc, mask, coefficients, placement, image, mel, emotion, level, style)
+
+
+def train(module: EACModule, steps: int) -> list[float]:
+    module.log_scalars = lambda *args, **kwargs: None
+    optimizer = module.configure_optimizers()["optimizer"]
+    losses = []
+    for step in range(steps):
+        torch.manual_seed(step)
+        loss = module.training_step(batch_of(), step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@dataclass
+class Clip:
+    emotion: str
+    level: int
+
+
+@dataclass
+class Item:
+    coefficients: Tensor
+    mfcc: Tensor
+
+
+@dataclass
+class Data:
+    unseen: list[Clip] = field(default_factory=lambda: [Clip("appalled", 2), Clip("happily_surprised", 1)])
+
+    def test_clips(self, kind: str) -> list[Clip]:
+        return [Clip("happy", 1), Clip("sad", 3)] if kind == "basic" else self.unseen
+
+    def clip_item(self, clip: Clip) -> Item:
+        torch.manual_seed(0)
+        batch = batch_of(2)
+        return Item(batch.coefficients[1], batch.mfcc[1])
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer(load_model("procedural-v1"), 32)
+
+
+def test_training_lowers_the_loss_without_a_face() -> None:
+    torch.manual_seed(0)
+    module = EACModule(PLAIN, WordEncoder())
+    losses = train(module, 40)
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    metrics = module.evaluate(Data())
+    assert metrics["coefficient_error"] < metrics["coefficient_error_mean_face"]
+    assert "mouth_correlation" not in metrics
+    assert metrics["unseen/refused"] == 0.5
+    assert "unseen/coefficient_error" in metrics
+
+
+def test_all_losses_reach_the_network(renderer: Renderer) -> None:
+    torch.manual_seed(0)
+    module = EACModule(replace(PLAIN, weights=EACWeights()), WordEncoder(), renderer, MeanCritic())
+    train(module, 1)
+    batch = batch_of(2)
+    code = plain_codes(module.encoder, batch)
+    predicted = module.predict(batch.mfcc, batch.mask, code, batch.coefficients[:, 0, IDENTITY])
+    losses = module.losses(batch, predicted)
+    assert losses.keys() == {"coefficients", "velocity", "mouth", "emotion"}
+    (gradient,) = torch.autograd.grad(losses["emotion"], predicted)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0
+    assert gradient[0, 6:].abs().max() == 0, "no gradient from padding"
+    assert "mouth_correlation" in module.evaluate(Data())
+
+
+def test_weights_of_zero_skip_the_renderer(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = EACModule(PLAIN, WordEncoder(), renderer, MeanCritic())
+    monkeypatch.setattr(Renderer, "forward", lambda *_: pytest.fail("rendered"))
+    train(module, 1)
+
+
+def test_parents_are_not_saved(renderer: Renderer) -> None:
+    module = EACModule(replace(PLAIN, weights=EACWeights()), WordEncoder(), renderer, MeanCritic())
+    assert {name.split(".")[0] for name in module.state_dict()} == {"network"}
+    module.load_state_dict(module.state_dict())
+    with pytest.raises(UserError, match=r"network\..* has shape"):
+        EACModule(replace(PLAIN, backbone=replace(SMALL, width=64)), WordEncoder()).load_state_dict(module.state_dict())
+
+
+def test_losses_ignore_padding_and_are_zero_for_the_truth(renderer: Renderer) -> None:
+    true, mask, ones = torch.randn(2, 6, 64), torch.ones(2, 6, dtype=torch.bool), torch.ones(64)
+    mask[1, 3:] = False
+    basis = torch.randn(64, 20, 3)
+    wrong = true.clone()
+    wrong[1, 3:] += 100
+    for loss in (coefficient_loss, velocity_loss):
+        assert loss(wrong, true, mask, ones) == 0
+        assert loss(true + 1 if loss is coefficient_loss else true * 2, true, mask, ones) > 0
+    assert mouth_loss(wrong, true, mask, basis) < 1e-3
+    assert emotion_loss(true[0], true[0]).abs() < 1e-6
+    assert masked_mean(torch.full((2, 6, 3), 2.0), mask) == 2
+
+
+def test_mouth_opens_with_the_jaw(renderer: Renderer) -> None:
+    module = EACModule(PLAIN, WordEncoder(), renderer)
+    assert module.basis is not None
+    jaw = torch.zeros(64)
+    jaw[0] = 1.0
+    assert 5 < mouth_opening(jaw, module.basis) < 60
+
+
+def test_running_statistics_are_those_of_all_rows() -> None:
+    values = torch.randn(100, 3) * torch.tensor([1.0, 5, 0.001]) + 2
+    statistics = RunningStatistics(3)
+    assert torch.equal(statistics.deviation, torch.ones(3))
+    for part in values.split(30):
+        statistics.update(part)
+    assert torch.allclose(statistics.mean, values.mean(0), atol=1e-5)
+    assert torch.allclose(statistics.deviation[:2], values.std(0, correction=0)[:2], rtol=1e-4)
+    assert torch.isclose(statistics.deviation[2], 0.05 * statistics.deviation[1])
+
+
+def test_conditions_of_a_batch() -> None:
+    torch.manual_seed(0)
+    batch, encoder = batch_of(6), WordEncoder()
+    prompts = random_prompts(batch)
+    assert len(set(prompts)) > 1
+    always = batch_codes(encoder, batch, other_modalities=1.0, level_swap=0.0)
+    assert torch.equal(always.vector, encoder.encode_image(batch.image).vector)
+    never = batch_codes(encoder, batch, other_modalities=0.0, level_swap=0.0)
+    assert not torch.equal(never.vector, always.vector)
+    swapped = text_codes(encoder, batch, 1.0)
+    assert swapped.vector.shape == (6, 512)
+    unlabelled = replace(batch, emotion=torch.full((6,), -1), level=torch.full((6,), -1))
+    assert plain_codes(encoder, unlabelled).vector.argmax(-1).tolist() == [EMOTIONS.index("neutral")] * 6

@@ -1,0 +1,132 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from datamodules.toy_mead.lexicon import corpus, vocabulary
+from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
+from lightning_modules.priors.clip import ClipPrior, clip_loss
+from lightning_modules.priors.config import ClipPriorConfig, GPT2PriorConfig
+from lightning_modules.priors.data import (
+    CaptionedPictures,
+    PairBatch,
+    TextBatch,
+    caption_batches,
+    picture_batches,
+    zero_shot_accuracy,
+)
+from lightning_modules.priors.gpt2 import GPT2Prior
+from lightning_modules.priors.tokenizer import UNKNOWN, WordTokenizer, drop_words
+
+STYLES = ("happy", "sad", "appalled")
+
+
+def toy_pictures(count: int) -> CaptionedPictures:
+    """Pictures whose colour is their style."""
+    rng = np.random.default_rng(0)
+    styles = [STYLES[i % 3] for i in range(count)]
+    images = np.stack([np.full((64, 64, 3), 40 + 80 * STYLES.index(style)) for style in styles])
+    noisy = np.clip(images + rng.integers(-20, 20, images.shape), 0, 255).astype(np.uint8)
+    return CaptionedPictures(noisy, [f"a person who looks {style}" for style in styles], styles)
+
+
+def fit(module, batches, steps: int) -> list[float]:
+    config = module.configure_optimizers()
+    optimizer, schedule = config["optimizer"], config["lr_scheduler"]["scheduler"]
+    module.log_scalars = lambda *args, **kwargs: None
+    losses = []
+    for batch in islice(batches, steps):
+        optimizer.zero_grad()
+        loss = module.training_step(batch, 0)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_tokenizer_ends_with_its_largest_number() -> None:
+    tokenizer = WordTokenizer(["b", "a", "b"], length=6)
+    rows = tokenizer(["A b, unheard", "", "a a a a a a a a"])
+    assert rows.tolist() == [[1, 3, 4, 2, 5, 0], [1, 5, 0, 0, 0, 0], [1, 3, 3, 3, 3, 5]]
+    assert rows.max() == tokenizer.size - 1
+
+
+def test_dropping_words_spares_start_end_and_padding() -> None:
+    tokenizer = WordTokenizer(["a", "b"], length=6)
+    assert drop_words(tokenizer(["a b"]), 1.0, tokenizer.end).tolist() == [[1, UNKNOWN, UNKNOWN, 5, 0, 0]]
+    assert torch.equal(drop_words(tokenizer(["a b"]), 0.0, tokenizer.end), tokenizer(["a b"]))
+
+
+def test_the_stand_ins_know_every_word_that_ame_uses() -> None:
+    known = set(vocabulary())
+    styles = [text for emotion in prompts().emotions for level in (1, 2, 3) for text in style_prompts(emotion, level)]
+    for text in [*styles, *plain_prompts("happily_surprised"), *prompts().unrelated]:
+        assert set(text.split()) <= known, text
+
+
+def test_no_caption_is_cut() -> None:
+    assert max(len(line.split()) for line in corpus(2000, 0)) <= 22
+
+
+def test_batches_are_a_function_of_seed_and_step() -> None:
+    pictures, tokenizer = toy_pictures(30), WordTokenizer(vocabulary(), 24)
+    stream = picture_batches(pictures, tokenizer, batch_size=4, seed=3)
+    whole = list(islice(stream, 4))
+    stream.start_step = 2
+    late = list(islice(stream, 2))
+    for first, second in zip(whole[2:], late, strict=True):
+        assert torch.equal(first.image, second.image)
+        assert torch.equal(first.tokens, second.tokens)
+    assert not torch.equal(whole[0].image, whole[1].image)
+
+
+def test_clip_loss_shares_the_target_among_equal_captions() -> None:
+    tokens = torch.tensor([[1], [1], [2]])
+    apart = clip_loss(torch.tensor([[9.0, 9, -9], [9, 9, -9], [-9, -9, 9]]), tokens)
+    torn = clip_loss(torch.tensor([[9.0, -9, -9], [-9, 9, -9], [-9, -9, 9]]), tokens)
+    assert apart < torn
+
+
+def test_clip_learns_to_match_picture_and_caption() -> None:
+    torch.manual_seed(0)
+    pictures = toy_pictures(60)
+    prior = ClipPrior(ClipPriorConfig(steps=25, warmup=3, batch_size=12))
+    losses = fit(prior, picture_batches(pictures, prior.tokenizer, batch_size=12, seed=0), 25)
+    # Four equal captions in a batch of twelve leave log 4 at best.
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    metrics = prior.evaluate(pictures)
+    assert metrics.keys() == {"accuracy_basic", "accuracy_other", "chance_basic", "chance_other"}
+    assert all(0 <= value <= 1 for value in metrics.values())
+
+
+def test_gpt2_learns_the_captions() -> None:
+    torch.manual_seed(0)
+    prior = GPT2Prior(GPT2PriorConfig(steps=25, warmup=3, batch_size=8))
+    untrained = prior.evaluate()["perplexity"]
+    fit(prior, caption_batches(prior.tokenizer, batch_size=8, seed=0), 25)
+    assert prior.evaluate()["perplexity"] < untrained / 3
+    assert untrained == pytest.approx(prior.tokenizer.size, rel=0.2)
+
+
+def test_zero_shot_of_a_perfect_and_of_a_blind_embedding() -> None:
+    pictures = toy_pictures(30)
+
+    def colour(images: torch.Tensor) -> torch.Tensor:
+        place = ((images.mean((1, 2, 3)) + 1) * 127.5 - 40).div(80).round().long().clamp(0, 2)
+        return torch.eye(3)[place]
+
+    def word(texts) -> torch.Tensor:
+        groups = {"happy": 0, "joyful": 0, "smiling": 0, "appalled": 2, "horrified": 2}
+        return torch.stack([torch.eye(3)[groups.get(text.split()[-1], 1)] for text in texts])
+
+    assert zero_shot_accuracy(colour, word, pictures)["accuracy_basic"] == 1
+    blind = zero_shot_accuracy(lambda images: torch.ones(len(images), 3), word, pictures)
+    assert blind["accuracy_basic"] == pytest.approx(0.5)
+
+
+def test_batches_move_as_one() -> None:
+    batch = PairBatch(torch.zeros(2, 3, 64, 64), torch.zeros(2, 5, dtype=torch.long)).to("meta")
+    assert batch.image.device.type == batch.tokens.device.type == "meta"
+    assert len(TextBatch(torch.zeros(3, 5, dtype=torch.long))) == 3
