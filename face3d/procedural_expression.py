@@ -33,6 +33,7 @@ class Face:
         self.above = y - layout.mouth_line(np.minimum(self.t, 1.0))
         self.bow = np.sqrt(np.maximum(1 - (x / (layout.MOUTH_HALF_WIDTH + 0.02)) ** 2, 0))
         self.attached = np.where(np.isin(mesh.ring, ["vestibule"]), 0.35, 1.0) * np.where(mesh.ring == "deep", 0.0, 1.0)
+        self.off_lids = 1 - 0.85 * np.array([_LID_WEIGHTS.get(str(name), 0.0) for name in mesh.ring])
         self.inside = np.isin(mesh.ring, ["vestibule", "deep", "inner1"])
         self.upper, self.lower = self._lip(1), self._lip(-1)
 
@@ -44,7 +45,7 @@ class Face:
 
     def blob(self, centre: tuple[float, float, float], radius: float | tuple[float, float, float]) -> np.ndarray:
         """A Gaussian on the soft parts."""
-        return blob(self.p, centre, radius) * self.soft * self.attached
+        return blob(self.p, centre, radius) * self.soft * self.attached * self.off_lids
 
     def jaw_weight(self) -> np.ndarray:
         """Share of the lower jaw's movement: an oval opening between the lips, a slow change over the cheeks."""
@@ -99,7 +100,8 @@ def _corners(face: Face) -> dict[str, np.ndarray]:
         + push(cheek, 0.018, 0.045, 0.045)
         + push(fold, 0.020, 0.02, 0.012)
         + push(lips, y=-0.010),
-        "lip_corner_depressor": push(corner, 0.022, -0.085, -0.015)
+        "lip_corner_depressor": push(corner, 0.022, -0.072, -0.015)
+        + push(wide, y=-0.012)
         + push(face.blob((0.26, -0.55, 0.2), (0.12, 0.10, 0.2)), 0.02, -0.02, 0.01),
         "lip_stretcher": push(corner, 0.085, -0.022, -0.045) + push(wide, 0.022, -0.006, -0.012),
         "dimpler": push(face.blob(_CORNER, (0.075, 0.08, 0.2)), 0.040, 0.015, -0.065)
@@ -130,7 +132,7 @@ def _lips(face: Face) -> dict[str, np.ndarray]:
     thin = push(height, y=-1.0)
     chin = face.blob((0, -0.63, 0.32), (0.14, 0.11, 0.2))
     return {
-        "lip_pucker": inward * 0.130 + push(near, z=0.085) + push(both, z=0.025) + push(height, y=0.15),
+        "lip_pucker": inward * 0.115 + push(near, z=0.085) + push(both, z=0.025) + push(height, y=0.15),
         "lip_funneler": inward * 0.075 + push(near, z=0.055) + push(lips, y=0.048) + push(both, z=0.045),
         "lip_pressor": inward * 0.012 + thin * 0.50 + push(both, z=-0.028) + push(low, y=0.012),
         "lip_tightener": inward * 0.040 + thin * 0.38 + push(both, z=-0.010),
@@ -170,7 +172,7 @@ def _brows(face: Face) -> dict[str, np.ndarray]:
     return {
         "inner_brow_raiser": push(inner, 0.0, 0.105, 0.006) + push(forehead, y=0.018),
         "outer_brow_raiser": push(outer, 0.0, 0.095, 0.0) + push(forehead, y=0.018),
-        "brow_lowerer": push(whole, -0.045, -0.070, 0.020) + push(inner, -0.012, -0.010, 0.008),
+        "brow_lowerer": push(whole, -0.055, -0.095, 0.026) + push(inner, -0.015, -0.018, 0.010),
     }
 
 
@@ -189,11 +191,10 @@ def _lid_rings(face: Face, upper: bool) -> np.ndarray:
 def _on_ball(face: Face, moved: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """`moved` points of the left lids pushed out where they would sink into the eyeball."""
     offset = moved - sculpt.EYE_CENTRE
-    lift = sculpt.EYE_RADIUS + np.where(np.isin(face.mesh.ring, ["rim", "under"]), 0.004, layout.LID_LIFT)
-    z = np.sqrt(np.maximum(lift**2 - (offset[:, :2] ** 2).sum(-1), 0.05**2)) + sculpt.EYE_CENTRE[2]
+    inside = (sculpt.EYE_RADIUS + layout.LID_LIFT) ** 2 - (offset[:, :2] ** 2).sum(-1)
+    z = np.sqrt(np.maximum(inside, 0)) + sculpt.EYE_CENTRE[2]
     pushed = moved.copy()
-    covered = (weight > 0.5) | (z > moved[:, 2])
-    pushed[:, 2] = np.where((weight > 0) & covered, np.maximum(z, moved[:, 2] * (weight < 0.5)), moved[:, 2])
+    pushed[:, 2] = np.where((weight > 0) & (inside > 0.05**2), np.maximum(z, moved[:, 2]), moved[:, 2])
     return pushed
 
 
@@ -203,7 +204,11 @@ def _closed_lid(face: Face, upper: bool, share: float) -> np.ndarray:
     x = np.clip((face.p[:, 0] - 0.313) / 0.155, -1, 1)
     opening = 0.070 * (1 - x**2) ** 0.43 * (1 - 0.10 * x) + 0.045 * np.sqrt(1 - x**2) * (1 + 0.25 * x)
     moved = face.p + push(weight * opening * share, y=-1.0 if upper else 1.0)
-    return np.where(weight[:, None] > 0, _on_ball(face, moved, weight) - face.p, 0)
+    field = np.where(weight[:, None] > 0, _on_ball(face, moved, weight) - face.p, 0)
+    left = face.p[:, 0] > 0
+    for ring in ("rim", "under"):
+        field[left & (face.mesh.ring == ring)] = field[left & (face.mesh.ring == "margin")]
+    return field
 
 
 def _lids(face: Face) -> dict[str, np.ndarray]:
@@ -211,7 +216,7 @@ def _lids(face: Face) -> dict[str, np.ndarray]:
     return {
         "upper_lid_raiser": _closed_lid(face, True, -0.36),
         "lid_tightener": _closed_lid(face, False, 0.26) + _closed_lid(face, True, 0.13),
-        "eye_closure": _closed_lid(face, True, 0.90) + _closed_lid(face, False, 0.13),
+        "eye_closure": _closed_lid(face, True, 0.97) + _closed_lid(face, False, 0.16),
     }
 
 

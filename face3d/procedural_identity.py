@@ -128,12 +128,15 @@ def _lid_weight(mesh: HeadMesh) -> np.ndarray:
 
 
 def identity_basis(mesh: HeadMesh) -> Float[np.ndarray, "80 v 3"]:
-    """Displacements (decimetres) of one standard deviation of each axis; eyeballs and teeth move as rigid bodies."""
+    """Displacements (decimetres) of one standard deviation of each axis; eyeballs, with the
+    lids on them, and teeth move as rigid bodies."""
     where = mesh.points.copy()
     where[mesh.part == LEFT_EYE] = sculpt.EYE_CENTRE + [0, 0, sculpt.EYE_RADIUS]
     where[mesh.part == RIGHT_EYE] = (sculpt.EYE_CENTRE + [0, 0, sculpt.EYE_RADIUS]) * [-1, 1, 1]
     inner = np.isin(mesh.part, [UPPER_TEETH, LOWER_TEETH, TONGUE])
     where[inner] = [0.0, layout.MOUTH_Y, 0.30]
+    eye = (sculpt.EYE_CENTRE + [0, 0, sculpt.EYE_RADIUS]) * np.where(mesh.points[:, :1] > 0, [1, 1, 1], [-1, 1, 1])
+    where += _lid_weight(mesh)[:, None] * (eye - where)
     fields, count = head_fields(where), len(_FIELDS)
     basis = np.concatenate([fields[:count], feature_fields(mesh), fields[count:]])
     return basis

@@ -6,20 +6,23 @@ the slit triangulates; its rest position is closed.
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
 from scipy.spatial import Delaunay
 
 from face3d import procedural_sculpt as sculpt
+from face3d.compiled import compiled
 
 PLANE_RADIUS = 1.95
 """The skin reaches this angle (rad) from the front: past the ears, over the top of the forehead, under the chin."""
 
 MOUTH_Y = -0.375
 MOUTH_HALF_WIDTH = 0.245
-EYE_POINTS = 24
-LIP_POINTS = 9
+EYE_POINTS = 36
+LIP_POINTS = 11
 
 SKIN, VERMILION, MOUTH_BAG, LID_RIM = 0, 1, 2, 3
 
@@ -62,11 +65,11 @@ class _Half:
             self.lip.append(int(lips[index]))
 
 
-def eye_loop(grow_x: float, grow_up: float, grow_down: float) -> Float[np.ndarray, "24 2"]:
+def eye_loop(grow_x: float, grow_up: float, grow_down: float) -> Float[np.ndarray, "36 2"]:
     """Frontal (x, y) of a ring about the left eye; anticlockwise from the outer corner. (0, 0, 0) is the lid margin."""
     angle = np.arange(EYE_POINTS) * 2 * np.pi / EYE_POINTS
     cosine, sine = np.cos(angle), np.sin(angle)
-    half = 0.155 + grow_x
+    half = 0.155 + grow_x * np.where(cosine < 0, 0.55 if grow_x > 0 else 1.0, 1.0)
     up = 0.070 * np.maximum(sine, 0) ** 0.85 * (1 - 0.10 * cosine) + grow_up * np.maximum(sine, 0)
     down = 0.045 * np.maximum(-sine, 0) * (1 + 0.25 * cosine) + grow_down * np.maximum(-sine, 0)
     x = 0.313 + half * cosine
@@ -143,17 +146,23 @@ def _mouth_inside(half: _Half, t: np.ndarray, line: np.ndarray) -> None:
         half.add(points, _opened(opened), kind, side.astype(int), name)
 
 
+_LID_RINGS = (
+    (0.17, 0.135, 0.15, 0.0), (0.11, 0.10, 0.105, 0.38), (0.07, 0.07, 0.07, 0.62), (0.04, 0.042, 0.042, 0.8),
+    (0.016, 0.020, 0.02, 0.92),
+)  # fmt: skip
+"""Growth of the rings about the eye sideways, up and down, and their share of the way to the lid margin in the plane."""
+
+
 def _eye(half: _Half) -> None:
-    rings = ((0.17, 0.135, 0.15), (0.11, 0.10, 0.105), (0.07, 0.07, 0.07), (0.04, 0.042, 0.042), (0.016, 0.020, 0.02))
-    for number, (x, up, down) in enumerate(rings):
-        loop = eye_loop(x, up, down)
-        loop[:, 0] = np.maximum(loop[:, 0], 0.06)
-        points = sculpt.from_front(loop)
-        half.add(points, sculpt.to_plane(points), SKIN, 0, f"lid{number}")
-    for name, shrink, lift in (("margin", 0.0, LID_LIFT), ("rim", 0.008, 0.002), ("under", 0.02, -0.006)):
-        loop = eye_loop(-shrink, -shrink, -shrink * 0.8)
-        points = sculpt.from_front(loop)
-        plane = sculpt.to_plane(points)
+    outer, margin = (
+        sculpt.to_plane(sculpt.from_front(eye_loop(*grow))) for grow in (_LID_RINGS[0][:3], (0.0, 0.0, 0.0))
+    )
+    for number, (x, up, down, share) in enumerate(_LID_RINGS):
+        points = sculpt.from_front(eye_loop(x, up, down))
+        half.add(points, outer + share * (margin - outer), SKIN, 0, f"lid{number}")
+    for name, shrink, lift in (("margin", 0.0, LID_LIFT), ("rim", 0.008, 0.002), ("under", 0.05, -0.03)):
+        points = sculpt.from_front(eye_loop(-shrink, -0.4 * shrink, -0.3 * shrink))
+        plane = margin + shrink * 3 * (margin.mean(0) - margin)
         half.add(_on_eyeball(points, lift), plane, SKIN if name == "margin" else LID_RIM, 0, name)
 
 
@@ -216,27 +225,39 @@ def _fill(half: _Half) -> None:
 
 
 def _accept(half: _Half, candidates: np.ndarray) -> None:
-    points = sculpt.from_plane(candidates)
-    spacing = _spacing(points)
-    design = _surface_of(half)
-    keep = _free_of_holes(candidates, half)
-    for index in np.flatnonzero(keep):
-        if np.min(((design - points[index]) ** 2).sum(-1)) >= spacing[index] ** 2:
-            design = np.concatenate([design, points[index : index + 1]])
-            half.add(points[index : index + 1], candidates[index : index + 1], SKIN)
+    """Add the candidates, in order, that keep their spacing from all that is there already."""
+    candidates = candidates[_free_of_holes(candidates, half)]
+    points, there = sculpt.from_plane(candidates), sculpt.from_plane(np.array(half.plane))
+    chosen = np.zeros(len(points), dtype=np.bool_)
+    _choose(np.concatenate([there, points]), _spacing(points) ** 2, len(there), chosen)
+    half.add(points[chosen], candidates[chosen], SKIN)
 
 
-def _surface_of(half: _Half) -> np.ndarray:
-    return sculpt.from_plane(np.array(half.plane))
+@compiled
+@no_type_check
+def _choose(points, spacing, there, chosen):
+    """Mark candidates (those from `there` on) at least their squared spacing from the first and the chosen points."""
+    for n in range(chosen.shape[0]):
+        free = True
+        for m in range(there + n):
+            if m < there or chosen[m - there]:
+                x, y = points[m, 0] - points[there + n, 0], points[m, 1] - points[there + n, 1]
+                z = points[m, 2] - points[there + n, 2]
+                if x * x + y * y + z * z < spacing[n]:
+                    free = False
+                    break
+        chosen[n] = free
 
 
 def _free_of_holes(plane: np.ndarray, half: _Half) -> np.ndarray:
-    eye = _polygon(half, "lid0", EYE_POINTS)
-    mouth = _polygon(half, "mouth2", 2 * LIP_POINTS - 1)
-    loop = np.concatenate(
-        [mouth[:LIP_POINTS], [[-0.1, mouth[LIP_POINTS - 1, 1]], [-0.1, mouth[-1, 1]]], mouth[: LIP_POINTS - 1 : -1]]
-    )
-    return ~_inside(plane, eye) & ~_inside(plane, loop)
+    return ~_inside(plane, _polygon(half, "lid0", EYE_POINTS)) & ~_inside(plane, _mouth_outline(half, "mouth2"))
+
+
+def _mouth_outline(half: _Half, name: str) -> np.ndarray:
+    """A ring about the half mouth, closed beyond the middle line."""
+    ring, last = _polygon(half, name, 2 * LIP_POINTS - 1), LIP_POINTS - 1
+    beyond = [[-0.1, ring[last, 1]], [-0.1, ring[-1, 1]]]
+    return np.concatenate([ring[: last + 1], beyond, ring[:last:-1]])
 
 
 def _polygon(half: _Half, name: str, count: int) -> np.ndarray:
@@ -264,17 +285,55 @@ def skin() -> Skin:
     points, plane = np.array(half.points), np.array(half.plane)
     middle = plane[:, 0] < 1e-6
     plane[middle, 0] = points[middle, 0] = 0.0
-    triangles = _triangulate(plane, _polygon(half, "under", EYE_POINTS))
+    triangles = _triangulate(half, plane)
     return _mirrored(half, points, plane, triangles, middle)
 
 
-def _triangulate(plane: np.ndarray, eye_hole: np.ndarray) -> np.ndarray:
-    triangles = Delaunay(plane).simplices.astype(np.int64)
-    centres = plane[triangles].mean(1)
+EYE_RINGS = ("lid1", "lid2", "lid3", "lid4", "margin", "rim", "under")
+MOUTH_RINGS = ("mouth1", "mouth0", "border", "lip1", "lip2", "contact", "inner1", "vestibule", "deep")
+
+
+def _triangulate(half: _Half, plane: np.ndarray) -> np.ndarray:
+    """Delaunay between the rings, ring to ring about eye and mouth; counter-clockwise in the plane."""
+    within = {*EYE_RINGS[1:], *MOUTH_RINGS[1:]}
+    outside = np.flatnonzero([ring not in within for ring in half.ring])
+    filling = outside[Delaunay(plane[outside]).simplices]
+    centres = plane[filling].mean(1)
+    covered = _inside(centres, _polygon(half, EYE_RINGS[0], EYE_POINTS))
+    covered |= _inside(centres, _mouth_outline(half, MOUTH_RINGS[0]))
+    triangles = np.concatenate([filling[~covered], _eye_triangles(half), _mouth_triangles(half)])
     a, b, c = (plane[triangles[:, i]] for i in range(3))
     area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
     triangles[area < 0] = triangles[area < 0][:, ::-1]
-    return triangles[(np.abs(area) > 1e-9) & ~_inside(centres, eye_hole)]
+    return triangles[np.abs(area) > 1e-12]
+
+
+def _ring(half: _Half, name: str, indices: np.ndarray) -> np.ndarray:
+    return np.array([half.names[name, int(i)] for i in indices])
+
+
+def _between(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Triangles of the strip between two lines of as many vertices."""
+    a, b, c, d = outer[:-1], outer[1:], inner[:-1], inner[1:]
+    return np.concatenate([np.stack([a, b, c], -1), np.stack([b, d, c], -1)])
+
+
+def _eye_triangles(half: _Half) -> np.ndarray:
+    loop = np.append(np.arange(EYE_POINTS), 0)
+    rings = [_ring(half, name, loop) for name in EYE_RINGS]
+    return np.concatenate([_between(a, b) for a, b in pairwise(rings)])
+
+
+def _mouth_triangles(half: _Half) -> np.ndarray:
+    upper = np.arange(LIP_POINTS)
+    lower = np.append(0, np.arange(LIP_POINTS, 2 * LIP_POINTS - 1))
+    strips = [
+        _between(_ring(half, a, side), _ring(half, b, side))
+        for a, b in pairwise(MOUTH_RINGS)
+        for side in (upper, lower)
+    ]
+    back = _between(_ring(half, MOUTH_RINGS[-1], upper), _ring(half, MOUTH_RINGS[-1], lower))
+    return np.concatenate([*strips, back])
 
 
 def _mirrored(half: _Half, points: np.ndarray, plane: np.ndarray, triangles: np.ndarray, middle: np.ndarray) -> Skin:
@@ -302,18 +361,18 @@ def _keypoints(names: dict[tuple[str, int], int], other: np.ndarray) -> np.ndarr
     left = lambda name, *indices: [names[name, i] for i in indices]  # noqa: E731
     right = lambda name, *indices: [int(other[names[name, i]]) for i in indices]  # noqa: E731
     last = LIP_POINTS - 1
-    quarter, half_way = 5, 3
+    quarter, half_way, inside = 8, 6, 7
     jaw = right("jaw", *range(8)) + left("jaw", 8, *reversed(range(8)))
     brows = right("brow", 4, 3, 2, 1, 0) + left("brow", 0, 1, 2, 3, 4)
     nose = left("nose", 0, 1, 2, 3) + right("nose", 6, 5) + left("nose", 4, 5, 6)
-    eyes = right("margin", 0, 4, 8, 12, 16, 20) + left("margin", 12, 8, 4, 0, 20, 16)
+    eyes = right("margin", 0, 6, 12, 18, 24, 30) + left("margin", 18, 12, 6, 0, 30, 24)
     low = lambda i: last + i  # noqa: E731
     outer = (
         right("border", 0, half_way, quarter) + left("border", last, quarter, half_way, 0)
         + left("border", low(half_way), low(quarter), low(last)) + right("border", low(quarter), low(half_way))
     )  # fmt: skip
     inner = (
-        right("contact", 0, half_way + 1) + left("contact", last, half_way + 1, 0)
-        + left("contact", low(half_way + 1), low(last)) + right("contact", low(half_way + 1))
+        right("contact", 0, inside) + left("contact", last, inside, 0)
+        + left("contact", low(inside), low(last)) + right("contact", low(inside))
     )  # fmt: skip
     return np.array(jaw + brows + nose + eyes + outer + inner, dtype=np.int64)

@@ -63,7 +63,7 @@ def mean_texture(mesh: HeadMesh) -> Float[np.ndarray, "v 3"]:
         (angle < 179, (0.88, 0.86, 0.84)),
         (angle < _IRIS_DEGREES, (0.30, 0.20, 0.13)),
         (angle < _PUPIL_DEGREES, (0.02, 0.02, 0.02)),
-        (np.isin(mesh.part, [UPPER_TEETH, LOWER_TEETH]), (0.86, 0.82, 0.74)),
+        (np.isin(mesh.part, [UPPER_TEETH, LOWER_TEETH]), (0.90, 0.87, 0.80)),
         (mesh.part == TONGUE, (0.62, 0.28, 0.28)),
     ):
         colour[condition] = value

@@ -19,7 +19,7 @@ from face3d.camera import project, rotation
 from face3d.coefficients import ANGLE, EXPRESSION, GAMMA, IDENTITY, NUM_COEFFICIENTS, TEXTURE, TRANSLATION
 from face3d.procedural import procedural_head
 from face3d.procedural_identity import FEATURE_NAMES, IDENTITY_NAMES, head_fields
-from face3d.procedural_parts import LEFT_EYE, RIGHT_EYE, head_mesh
+from face3d.procedural_parts import LEFT_EYE, RIGHT_EYE, SKIN, TONGUE, head_mesh
 from face3d.procedural_sculpt import distance
 
 SUPERSAMPLING = 2
@@ -60,7 +60,7 @@ def _person(name: str, sex: Literal["M", "W"], rng: np.random.Generator) -> Acto
     coefficients[IDENTITY] = rng.normal(0, 1.0, 80) + (1 if sex == "M" else -1) * _sex_means()
     darkness = float(np.clip(rng.beta(1.3, 1.8), 0, 1))
     texture = rng.normal(0, 0.8, 80)
-    texture[0] = 3.2 * darkness - 1.1
+    texture[:3] = 3.2 * darkness - 1.1, rng.normal(0.5, 0.6), rng.normal(-0.2, 0.6)
     coefficients[TEXTURE] = texture
     coefficients[GAMMA] = _light(rng)
     return Actor(name, sex, coefficients, random_look(rng, sex, darkness))
@@ -78,7 +78,7 @@ def _light(rng: np.random.Generator) -> Float[np.ndarray, "27"]:
     direction = np.array([rng.normal(0, 0.45), rng.uniform(0.1, 0.6), 1.0])
     direction /= np.linalg.norm(direction)
     bands = np.zeros((3, 9))
-    key = rng.uniform(0.17, 0.25) * (1 + 0.05 * rng.normal(size=3))
+    key = rng.uniform(0.17, 0.25) * (1 + 0.03 * rng.normal(size=3))
     bands[:, 0] = rng.uniform(-0.10, 0.0)
     bands[:, 1:4] = key[:, None] * direction[[1, 2, 0]] * [-1, 1, -1]
     return bands.ravel()
@@ -124,7 +124,7 @@ def _head_shadow() -> np.ndarray:
     shade.normals(mesh.points, mesh.triangles, normal)
     reach = 0.12
     opened = np.clip(distance(mesh.points + reach * normal) / reach, 0, 1)
-    shadow = 0.45 + 0.55 * opened
+    shadow = np.where(mesh.part == SKIN, 0.45 + 0.55 * opened, np.where(mesh.part == TONGUE, 0.6, 0.9))
     for part, side in ((LEFT_EYE, 1), (RIGHT_EYE, -1)):
         height = mesh.points[:, 1] - 0.285
         across = np.abs(mesh.points[:, 0] - side * 0.313)
@@ -144,7 +144,7 @@ def _shine(look: Look, part: np.ndarray, added: Extras) -> np.ndarray:
     return np.concatenate([head, np.where(added.material == HAIR, 0.5 * look.shine, 0.0)])
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _stage(actor: Actor, atlas_size: int) -> _Stage:
     return _Stage(actor, atlas_size)
 

@@ -20,7 +20,7 @@ ATLAS_WIDTH = 1.5
 _HAIR_CENTRE = np.array([0.0, 0.35, -0.50])
 _COLUMNS, _ROWS = 48, 22
 NECK_RINGS = np.array(
-    [[-0.42, 0.42, 0.42, -0.48, 1.0], [-0.62, 0.425, 0.43, -0.48, 1.0], [-0.82, 0.435, 0.44, -0.49, 0.75],
+    [[-0.42, 0.42, 0.22, -0.55, 1.0], [-0.66, 0.425, 0.33, -0.52, 1.0], [-0.84, 0.435, 0.43, -0.49, 0.75],
      [-0.98, 0.46, 0.46, -0.50, 0.45], [-1.10, 0.53, 0.49, -0.50, 0.22], [-1.18, 0.70, 0.50, -0.50, 0.1],
      [-1.26, 1.00, 0.50, -0.49, 0.0], [-1.36, 1.42, 0.52, -0.48, 0.0], [-1.52, 1.75, 0.57, -0.46, 0.0],
      [-1.80, 1.88, 0.63, -0.45, 0.0], [-2.40, 1.90, 0.66, -0.45, 0.0]]
@@ -94,7 +94,8 @@ def _shell(look: Look) -> _Part:
     volume = volume * (look.hair_volume if volume.max() > 0.02 else 1.0) * (1 + 0.18 * waves)
     crest = np.exp(-(((skin[:, 0] - 0.3 * look.parting) / 0.05) ** 2)) * ramp(skin[:, 1], 0.9, 1.1)
     volume = volume * (1 - 0.5 * crest * (look.hair in ("parted", "long", "bob")))
-    points = skin + direction * (-0.05 + inside * (0.05 + volume))[:, None]
+    sunk = -0.05 - 0.40 * ramp(hair_coverage(skin, look), -0.05, -0.30)
+    points = skin + direction * (sunk + inside * (volume - sunk))[:, None]
     atlas = np.stack([1.01 + 0.48 * np.abs(place[:, 0] / np.pi - 1), 0.98 - 0.46 * place[:, 1] / 2.05], -1)
     return points, atlas, np.full(len(points), HAIR), np.ones(len(points)), _grid(_ROWS, _COLUMNS, closed=True)[:, ::-1]
 
