@@ -45,7 +45,9 @@ def style_phrase(emotion: str, level: int, rng: np.random.Generator) -> str:
 
 
 def with_article(phrase: str) -> str:
-    """`a` or `an`, as the phrase begins."""
+    """`a` or `an`, as the phrase begins; nothing before `a little ...`."""
+    if phrase.startswith("a "):
+        return ""
     return "an" if phrase[:1] in "aeiou" else "a"
 
 
@@ -53,7 +55,8 @@ def caption(emotion: str, level: int, rng: np.random.Generator, person: str = "p
     """One sentence that describes a picture of a `person` ("man", "woman", "person") with that style."""
     style = style_phrase(emotion, level, rng)
     names = [*lexicon().people[person], *lexicon().people["person"]]
-    return _pick(lexicon().captions, rng).format(style=style, a=with_article(style), person=_pick(names, rng))
+    text = _pick(lexicon().captions, rng).format(style=style, a=with_article(style), person=_pick(names, rng))
+    return " ".join(text.split())
 
 
 def unrelated_caption(scene: str, rng: np.random.Generator) -> str:

@@ -67,7 +67,7 @@ def _coefficients(rest: np.ndarray, emotion: str, level: int, rng: np.random.Gen
     result[ANGLE] += rng.normal(0, [0.08, 0.16, 0.05])
     for unit, value in personal.items():
         result[ANGLE] += strength * value * np.array(HEAD_ANGLES.get(unit, (0.0, 0.0, 0.0)))
-    result[GAMMA] += rng.normal(0, 0.03, 27)
+    result[GAMMA] += np.tile(rng.normal(0, 0.03, 9), 3) + rng.normal(0, 0.006, 27)
     return result
 
 

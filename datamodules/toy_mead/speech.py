@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from jaxtyping import Float32
-from scipy.signal import resample_poly
+from jaxtyping import Float, Float32, Float64
 
 from conventions.rates import SAMPLE_RATE, VIDEO_FPS
 from datamodules.toy_mead.espeak import ESPEAK_RATE, RawSpeech, VoiceSettings, synthesize
@@ -29,6 +28,12 @@ class Phoneme:
     stress: int = 0
 
 
+def resampled(samples: Float[np.ndarray, " n"], length: int) -> Float64[np.ndarray, " m"]:
+    """The same stretch of sound in `length` samples: its spectrum cut or filled up. Needs quiet ends."""
+    spectrum = np.fft.rfft(samples)
+    return np.fft.irfft(spectrum[: length // 2 + 1], length) * (length / len(samples))
+
+
 @dataclass(frozen=True)
 class Utterance:
     """Speech padded to whole video frames: 48 kHz mono in [-1, 1], and its phonemes."""
@@ -43,7 +48,7 @@ class Utterance:
 
     def mono_16k(self) -> Float32[np.ndarray, " m"]:
         """The waveform at 16 kHz, 640 samples a frame."""
-        return resample_poly(self.waveform, SAMPLE_RATE, FILE_RATE).astype(np.float32)
+        return resampled(self.waveform, len(self.waveform) * SAMPLE_RATE // FILE_RATE).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ def speak(text: str, voice: Voice, change: Prosody, rng: np.random.Generator) ->
     padded = np.zeros(frames * ESPEAK_RATE // VIDEO_FPS)
     first = round(lead * ESPEAK_RATE)
     padded[first : first + len(samples)] = samples
-    wave = resample_poly(padded, FILE_RATE // 150, ESPEAK_RATE // 150)[: frames * FILE_RATE // VIDEO_FPS]
+    wave = resampled(padded, frames * FILE_RATE // VIDEO_FPS)
     wave = np.clip(wave + rng.normal(0, 4e-4, len(wave)), -0.99, 0.99).astype(np.float32)
     clipped = RawSpeech(raw.samples[: max(speech_end, 1)], tuple(m for m in raw.marks if m[0] < speech_end))
     return Utterance(wave, _phonemes(clipped, first / ESPEAK_RATE))

@@ -16,10 +16,12 @@ from scipy.io import loadmat
 import datamodules.toy_mead.world as world_module
 from conventions.emotions import EMOTIONS, STYLES
 from conventions.errors import UserError
+from datamodules.audio import read_audio
 from datamodules.toy_mead.emotions import UNSEEN_STYLES
 from datamodules.toy_mead.jobs import ClipJob, PairsJob, PortraitJob
 from datamodules.toy_mead.media import transform_params
 from datamodules.toy_mead.pairs import PairSet
+from datamodules.toy_mead.performance import perform
 from datamodules.toy_mead.plan import PORTRAIT_NAMES, PRESETS, ROLES, Preset, actors_of, clips_of, toy_split
 from datamodules.toy_mead.world import write_toy_mead
 from datamodules.video import read_video
@@ -86,6 +88,17 @@ def test_streams_are_25_fps_h264_and_48_khz_stereo_aac_of_equal_length(root: Pat
             samples = sum(frame.samples for frame in container.decode(stream))
         assert abs(samples / 48_000 - frames / 25) < 0.04
         assert loadmat(video.with_suffix(".mat"))["coeff"].shape == (frames, 257)
+
+
+def test_decoded_sound_lies_where_the_utterance_has_it(root: Path) -> None:
+    """The encoder's priming is skipped on reading: mouth and sound stay in step on disk."""
+    clip = clips_of("tiny", 0)[20]
+    said = perform(clip.actor, np.zeros(257, np.float32), clip.text, clip.emotion, clip.level, 0, clip.number)
+    truth, heard = said.utterance.mono_16k(), read_audio(root / clip.audio)
+    length = min(len(truth), len(heard))
+    lags = range(-400, 401, 8)
+    match = [np.dot(truth[500 : length - 500], heard[500 + lag : length - 500 + lag]) for lag in lags]
+    assert abs(lags[int(np.argmax(match))]) <= 16
 
 
 def test_transform_maps_the_camera_frame_into_the_picture(root: Path) -> None:
