@@ -111,12 +111,13 @@ class Mirror:
                 dir=str(self.folder.path),
                 mode=self.mode,
                 resume="allow" if self.mode == "online" else None,
+                reinit="create_new",
                 settings=wandb.Settings(silent=True, console="off", disable_git=True),
             )
 
     def _finish(self) -> None:
         if self._wandb_run is not None:
-            self._wandb_run.finish(quiet=True)
+            self._wandb_run.finish()
             self._wandb_run = None
 
     def _try(self, action: Callable[[], None]) -> None:

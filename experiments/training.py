@@ -1,6 +1,7 @@
 """One stage's training with Lightning: batches counted once, checkpoints whole, resumed to the same bits."""
 
 import logging
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,8 @@ class RunCallback(pl.Callback):
 
     def _note(self, trainer: pl.Trainer) -> str:
         logger = trainer.logger
-        loss = logger.last.get("train/loss") if isinstance(logger, HistoryLogger) else None
+        last = logger.last if isinstance(logger, HistoryLogger) else {}
+        loss = last.get("train/loss", last.get("train/generator"))
         return f"loss {loss:.4g}" if loss is not None else ""
 
 
@@ -105,6 +107,8 @@ def _trainer(
     steps: int, config: TrainerConfig, folder: RunFolder, logger: HistoryLogger, callback: RunCallback
 ) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "Found .* module.s. in eval mode", category=UserWarning)  # frozen parents are
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     return pl.Trainer(
         accelerator=config.accelerator,
         devices=1,
