@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
@@ -51,12 +52,15 @@ def _near(rows: int, frames: int) -> bool:
 
 def read_mat(path: Path) -> Measured:
     """Coefficients of a `.mat`: `coeff` [T, 257] and `transform_params` [T, 5], or SadTalker's `coeff_3dmm` [T, 73]."""
+    content = _load(path)
     try:
-        content = scipy.io.loadmat(path)
         model = str(np.asarray(content["model"]).ravel()[0]) if "model" in content else BFM09
         measured = Measured(model, *(_sadtalker(content) if "coeff_3dmm" in content else _deep3d(content)))
-    except Exception as error:
-        raise RejectedClip("bad_coefficients", f"{path}: {_line(error)}") from error
+    except KeyError as error:
+        line = f"{path}: has no {error}; expected coeff [T, 257] and transform_params [T, 5]"
+        raise RejectedClip("bad_coefficients", line) from error
+    except (ValueError, IndexError) as error:
+        raise RejectedClip("bad_coefficients", f"{path}: {error}") from error
     if not (np.isfinite(measured.coefficients).all() and np.isfinite(measured.params).all()):
         raise RejectedClip("bad_coefficients", f"{path}: has values that are not finite")
     if not (measured.params[:, :3] > 0).all():
@@ -64,10 +68,12 @@ def read_mat(path: Path) -> Measured:
     return measured
 
 
-def _line(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"has no {error}; expected coeff [T, 257] and transform_params [T, 5]"
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return scipy.io.loadmat(path)
+    except Exception as error:  # what SciPy raises on damaged files is not documented
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RejectedClip("bad_coefficients", f"{path}: is no readable .mat ({line})") from error
 
 
 def _matrix(value: np.ndarray, columns: int, name: str) -> np.ndarray:
@@ -77,7 +83,7 @@ def _matrix(value: np.ndarray, columns: int, name: str) -> np.ndarray:
     return array
 
 
-def _deep3d(content: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _deep3d(content: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     coefficients = _matrix(content["coeff"], NUM_COEFFICIENTS, "coeff")
     params = _matrix(content["transform_params"], 5, "transform_params")
     if len(coefficients) != len(params):
@@ -85,7 +91,7 @@ def _deep3d(content: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return coefficients, params
 
 
-def _sadtalker(content: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _sadtalker(content: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """SadTalker's 73 numbers: expression 64, angle 3, translation 3, (s, t0, t1) on its 256-pixel picture.
 
     Identity, texture and light come from its `full_3dmm` (one vector for the clip), or are zero without it.

@@ -12,6 +12,10 @@ from typing import Any
 from conventions.errors import UserError
 
 
+TASK_LIMIT_S = 1200.0
+"""Time that one task may take: ten minutes of full HD pass, a file that hangs does not."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one task."""
@@ -31,7 +35,8 @@ class _Worker:
 
 
 def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
-    """A worker's life: receive a task, send its result, until the pipe closes."""
+    """A worker's life: say that it is there, receive a task, send its result, until the pipe closes."""
+    pipe.send(("ready", None))
     while True:
         try:
             task = pipe.recv()
@@ -47,7 +52,7 @@ def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
 
 
 def run_tasks(
-    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, limit_s: float = 600.0
+    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, limit_s: float = TASK_LIMIT_S
 ) -> Iterator[Outcome]:
     """Outcomes of `function(task)` in the order in which they finish.
 
@@ -89,6 +94,9 @@ def _supervise(
             if worker.pipe not in ready and not late:
                 continue
             outcome = _collect(worker) if worker.pipe in ready else Outcome(worker.task or 0, failure="timed_out")
+            if outcome is None:
+                worker.began = time.monotonic()
+                continue
             yield outcome
             if outcome.failure is not None:
                 worker.process.kill()
@@ -105,12 +113,15 @@ def _assign(worker: _Worker, tasks: Sequence[Any], waiting: Iterator[int]) -> No
         worker.pipe.send(tasks[worker.task])
 
 
-def _collect(worker: _Worker) -> Outcome:
+def _collect(worker: _Worker) -> Outcome | None:
+    """What a worker has to say of its task; None where it says that it has started and now begins."""
     assert worker.task is not None
     try:
         kind, value = worker.pipe.recv()
     except (EOFError, OSError):
         return Outcome(worker.task, failure="crashed")
+    if kind == "ready":
+        return None
     if kind == "user":
         raise UserError(value)
     if kind == "bug":

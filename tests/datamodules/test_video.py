@@ -113,9 +113,13 @@ def test_writing_in_pieces_is_writing_at_once(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), VideoWriter(tmp_path / "v.mp4", 32, 32) as writer:
-        writer.add_frames(stripes(3))
-        raise RuntimeError("stop")
+    def fail() -> None:
+        with VideoWriter(tmp_path / "v.mp4", 32, 32) as writer:
+            writer.add_frames(stripes(3))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 

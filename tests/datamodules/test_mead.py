@@ -1,0 +1,172 @@
+"""The data module: batches as pure functions of (seed, step), roles kept apart, whole clips for evaluation."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from conventions.emotions import STYLES, style_index
+from conventions.errors import UserError
+from datamodules.batches import AMEBatch, Batch, EACBatch, HEFBatch
+from datamodules.mead import DataConfig, MEADDataModule, View
+from datamodules.prepare import prepare
+from datamodules.sampling import StyleBalanced, generator
+from datamodules.splits import Split, available
+from datamodules.store import Store
+
+
+@pytest.fixture(scope="module")
+def config(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+    folder = tmp_path_factory.mktemp("mead")
+    prepare(raw, folder / "store", coefficients="mat", size=64)
+    (folder / "split.yaml").write_text("name: small\ntrain: rest\ntest: [W002]\n")
+    return DataConfig(store=str(folder / "store"), split=str(folder / "split.yaml"), image_size=32, clip_frames=25)
+
+
+def same(first: Batch, second: Batch) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(vars(first).values(), vars(second).values(), strict=True))
+
+
+def take(module: MEADDataModule, count: int) -> list[Batch]:
+    return list(itertools.islice(module.train_dataloader(), count))
+
+
+VIEWS: list[View] = ["ame", "eac", "hef"]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_batch_is_a_pure_function_of_seed_and_step(config: DataConfig, view: View) -> None:
+    batches = take(MEADDataModule(config, view, 4, seed=7), 5)
+    resumed = MEADDataModule(config, view, 4, seed=7)
+    resumed.start_step = 3
+    assert all(same(a, b) for a, b in zip(take(resumed, 2), batches[3:], strict=True))
+    assert not same(batches[0], batches[1])
+    assert not same(batches[0], take(MEADDataModule(config, view, 4, seed=8), 1)[0])
+
+
+def test_workers_do_not_change_the_batches(config: DataConfig) -> None:
+    alone = MEADDataModule(config, "eac", 2, seed=1)
+    helped = MEADDataModule(DataConfig(**{**vars(config), "workers": 2}), "eac", 2, seed=1)
+    assert all(same(a, b) for a, b in zip(take(alone, 4), take(helped, 4), strict=True))
+
+
+def test_shapes_and_ranges(config: DataConfig) -> None:
+    ame = take(MEADDataModule(config, "ame", 3), 1)[0]
+    assert isinstance(ame, AMEBatch)
+    assert ame.image.shape == (3, 3, 32, 32)
+    assert ame.mel.shape == (3, 100, 80)
+    assert ame.mel_mask.sum(dim=1).tolist() == [80] * 3, "clips of 20 frames, padded to 25"
+    assert (ame.mel[~ame.mel_mask] == -80).all()
+    eac = take(MEADDataModule(config, "eac", 3), 1)[0]
+    assert isinstance(eac, EACBatch)
+    assert eac.mfcc.shape == (3, 25, 28, 13)
+    assert eac.mask.sum(dim=1).tolist() == [20] * 3
+    assert (eac.coefficients[~eac.mask] == 0).all()
+    hef = take(MEADDataModule(config, "hef", 3, resolution=64), 1)[0]
+    assert isinstance(hef, HEFBatch)
+    assert hef.source.shape == hef.target.shape == (3, 3, 64, 64)
+    assert -1 <= hef.source.min() <= hef.source.max() <= 1
+    assert len(hef) == 3
+    assert same(hef, hef.to("cpu"))
+
+
+def test_training_sees_its_own_actors_and_basic_styles_only(config: DataConfig) -> None:
+    module = MEADDataModule(config, "eac", 2)
+    assert {clip.actor for clip in module.train_clips()} == {"M001"}
+    assert [clip.id for clip in module.test_clips()] == ["W002_front_happy_1_001"]
+    assert [clip.emotion for clip in module.test_clips("unseen")] == ["awed"]
+    assert module.val_clips() == []
+    styles = torch.cat([batch.style for batch in take(module, 10)])
+    assert set(styles.tolist()) <= {style_index("happy", 3), style_index("neutral", 1)}
+
+
+def test_a_role_without_clips_is_one_clear_line(config: DataConfig) -> None:
+    module = MEADDataModule(config, "ame", 2)
+    with pytest.raises(UserError, match=r"split 'small' leaves no judge clip with sound and a label.*M001, W002"):
+        module.loader("judge")
+    with pytest.raises(UserError, match=r"data\.store"):
+        MEADDataModule(DataConfig(), "ame", 2)
+
+
+def test_whole_clips(config: DataConfig) -> None:
+    module = MEADDataModule(config, "eac", 2)
+    store, clip = Store(config.store), module.test_clips()[0]
+    item = module.clip_item(clip)
+    assert item.frames.shape == (20, 3, 32, 32)
+    assert item.mel.shape == (80, 80)
+    assert item.audio.shape == (20 * 640,)
+    assert item.audio.abs().max() == pytest.approx(0.5, abs=0.01)
+    assert torch.equal(item.coefficients, torch.tensor(store.coefficients[clip.rows]))
+    assert STYLES[item.style].name == "happy_1"
+    assert module.clip_item(module.test_clips("unseen")[0]).style == -1
+
+
+def test_the_reference_is_neutral(config: DataConfig) -> None:
+    module = MEADDataModule(config, "hef", 2)
+    reference = module.reference_frame("M001")
+    assert reference.clip == "M001_front_neutral_1_001"
+    assert reference.image.shape == (3, 32, 32)
+    assert module.reference_frame("W002").clip == "W002_front_happy_1_001", "the mildest where none is neutral"
+    with pytest.raises(UserError, match=r"no clip of actor 'M00'; did you mean 'M001'"):
+        module.reference_frame("M00")
+
+
+def test_every_style_is_equally_likely(config: DataConfig) -> None:
+    clips = Store(config.store).clips
+    lopsided = [clips[0], *[clips[1]] * 50]
+    drawn = StyleBalanced(lopsided).draw(generator(0, 0), 2000)
+    assert sum(clip.id == clips[0].id for clip in drawn) == pytest.approx(1000, abs=100)
+
+
+def test_pairs_are_of_one_actor(config: DataConfig) -> None:
+    module = MEADDataModule(DataConfig(**{**vars(config), "split": "all_train"}), "hef", 16)
+    store = Store(config.store)
+    rows: dict[bytes, str] = {}
+    for clip in store.clips:
+        rows |= {
+            store.coefficients[row].tobytes() + store.placement[row].tobytes(): clip.actor
+            for row in range(80)[clip.rows]
+        }
+
+    def actor(coefficients: Tensor, placement: Tensor) -> str:
+        return rows[coefficients.numpy().tobytes() + placement.numpy().tobytes()]
+
+    batch = take(module, 1)[0]
+    assert isinstance(batch, HEFBatch)
+    for i in range(16):
+        source = actor(batch.source_coefficients[i], batch.source_placement[i])
+        assert source == actor(batch.target_coefficients[i], batch.target_placement[i])
+
+
+def test_shipped_splits_load() -> None:
+    assert {"eat", "all_train", "talking"} <= set(available())
+    for name in available():
+        assert Split.load(name).name == name
+    eat = Split.load("eat")
+    assert {eat.role(actor) for actor in ("M003", "M030", "W009", "W015")} == {"test"}
+    assert eat.role("M005") == "train"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("name: x\ntrain: [a]\ntest: [a]", "actor a is in train and in test"),
+        ("name: x\ntrain: rest\ntest: rest", "only one role"),
+        ("name: x\ntrian: [a]", "unknown key 'trian'; did you mean 'train'"),
+        ("name: x\ntrain: a", "must be a list of actors or 'rest'"),
+        ("train: [a]", "needs a name"),
+        ("name: [", "is no YAML"),
+    ],
+)
+def test_a_wrong_split_is_one_clear_line(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "s.yaml").write_text(content)
+    with pytest.raises(UserError, match=words) as error:
+        Split.load(str(tmp_path / "s.yaml"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_misspelt_split_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean 'eat'"):
+        Split.load("eet")
