@@ -31,13 +31,16 @@ class Flows:
 
 
 class FlowBlock(nn.Module):
-    """One scale: from the state below, the aligned source and the drive to a flow, a visibility and a new state."""
+    """One scale: from the state below, the aligned source and the drive to a flow, a visibility and a new state.
 
-    def __init__(self, below: int, source: int, drive: int, state: int, style_dim: int) -> None:
+    The state has half the channels of the source's features at the next scale, so that upsampling it is cheap.
+    """
+
+    def __init__(self, channels: int, above: int, below: int, style_dim: int) -> None:
         super().__init__()
-        self.fuse = ModulatedConvolution(below + source + drive, state, style_dim)
-        self.refine = ModulatedConvolution(state, state, style_dim)
-        self.head = convolution(state, 3)
+        self.fuse = ModulatedConvolution(below + channels + channels // 2, channels // 2, style_dim)
+        self.refine = ModulatedConvolution(channels // 2, above // 2, style_dim)
+        self.head = convolution(above // 2, 3)
         nn.init.zeros_(self.head.weight)
 
     def forward(
@@ -66,10 +69,11 @@ class FlowPyramid(nn.Module):
         super().__init__()
         self.residual, self.hierarchical = config.flow.residual, config.flow.hierarchical
         self.sizes = config.flow_sizes
-        states = [0] + [c // 2 for c in config.channels]
+        channels = config.channels
+        above = (*channels[1:], channels[-1])
+        below = (0, *(c // 2 for c in channels[1:]))
         self.blocks = nn.ModuleList(
-            FlowBlock(below, c, c // 2, state, config.style_dim)
-            for below, c, state in zip(states, config.channels, states[1:], strict=False)
+            FlowBlock(*numbers, config.style_dim) for numbers in zip(channels, above, below, strict=True)
         )
 
     def forward(self, source: list[Tensor], drive: list[Tensor], style: Float[Tensor, "b d"]) -> Flows:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from face3d.grid import warp
-from lightning_modules.hef.config import HEFConfig
+from lightning_modules.hef.config import BASE_SIZE, HEFConfig
 from lightning_modules.hef.flow import FlowPyramid, Flows
 from lightning_modules.hef.layers import SLOPE, ModulatedConvolution, Pyramid, convolution, resize
 
@@ -34,10 +34,12 @@ class SourceCode:
 
 @dataclass(frozen=True)
 class Animation:
-    """A driven frame [b, 3, r, r] in [-1, 1], with the flows and visibilities that made it."""
+    """A driven frame in [-1, 1], with the flows that made it and the source warped by each of them."""
 
     image: Float[Tensor, "b 3 r r"]
     flows: Flows
+    warped: list[Tensor]
+    """[b, 3, s, s] at each scale, coarsest first: what the flow alone makes of the source."""
 
 
 class Mapping(nn.Module):
@@ -68,13 +70,16 @@ class Mapping(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """One scale of the frame: fuse what came from below, the warped source and the drive; colour what is unseen."""
+    """One scale: fuse what came from below, the warped source and the drive; colour what is unseen.
 
-    def __init__(self, below: int, channels: int, style_dim: int) -> None:
+    The state it hands on has the channels of the next scale already, so that upsampling it is cheap.
+    """
+
+    def __init__(self, channels: int, above: int, below: int, style_dim: int) -> None:
         super().__init__()
         self.fuse = ModulatedConvolution(below + channels + channels // 2, channels, style_dim)
-        self.refine = ModulatedConvolution(channels, channels, style_dim)
-        self.colour = convolution(channels, 3, kernel=1)
+        self.refine = ModulatedConvolution(channels, above, style_dim)
+        self.colour = convolution(above, 3, kernel=1)
         nn.init.zeros_(self.colour.weight)
 
     def forward(
@@ -98,11 +103,12 @@ class Generator(nn.Module):
         self.sizes = config.sizes
         channels = config.channels
         self.source_encoder = Pyramid(3, channels)
-        self.drive_encoder = Pyramid(8, tuple(c // 2 for c in channels))
+        self.drive_encoder = Pyramid(4 + 4 + 3, tuple(c // 2 for c in channels))
         self.mapping = Mapping(config)
         self.flow = FlowPyramid(config)
+        above, below = (*channels[1:], channels[-1]), (0, *channels[1:])
         self.blocks = nn.ModuleList(
-            SynthesisBlock(below, c, config.style_dim) for below, c in zip((0, *channels), channels, strict=False)
+            SynthesisBlock(*numbers, config.style_dim) for numbers in zip(channels, above, below, strict=True)
         )
 
     def encode_source(self, image: Float[Tensor, "b 3 r r"], geometry: Float[Tensor, "b 4 r r"]) -> SourceCode:
@@ -114,33 +120,41 @@ class Generator(nn.Module):
         self,
         source: SourceCode,
         geometry: Float[Tensor, "b 4 r r"],
+        motion: Float[Tensor, "b 3 r r"],
         emotion: Float[Tensor, "b 512"],
         token: Float[Tensor, "b 64"],
     ) -> Animation:
-        """The frame that `geometry` (render and mask of the wanted face) asks of the source."""
-        drive = self.drive_encoder(torch.cat([geometry, source.geometry], dim=1))
+        """The frame that the wanted face asks of the source.
+
+        `geometry` is its render and mask; `motion` is what the 3DMM knows of the flow: offsets of seen skin in
+        normalised units (0 elsewhere), and where it is seen.
+        """
+        motion = torch.cat([motion[:, :2] * (BASE_SIZE / 2), motion[:, 2:]], dim=1)
+        drive = self.drive_encoder(torch.cat([geometry, source.geometry, motion], dim=1))
         style = self.mapping(emotion, token, source.features[0], drive[0])
         flows = self.flow(source.features, drive, style)
-        return Animation(self._synthesise(source, drive, flows, style), flows)
+        return self._synthesise(source, drive, flows, style)
 
-    def _synthesise(self, source: SourceCode, drive: list[Tensor], flows: Flows, style: Tensor) -> Tensor:
-        state = drive[0][:, :0]
-        image = torch.zeros_like(source.images[0])
+    def _synthesise(self, source: SourceCode, drive: list[Tensor], flows: Flows, style: Tensor) -> Animation:
+        state, image = drive[0][:, :0], torch.zeros_like(source.images[0])
+        warped_images: list[Tensor] = []
         for scale, (size, block) in enumerate(zip(self.sizes, self.blocks, strict=True)):
             flow, visible = flows.at(scale, size)
-            warped = warp(source.features[scale], flow) * visible.to(drive[scale].dtype)
-            state, residual = block(resize(state, size), warped, drive[scale], style)
-            drawn = resize(image, size) + residual
-            image = visible * warp(source.images[scale], flow) + (1 - visible) * drawn
-        return image
+            both = warp(torch.cat([source.features[scale], source.images[scale]], dim=1).float(), flow)
+            features, warped = both[:, :-3] * visible, both[:, -3:]
+            state, residual = block(resize(state, size), features.to(drive[scale].dtype), drive[scale], style)
+            image = torch.lerp(resize(image, size) + residual.float(), warped, visible)
+            warped_images.append(warped)
+        return Animation(image, flows, warped_images)
 
     def forward(
         self,
         image: Float[Tensor, "b 3 r r"],
         source_geometry: Float[Tensor, "b 4 r r"],
         geometry: Float[Tensor, "b 4 r r"],
+        motion: Float[Tensor, "b 3 r r"],
         emotion: Float[Tensor, "b 512"],
         token: Float[Tensor, "b 64"],
     ) -> Animation:
-        """Both parts at once, as training needs it."""
-        return self.drive(self.encode_source(image, source_geometry), geometry, emotion, token)
+        """Both parts at once."""
+        return self.drive(self.encode_source(image, source_geometry), geometry, motion, emotion, token)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from face3d.grid import identity_grid, warp
+from face3d.grid import identity_grid
 from face3d.keypoints import EYES, MOUTH
 from lightning_modules.hef.config import BASE_SIZE
 from lightning_modules.hef.flow import Flows
@@ -68,13 +68,9 @@ def emotion_loss(generated: Float[Tensor, "b d"], true: Float[Tensor, "b d"]) ->
     return (F.normalize(generated, dim=1) - F.normalize(true, dim=1)).square().sum(dim=1).mean()
 
 
-def warp_loss(flows: Flows, source: Sequence[Tensor], target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, ""]:
+def warp_loss(warped: Sequence[Tensor], target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, ""]:
     """Error of the source warped by each scale's flow alone, at that scale: what teaches flow before appearance."""
-    errors = []
-    for scale, image in enumerate(source):
-        flow, _ = flows.at(scale, image.shape[-1])
-        errors.append((warp(image, flow) - resize(target, image.shape[-1])).abs().mean())
-    return torch.stack(errors).mean()
+    return torch.stack([(image - resize(target, image.shape[-1])).abs().mean() for image in warped]).mean()
 
 
 def motion_loss(flows: Flows, motion: Float[Tensor, "b 2 r r"], seen: Float[Tensor, "b 1 r r"]) -> Float[Tensor, ""]:

@@ -19,7 +19,7 @@ from lightning_modules.hef.discriminator import Discriminator
 from lightning_modules.hef.evaluation import Reenactment, evaluate, test_batches
 from lightning_modules.hef.generator import Animation, Generator, SourceCode
 from lightning_modules.hef.layers import resize
-from lightning_modules.hef.perceptual import FeatureLayers, perceptual_features
+from lightning_modules.hef.perceptual import perceptual_features
 from lightning_modules.training.adversarial import AdversarialStage
 from lightning_modules.training.ema import ExponentialAverage
 from lightning_modules.training.optimisers import make_optimizer
@@ -34,23 +34,37 @@ class Task:
     """Render and mask of the source's face."""
     target: Float[Tensor, "b 4 r r"]
     """Render and mask of the target's face."""
-    motion: Float[Tensor, "b 2 r r"]
-    seen: Float[Tensor, "b 1 r r"]
+    motion: Float[Tensor, "b 3 r r"]
+    """The 3DMM's own flow (x, y) and where it is seen."""
     region: Float[Tensor, "b 1 r r"]
     """Soft map of mouth and eyes."""
     code: EmotionCode
+
+
+@dataclasses.dataclass(frozen=True)
+class Portrait:
+    """What is computed once per portrait; the coefficients tell the motion to each driven frame."""
+
+    code: SourceCode
+    coefficients: Float[Tensor, "b 257"]
+    placement: Float[Tensor, "b 3"]
+
+    def expand(self, count: int) -> "Portrait":
+        """One portrait for `count` driven frames, without copying."""
+        return Portrait(self.code.expand(count), self.coefficients.expand(count, -1), self.placement.expand(count, -1))
 
 
 class HEFModule(AdversarialStage):
     """Trains generator and discriminator; the averaged generator is what `animate` and `evaluate` use.
 
     `emotion_critic` (`features(images)`) and `identity_critic` (`embed(images)`) are frozen networks of losses;
-    without one, its loss is left out.
+    without one, its loss is left out. `perceptual` (images -> list of features) is used where the config names no
+    VGG weights; without it, fixed random features take its place.
     """
 
     renderer: Renderer
     encoder: EmotionEncoder
-    perceptual: FeatureLayers
+    perceptual: Any
     emotion_critic: Any
     identity_critic: Any
 
@@ -61,6 +75,7 @@ class HEFModule(AdversarialStage):
         renderer: Renderer,
         emotion_critic: nn.Module | None = None,
         identity_critic: nn.Module | None = None,
+        perceptual: nn.Module | None = None,
     ) -> None:
         clip_norms = (config.generator_clip, config.discriminator_clip)
         super().__init__(micro_batches=config.micro_batches, clip_norms=clip_norms)
@@ -72,7 +87,7 @@ class HEFModule(AdversarialStage):
         self.add_frozen("encoder", encoder)
         self.add_frozen("emotion_critic", emotion_critic)
         self.add_frozen("identity_critic", identity_critic)
-        self.add_frozen("perceptual", perceptual_features(config.perceptual_path))
+        self.add_frozen("perceptual", perceptual_features(config.perceptual_path, perceptual))
 
     @property
     def adversary(self) -> nn.Module:
@@ -104,13 +119,11 @@ class HEFModule(AdversarialStage):
         source = frames.source_coefficients, frames.source_placement
         target = frames.target_coefficients, frames.target_placement
         drawn = self.renderer(*target)
-        motion, seen = self.renderer.motion(*source, *target)
         return Task(
             frames=frames,
             source=self.geometry(*source),
             target=torch.cat([drawn.image, drawn.mask], dim=1),
-            motion=motion,
-            seen=seen,
+            motion=self.motion(*source, *target),
             region=losses.region_map(drawn.keypoints, self.config.resolution),
             code=plain_codes(self.encoder, frames) if plain else self.training_codes(frames),
         )
@@ -130,15 +143,27 @@ class HEFModule(AdversarialStage):
         drawn = self.renderer(coefficients, placement)
         return torch.cat([drawn.image, drawn.mask], dim=1)
 
+    @torch.no_grad()
+    def motion(
+        self,
+        source_coefficients: Float[Tensor, "b 257"],
+        source_placement: Float[Tensor, "b 3"],
+        coefficients: Float[Tensor, "b 257"],
+        placement: Float[Tensor, "b 3"],
+    ) -> Float[Tensor, "b 3 r r"]:
+        """The 3DMM's own flow in normalised units, and its mask: the other half of the drive geometry."""
+        flow, seen = self.renderer.motion(source_coefficients, source_placement, coefficients, placement)
+        return torch.cat([flow * seen, seen], dim=1)
+
     def generator_loss(self, part: Task) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
         """Weighted sum of the generator's losses."""
         source = self.generator.encode_source(part.frames.source, part.source)
-        made = self.generator.drive(source, part.target, part.code.vector, part.code.token)
+        made = self.generator.drive(source, part.target, part.motion, part.code.vector, part.code.token)
         judged = self.discriminator(made.image, part.target, part.code.vector)
         terms = {
             **self._appearance_terms(made.image, part),
             **self._critic_terms(made.image, part.frames.target),
-            **self._flow_terms(made, source, part),
+            **self._flow_terms(made, part),
             "adversarial": losses.generator_adversarial_loss(judged),
         }
         factors = self._factors()
@@ -166,10 +191,10 @@ class HEFModule(AdversarialStage):
             terms["emotion"] = losses.emotion_loss(critic.features(image), critic.features(true))
         return terms
 
-    def _flow_terms(self, made: Animation, source: SourceCode, part: Task) -> dict[str, Tensor]:
+    def _flow_terms(self, made: Animation, part: Task) -> dict[str, Tensor]:
         return {
-            "warp": losses.warp_loss(made.flows, source.images, part.frames.target),
-            "motion": losses.motion_loss(made.flows, part.motion, part.seen),
+            "warp": losses.warp_loss(made.warped, part.frames.target),
+            "motion": losses.motion_loss(made.flows, part.motion[:, :2], part.motion[:, 2:]),
             "smoothness": losses.smoothness_loss(made.flows),
         }
 
@@ -193,22 +218,25 @@ class HEFModule(AdversarialStage):
         image: Float[Tensor, "b 3 r r"],
         coefficients: Float[Tensor, "b 257"],
         placement: Float[Tensor, "b 3"],
-    ) -> SourceCode:
+    ) -> Portrait:
         """Once per portrait: what `drive` needs of it."""
-        return self._network.encode_source(image, self.geometry(coefficients, placement))
+        code = self._network.encode_source(image, self.geometry(coefficients, placement))
+        return Portrait(code, coefficients, placement)
 
     @torch.no_grad()
     def drive(
         self,
-        source: SourceCode,
+        portrait: Portrait,
         coefficients: Float[Tensor, "b 257"],
         placement: Float[Tensor, "b 3"],
         code: EmotionCode,
     ) -> Animation:
         """Once per frame (or batch of frames): the portrait as the coefficients and the emotion want it."""
-        if len(source.geometry) != len(coefficients):
-            source = source.expand(len(coefficients))
-        return self._network.drive(source, self.geometry(coefficients, placement), code.vector, code.token)
+        if len(portrait.coefficients) != len(coefficients):
+            portrait = portrait.expand(len(coefficients))
+        motion = self.motion(portrait.coefficients, portrait.placement, coefficients, placement)
+        geometry = self.geometry(coefficients, placement)
+        return self._network.drive(portrait.code, geometry, motion, code.vector, code.token)
 
     def animate(
         self,
@@ -233,10 +261,9 @@ class HEFModule(AdversarialStage):
     def reenact(self, batch: HEFBatch) -> Reenactment:
         """The averaged generator's frame and flow for a batch, beside the true motion."""
         task = self.task(batch, plain=True)
-        source = self._network.encode_source(batch.source, task.source)
-        made = self._network.drive(source, task.target, task.code.vector, task.code.token)
+        made = self._network(batch.source, task.source, task.target, task.motion, task.code.vector, task.code.token)
         flow = resize(made.flows.flows[-1], self.config.resolution)
-        return Reenactment(made.image, flow, task.motion, task.seen)
+        return Reenactment(made.image, flow, task.motion[:, :2], task.motion[:, 2:])
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """PSNR, L1 and the flow's endpoint error on test actors, beside those of copying the source."""

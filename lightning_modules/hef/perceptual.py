@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -15,16 +14,6 @@ VGG_LAYERS = (3, 8, 15, 22)
 """relu1_2, relu2_2, relu3_3, relu4_3 of torchvision's VGG-16 (the layers of Johnson et al. 2016)."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class FeatureLayers(Protocol):
-    """What the perceptual loss asks of a network; `stand_in` marks one that takes the place of trained weights."""
-
-    stand_in: bool
-
-    def __call__(self, images: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """Features of frames in [-1, 1] at several depths."""
-        ...
 
 
 class VGGFeatures(nn.Module):
@@ -74,6 +63,6 @@ class RandomFeatures(nn.Module):
         return self.pyramid(images)
 
 
-def perceptual_features(path: str | None) -> nn.Module:
-    """The network of the perceptual loss: VGG-16 from `path`, or the stand-in."""
-    return VGGFeatures(Path(path)) if path else RandomFeatures()
+def perceptual_features(path: str | None, trained: nn.Module | None = None) -> nn.Module:
+    """The network of the perceptual loss: VGG-16 from `path`, else the small `trained` one, else the stand-in."""
+    return VGGFeatures(Path(path)) if path else trained or RandomFeatures()

@@ -21,7 +21,8 @@ def inputs(config: HEFConfig, batch: int = 2) -> tuple[torch.Tensor, ...]:
     size = config.resolution
     image, geometry = torch.rand(batch, 3, size, size) * 2 - 1, torch.rand(batch, 4, size, size)
     emotion = nn.functional.normalize(torch.randn(batch, 512), dim=1)
-    return image, geometry, geometry.flip(3), emotion, torch.randn(batch, 64)
+    motion = 0.1 * torch.randn(batch, 3, size, size)
+    return image, geometry, geometry.flip(3), motion, emotion, torch.randn(batch, 64)
 
 
 def parameters(module: nn.Module) -> int:
@@ -116,11 +117,11 @@ def test_one_pixel_of_flow_moves_the_source_by_one_pixel(small: HEFConfig) -> No
 
 def test_source_is_encoded_once_and_serves_many_frames(small: HEFConfig) -> None:
     net = Generator(small).eval()
-    image, source_geometry, geometry, emotion, token = inputs(small, batch=3)
+    image, source_geometry, *rest = inputs(small, batch=3)
     code = net.encode_source(image[:1], source_geometry[:1])
-    together = net.drive(code.expand(3), geometry, emotion, token).image
+    together = net.drive(code.expand(3), *rest).image
     for i in range(3):
-        alone = net.drive(code, geometry[i : i + 1], emotion[i : i + 1], token[i : i + 1]).image
+        alone = net.drive(code, *(x[i : i + 1] for x in rest)).image
         torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -131,7 +132,7 @@ def test_emotion_geometry_and_source_each_change_the_frame(small: HEFConfig) -> 
         nn.init.normal_(block.colour.weight, std=0.3)
     first = list(inputs(small))
     base = net(*first).image
-    for position in range(5):
+    for position in range(6):
         changed = list(first)
         changed[position] = changed[position].roll(1, 0)
         assert not torch.allclose(net(*changed).image, base)
@@ -159,7 +160,7 @@ def test_resize_keeps_a_flow_in_place() -> None:
 def test_discriminator_hears_frame_geometry_and_emotion(small: HEFConfig) -> None:
     torch.manual_seed(0)
     net = Discriminator(small)
-    image, geometry, _, emotion, _ = inputs(small)
+    image, geometry, _, _, emotion, _ = inputs(small)
     base = net(image, geometry, emotion)
     assert base.shape == (2,)
     assert not torch.allclose(net(image.flip(3), geometry, emotion), base)
@@ -175,6 +176,6 @@ def test_paper_preset_costs_what_it_may(flow: FlowConfig) -> None:
         image, geometry = torch.empty(1, 3, size, size), torch.empty(1, 4, size, size)
         source = net.encode_source(image, geometry)
         with FlopCounterMode(display=False) as counter:
-            net.drive(source, geometry, torch.empty(1, 512), torch.empty(1, 64))
+            net.drive(source, geometry, geometry[:, :3], torch.empty(1, 512), torch.empty(1, 64))
     assert counter.get_total_flops() <= 250e9
     assert parameters(net) <= 60e6

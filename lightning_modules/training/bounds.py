@@ -1,0 +1,29 @@
+"""Impossible values of configuration: a ValueError that names the field and what would be right."""
+
+
+def at_least(least: float, **values: float) -> None:
+    """Each value is `least` or more."""
+    for name, value in values.items():
+        if not value >= least:
+            raise ValueError(f"{name}: {value} is impossible; it must be at least {least}")
+
+
+def positive(**values: float) -> None:
+    """Each value is greater than 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name}: {value} is impossible; it must be greater than 0")
+
+
+def share(**values: float) -> None:
+    """Each value lies in 0..1."""
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name}: {value} is impossible; it must lie between 0 and 1")
+
+
+def divides(width: int, heads: int, even: bool = False) -> None:
+    """Attention's width is a multiple of its heads, of twice their count where pairs of channels are turned."""
+    unit = 2 * heads if even else heads
+    if heads < 1 or width < unit or width % unit:
+        raise ValueError(f"width: {width} must be a multiple of {'2 x ' if even else ''}heads ({heads})")
