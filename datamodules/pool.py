@@ -4,13 +4,12 @@ import multiprocessing
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from conventions.errors import UserError
-
 
 TASK_LIMIT_S = 1200.0
 """Time that one task may take: ten minutes of full HD pass, a file that hangs does not."""
@@ -31,7 +30,11 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     task: int | None = None
-    began: float = field(default_factory=time.monotonic)
+    began: float | None = None
+    """When it took up its task; None while it is still starting."""
+
+    def late(self, limit_s: float) -> bool:
+        return self.began is not None and time.monotonic() - self.began > limit_s
 
 
 def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
@@ -90,8 +93,7 @@ def _supervise(
     while busy := [worker for worker in pool if worker.task is not None]:
         ready = wait([worker.pipe for worker in busy], timeout=0.5)
         for worker in busy:
-            late = time.monotonic() - worker.began > limit_s
-            if worker.pipe not in ready and not late:
+            if worker.pipe not in ready and not worker.late(limit_s):
                 continue
             outcome = _collect(worker) if worker.pipe in ready else Outcome(worker.task or 0, failure="timed_out")
             if outcome is None:
@@ -102,13 +104,14 @@ def _supervise(
                 worker.process.kill()
                 worker.process.join()
                 fresh = _start(function)
-                worker.process, worker.pipe = fresh.process, fresh.pipe
+                worker.process, worker.pipe, worker.began = fresh.process, fresh.pipe, None
             _assign(worker, tasks, waiting)
 
 
 def _assign(worker: _Worker, tasks: Sequence[Any], waiting: Iterator[int]) -> None:
     worker.task = next(waiting, None)
-    worker.began = time.monotonic()
+    if worker.began is not None:
+        worker.began = time.monotonic()
     if worker.task is not None:
         worker.pipe.send(tasks[worker.task])
 
