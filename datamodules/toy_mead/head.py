@@ -64,7 +64,7 @@ def placement_track(
 
 def blinks(num_frames: int, phonemes: Sequence[Phoneme], manner: Manner, rng: np.random.Generator) -> np.ndarray:
     """Lid closure [t] in 0..1: blinks at the actor's rate, and with odds of 0.4 one as the sentence ends."""
-    starts = list(np.flatnonzero(rng.random(num_frames) < manner.blinks_per_minute / 60 / VIDEO_FPS))
+    starts = np.flatnonzero(rng.random(num_frames) < manner.blinks_per_minute / 60 / VIDEO_FPS).tolist()
     if rng.random() < 0.4:
         starts.append(int(phonemes[-1].end * VIDEO_FPS))
     closure = np.zeros(num_frames)
