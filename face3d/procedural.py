@@ -14,18 +14,72 @@ from face3d.procedural_parts import head_mesh
 from face3d.procedural_texture import mean_texture, texture_basis
 
 EXPRESSION_NAMES: tuple[str, ...] = tuple(
-    (
-        "jaw_open jaw_left jaw_right jaw_forward lip_corner_puller_left lip_corner_puller_right lip_corner_depressor_left "
-        "lip_corner_depressor_right lip_stretcher_left lip_stretcher_right lip_pucker lip_funneler lip_pressor "
-        "lip_tightener lips_part lip_suck upper_lip_raiser_left upper_lip_raiser_right lower_lip_depressor_left "
-        "lower_lip_depressor_right chin_raiser dimpler_left dimpler_right cheek_raiser_left cheek_raiser_right cheek_puff "
-        "nose_wrinkler nostril_dilator inner_brow_raiser_left inner_brow_raiser_right outer_brow_raiser_left "
-        "outer_brow_raiser_right brow_lowerer_left brow_lowerer_right upper_lid_raiser_left upper_lid_raiser_right "
-        "lid_tightener_left lid_tightener_right eye_closure_left eye_closure_right gaze_left gaze_right gaze_up gaze_down "
-        "tongue_up tongue_out lip_corner_sharp_left lip_corner_sharp_right lower_lip_out upper_lip_out mouth_left "
-        "mouth_right residual_0 residual_1 residual_2 residual_3 residual_4 residual_5 residual_6 residual_7 residual_8 "
-        "residual_9 residual_10 residual_11"
-    ).split()
+    [
+        "jaw_open",
+        "jaw_left",
+        "jaw_right",
+        "jaw_forward",
+        "lip_corner_puller_left",
+        "lip_corner_puller_right",
+        "lip_corner_depressor_left",
+        "lip_corner_depressor_right",
+        "lip_stretcher_left",
+        "lip_stretcher_right",
+        "lip_pucker",
+        "lip_funneler",
+        "lip_pressor",
+        "lip_tightener",
+        "lips_part",
+        "lip_suck",
+        "upper_lip_raiser_left",
+        "upper_lip_raiser_right",
+        "lower_lip_depressor_left",
+        "lower_lip_depressor_right",
+        "chin_raiser",
+        "dimpler_left",
+        "dimpler_right",
+        "cheek_raiser_left",
+        "cheek_raiser_right",
+        "cheek_puff",
+        "nose_wrinkler",
+        "nostril_dilator",
+        "inner_brow_raiser_left",
+        "inner_brow_raiser_right",
+        "outer_brow_raiser_left",
+        "outer_brow_raiser_right",
+        "brow_lowerer_left",
+        "brow_lowerer_right",
+        "upper_lid_raiser_left",
+        "upper_lid_raiser_right",
+        "lid_tightener_left",
+        "lid_tightener_right",
+        "eye_closure_left",
+        "eye_closure_right",
+        "gaze_left",
+        "gaze_right",
+        "gaze_up",
+        "gaze_down",
+        "tongue_up",
+        "tongue_out",
+        "lip_corner_sharp_left",
+        "lip_corner_sharp_right",
+        "lower_lip_out",
+        "upper_lip_out",
+        "mouth_left",
+        "mouth_right",
+        "residual_0",
+        "residual_1",
+        "residual_2",
+        "residual_3",
+        "residual_4",
+        "residual_5",
+        "residual_6",
+        "residual_7",
+        "residual_8",
+        "residual_9",
+        "residual_10",
+        "residual_11",
+    ]
 )
 """Movement of each expression axis; a coefficient of 1.0 is its full natural strength. Left is the person's left."""
 

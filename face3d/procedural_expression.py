@@ -15,7 +15,7 @@ from face3d.procedural_fields import blob, harmonic, pair, push, ramp
 from face3d.procedural_parts import LEFT_EYE, LOWER_TEETH, RIGHT_EYE, TONGUE, UPPER_TEETH, HeadMesh
 
 JAW_HINGE = np.array([0.0, 0.04, -0.55])
-JAW_ANGLE = 0.36
+JAW_ANGLE = 0.33
 """Full opening, in rad: incisors about 40 mm apart."""
 
 _CORNER = (layout.MOUTH_HALF_WIDTH, layout.MOUTH_Y, 0.27)
@@ -79,7 +79,7 @@ def _rotate_y(points: np.ndarray, centre: np.ndarray, angle: float) -> np.ndarra
 
 def _jaw(face: Face) -> dict[str, np.ndarray]:
     weight = face.jaw_weight()[:, None]
-    opened = _rotate_x(face.p, JAW_HINGE, JAW_ANGLE) + push(np.ones(len(face.p)), z=0.03)
+    opened = _rotate_x(face.p, JAW_HINGE, JAW_ANGLE) + push(np.ones(len(face.p)), y=-0.045, z=0.07)
     corners = pair(face.p, _CORNER, 0.10) * face.soft * face.attached
     return {
         "jaw_open": weight * opened + push(corners * np.sign(face.p[:, 0]), x=-0.025),
@@ -130,7 +130,7 @@ def _lips(face: Face) -> dict[str, np.ndarray]:
     both, lips = up + low, up - low
     height = np.where(np.abs(face.above) < 0.13, face.above, 0) * face.attached * face.soft * face.bow
     thin = push(height, y=-1.0)
-    chin = face.blob((0, -0.63, 0.32), (0.14, 0.11, 0.2))
+    chin = face.blob((0.0, -0.63, 0.32), (0.14, 0.11, 0.2))
     return {
         "lip_pucker": inward * 0.115 + push(near, z=0.085) + push(both, z=0.025) + push(height, y=0.15),
         "lip_funneler": inward * 0.075 + push(near, z=0.055) + push(lips, y=0.048) + push(both, z=0.045),
@@ -148,15 +148,15 @@ def _lips(face: Face) -> dict[str, np.ndarray]:
 def _cheeks_and_nose(face: Face) -> dict[str, np.ndarray]:
     p, soft = face.p, face.soft
     lower_lid = _lid_rings(face, upper=False)
-    root = face.blob((0, 0.27, 0.36), (0.09, 0.09, 0.15))
+    root = face.blob((0.0, 0.27, 0.36), (0.09, 0.09, 0.15))
     wings = pair(p, (0.13, -0.06, 0.36), (0.07, 0.08, 0.12)) * soft
     puff = pair(p, (0.42, -0.30, 0.15), (0.15, 0.16, 0.25)) * soft * np.where(face.inside, 0.0, 1.0)
     sign = np.tanh(p[:, 0] / 0.05)
     lift = np.where(face.mesh.lip < 0, 0.0, pair(p, (0.10, -0.25, 0.4), (0.12, 0.10, 0.2)) * soft)
     return {
-        "cheek_raiser": push(face.blob((0.36, 0.06, 0.2), (0.15, 0.085, 0.2)), 0, 0.050, 0.028)
+        "cheek_raiser": push(face.blob((0.36, 0.06, 0.2), (0.15, 0.085, 0.2)), 0.0, 0.050, 0.028)
         + push(lower_lid, y=0.022)
-        + push(face.blob((0.52, 0.29, 0.1), (0.06, 0.08, 0.15)), -0.012, 0, 0),
+        + push(face.blob((0.52, 0.29, 0.1), (0.06, 0.08, 0.15)), -0.012, 0.0, 0.0),
         "cheek_puff": push(puff * sign, x=0.110) + push(puff, z=0.070),
         "nose_wrinkler": push(wings, y=0.050, z=0.012) + push(root, y=-0.02, z=0.02) + push(lift, y=0.030)
         + push(pair(p, (0.13, 0.43, 0.3), (0.10, 0.06, 0.2)) * soft, y=-0.045),
@@ -216,7 +216,7 @@ def _lids(face: Face) -> dict[str, np.ndarray]:
     return {
         "upper_lid_raiser": _closed_lid(face, True, -0.36),
         "lid_tightener": _closed_lid(face, False, 0.26) + _closed_lid(face, True, 0.13),
-        "eye_closure": _closed_lid(face, True, 0.97) + _closed_lid(face, False, 0.16),
+        "eye_closure": _closed_lid(face, True, 1.10) + _closed_lid(face, False, 0.16),
     }
 
 
@@ -231,10 +231,10 @@ def _gaze(face: Face, lids: dict[str, np.ndarray], both: Callable[[np.ndarray], 
         return moved
 
     return {
-        "gaze_left": turn(_rotate_y, 25),
-        "gaze_right": turn(_rotate_y, -25),
-        "gaze_up": turn(_rotate_x, -20) + 0.35 * both(lids["upper_lid_raiser"]),
-        "gaze_down": turn(_rotate_x, 20) + 0.40 * both(lids["eye_closure"]),
+        "gaze_left": turn(_rotate_y, 25.0),
+        "gaze_right": turn(_rotate_y, -25.0),
+        "gaze_up": turn(_rotate_x, -20.0) + 0.35 * both(lids["upper_lid_raiser"]),
+        "gaze_down": turn(_rotate_x, 20.0) + 0.40 * both(lids["eye_closure"]),
     }
 
 

@@ -21,7 +21,7 @@ def pair(points: Points, centre: Sequence[float], radius: float | Sequence[float
     return blob(folded, centre, radius)
 
 
-def ramp(values: Values, start: float, end: float) -> Values:
+def ramp(values: Float[np.ndarray, "*n"], start: float, end: float) -> Float[np.ndarray, "*n"]:
     """Smooth step: 0 at `start`, 1 at `end` (which may be the smaller)."""
     t = np.clip((values - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)

@@ -20,7 +20,7 @@ _MOUTH = (0.0, layout.MOUTH_Y, 0.35)
 
 
 def _nose(p: Points) -> np.ndarray:
-    return blob(p, (0, -0.05, 0.5), (0.10, 0.11, 0.17))
+    return blob(p, (0.0, -0.05, 0.5), (0.10, 0.11, 0.17))
 
 
 _FIELDS: dict[str, Callable[[Points], Points]] = {
@@ -28,8 +28,8 @@ _FIELDS: dict[str, Callable[[Points], Points]] = {
     "lower face height": lambda p: push(ramp(p[:, 1], 0.25, -0.75), y=-0.075),
     "jaw width": lambda p: outward(p, ramp(p[:, 1], -0.12, -0.5) * ramp(p[:, 2], 0.35, -0.1), 0.060),
     "chin length": lambda p: push(ramp(p[:, 1], -0.45, -0.72), y=-0.055),
-    "chin forward": lambda p: push(blob(p, (0, -0.68, 0.25), (0.22, 0.16, 0.3)), z=0.060),
-    "chin width": lambda p: outward(p, blob(p, (0, -0.68, 0.2), (0.28, 0.14, 0.3)), 0.055),
+    "chin forward": lambda p: push(blob(p, (0.0, -0.68, 0.25), (0.22, 0.16, 0.3)), z=0.060),
+    "chin width": lambda p: outward(p, blob(p, (0.0, -0.68, 0.2), (0.28, 0.14, 0.3)), 0.055),
     "cheekbones": lambda p: (
         outward(p, pair(p, (0.52, 0.08, 0.05), (0.2, 0.15, 0.25)), 0.035)
         + push(pair(p, (0.45, 0.06, 0.15), (0.16, 0.12, 0.2)), z=0.030)
@@ -50,23 +50,23 @@ _FIELDS: dict[str, Callable[[Points], Points]] = {
     "eye spacing": lambda p: outward(p, pair(p, _EYE, (0.17, 0.15, 0.25)), 0.022),
     "eye height": lambda p: push(pair(p, _EYE, (0.24, 0.16, 0.3)), y=0.025),
     "eye depth": lambda p: push(pair(p, _EYE, (0.19, 0.12, 0.3)), z=-0.025),
-    "nose length": lambda p: push(blob(p, (0, -0.10, 0.45), (0.15, 0.12, 0.3)), y=-0.040),
+    "nose length": lambda p: push(blob(p, (0.0, -0.10, 0.45), (0.15, 0.12, 0.3)), y=-0.040),
     "nose projection": lambda p: push(_nose(p), z=0.055),
-    "nose width": lambda p: outward(p, blob(p, (0, -0.09, 0.40), (0.16, 0.085, 0.14)), 0.032),
-    "bridge width": lambda p: outward(p, blob(p, (0, 0.16, 0.36), (0.10, 0.15, 0.15)), 0.022),
-    "bridge height": lambda p: push(blob(p, (0, 0.22, 0.36), (0.075, 0.14, 0.2)), z=0.040),
-    "nose upturn": lambda p: push(blob(p, (0, -0.06, 0.54), (0.08, 0.07, 0.1)), y=0.040),
-    "nose hump": lambda p: push(blob(p, (0, 0.11, 0.42), (0.06, 0.07, 0.15)), z=0.026),
+    "nose width": lambda p: outward(p, blob(p, (0.0, -0.09, 0.40), (0.16, 0.085, 0.14)), 0.032),
+    "bridge width": lambda p: outward(p, blob(p, (0.0, 0.16, 0.36), (0.10, 0.15, 0.15)), 0.022),
+    "bridge height": lambda p: push(blob(p, (0.0, 0.22, 0.36), (0.075, 0.14, 0.2)), z=0.040),
+    "nose upturn": lambda p: push(blob(p, (0.0, -0.06, 0.54), (0.08, 0.07, 0.1)), y=0.040),
+    "nose hump": lambda p: push(blob(p, (0.0, 0.11, 0.42), (0.06, 0.07, 0.15)), z=0.026),
     "nose tip size": lambda p: (
-        outward(p, blob(p, (0, -0.05, 0.53), (0.09, 0.06, 0.07)), 0.022)
-        + push(blob(p, (0, -0.09, 0.5), (0.07, 0.05, 0.1)), y=-0.014)
+        outward(p, blob(p, (0.0, -0.05, 0.53), (0.09, 0.06, 0.07)), 0.022)
+        + push(blob(p, (0.0, -0.09, 0.5), (0.07, 0.05, 0.1)), y=-0.014)
     ),
     "mouth width": lambda p: outward(p, blob(p, _MOUTH, (0.28, 0.13, 0.25)), 0.034),
     "mouth height": lambda p: push(blob(p, _MOUTH, (0.32, 0.13, 0.25)), y=0.028),
     "mouth corners": lambda p: push(pair(p, (0.25, layout.MOUTH_Y, 0.28), (0.09, 0.09, 0.2)), y=0.016),
     "muzzle": lambda p: push(blob(p, _MOUTH, (0.26, 0.18, 0.25)), z=0.042),
     "jaw angle": lambda p: push(pair(p, (0.58, -0.42, -0.3), (0.2, 0.18, 0.25)), y=-0.065),
-    "under chin": lambda p: push(blob(p, (0, -0.75, -0.1), (0.3, 0.15, 0.25)), y=-0.060),
+    "under chin": lambda p: push(blob(p, (0.0, -0.75, -0.1), (0.3, 0.15, 0.25)), y=-0.060),
     "skull width": lambda p: outward(p, ramp(p[:, 1], 0.2, 0.8) * ramp(p[:, 2], 0.3, -0.5), 0.040),
     "flatness": lambda p: (p - [0, 0, -0.4]) * [0, 0, -0.055],
     "hollow cheeks": lambda p: push(pair(p, (0.42, -0.18, 0.15), (0.1, 0.14, 0.2)), z=-0.032),
@@ -115,7 +115,7 @@ def feature_fields(mesh: HeadMesh) -> Float[np.ndarray, "5 v 3"]:
         [
             push(lip * (mesh.lip > 0), y=0.020) + push(bulge * (mesh.lip > 0), z=0.016),
             push(lip * (mesh.lip < 0), y=-0.022) + push(bulge * (mesh.lip < 0), z=0.020),
-            push(lids * np.where(upper, 1.0, -0.6) * np.sqrt(np.maximum(1 - (eye_x / 0.17) ** 2, 0)), y=0.014),
+            push(lids * np.where(upper, 1.0, -0.6) * np.sqrt(np.maximum(1 - (eye_x / 0.17) ** 2, 0.0)), y=0.014),
             push(across * np.sign(p[:, 0]), x=0.013),
             push(across, y=0.012),
         ]

@@ -70,21 +70,17 @@ def _grid_triangles(rows: int, columns: int) -> np.ndarray:
 
 
 def _teeth(upper: bool) -> _Part:
-    """A row of teeth with its gum: 3 rows of 13 vertices on a parabola behind the lips."""
-    across = np.linspace(-1, 1, 13)
-    heights = (0.125, 0.075, -0.018) if upper else (-0.030, -0.095, -0.16)
-    front, narrow = (0.275, 1.0) if upper else (0.255, 0.93)
-    x = 0.215 * narrow * np.sin(1.3 * across) / np.sin(1.3)
-    z = front - 0.24 * across**2
-    points = np.stack(
-        [
-            np.stack([x, np.full(13, layout.MOUTH_Y + h) - 0.012 * across**2 * (1 if not upper else -1), z], -1)
-            for h in heights
-        ]
-    )
-    v = np.array([0.26, 0.16, 0.03]) if upper else np.array([-0.03, -0.16, -0.26])
-    plane = np.stack(np.broadcast_arrays(-_CORNER + 0.27 * across[None], -_CORNER + v[:, None]), -1)
-    return points.reshape(-1, 3), plane.reshape(-1, 2), _grid_triangles(3, 13)
+    """A row of teeth with its gum, on a parabola behind the lips: 3 rows of 13 vertices, downwards."""
+    across, down = np.meshgrid(np.linspace(-1, 1, 13), np.arange(3))
+    heights = np.array([0.125, 0.075, -0.018] if upper else [-0.030, -0.095, -0.16])
+    places = np.array([0.26, 0.16, 0.03] if upper else [-0.03, -0.16, -0.26])
+    front, width, curl = (0.250, 0.215, 0.012) if upper else (0.225, 0.200, -0.012)
+    gum = down == (0 if upper else 2)
+    x = width * np.sin(1.3 * across) / np.sin(1.3)
+    y = layout.MOUTH_Y + heights[down] + curl * across**2
+    z = front - 0.24 * across**2 - 0.05 * gum
+    plane = np.stack([-_CORNER + 0.27 * across, -_CORNER + places[down]], -1)
+    return np.stack([x, y, z], -1).reshape(-1, 3), plane.reshape(-1, 2), _grid_triangles(3, 13)
 
 
 def _tongue() -> _Part:

@@ -92,9 +92,9 @@ def texture_basis(mesh: HeadMesh) -> Float[np.ndarray, "80 v 3"]:
         (pair(p, (0.38, -0.06, 0.2), (0.14, 0.11, 0.2)) * bare, (0.040, -0.030, -0.025)),
         (pair(p, (0.29, 0.17, 0.2), (0.12, 0.035, 0.2)) * bare, (-0.060, -0.060, -0.040)),
         (_beard(p) * bare, (-0.085, -0.075, -0.060)),
-        (blob(p, (0, -0.07, 0.5), 0.12) * bare, (0.030, -0.035, -0.030)),
+        (blob(p, (0.0, -0.07, 0.5), 0.12) * bare, (0.030, -0.035, -0.030)),
         (pair(p, (0.313, 0.38, 0.2), (0.13, 0.04, 0.2)) * bare, (-0.070, -0.060, -0.035)),
-        (blob(p, (0, 0.75, 0.2), (0.5, 0.25, 0.4)) * bare, (0.035, 0.030, 0.025)),
+        (blob(p, (0.0, 0.75, 0.2), (0.5, 0.25, 0.4)) * bare, (0.035, 0.030, 0.025)),
         (np.isin(mesh.part, [UPPER_TEETH, LOWER_TEETH]) * 1.0, (-0.03, -0.05, -0.08)),
     ]
     basis = [weight[:, None] * np.array(colour) for weight, colour in named]
@@ -104,7 +104,7 @@ def texture_basis(mesh: HeadMesh) -> Float[np.ndarray, "80 v 3"]:
 def _beard(p: np.ndarray) -> np.ndarray:
     """Where a beard grows: chin, jaw and upper lip."""
     below = ramp(p[:, 1], -0.22, -0.42) * ramp(p[:, 2], -0.5, -0.25)
-    return np.maximum(below, blob(p, (0, -0.23, 0.4), (0.16, 0.045, 0.15)))
+    return np.maximum(below, blob(p, (0.0, -0.23, 0.4), (0.16, 0.045, 0.15)))
 
 
 def _residuals(p: np.ndarray, bare: np.ndarray, count: int) -> list[np.ndarray]:
@@ -114,6 +114,6 @@ def _residuals(p: np.ndarray, bare: np.ndarray, count: int) -> list[np.ndarray]:
         wave = rng.normal(size=3) * 2 * np.pi / (1.0 - 0.008 * index) / np.sqrt(3)
         tint = np.array([1.0, 0.95, 0.9]) + 0.3 * rng.normal(size=3)
         place = np.concatenate([np.abs(p[:, :1]), p[:, 1:]], -1) if index % 3 else p
-        field = np.sin(place @ wave + rng.uniform(0, 2 * np.pi))
+        field = np.sin(place @ wave + rng.uniform(0.0, 2 * np.pi))
         found.append((field * bare)[:, None] * tint * 0.007 / (1 + 0.03 * index))
     return found

@@ -66,6 +66,12 @@ def _free_colour(rng: np.random.Generator, low: float, high: float) -> Colour:
     return (float(red), float(green), float(blue))
 
 
+def _muted(colour: Colour) -> Colour:
+    """Half way to the grey of the same mean."""
+    red, green, blue = (0.5 * channel + sum(colour) / 6 for channel in colour)
+    return (red, green, blue)
+
+
 def _scaled(colour: Colour, factor: float) -> Colour:
     return (colour[0] * factor, colour[1] * factor, colour[2] * factor)
 
@@ -77,7 +83,7 @@ def random_look(rng: np.random.Generator, sex: Literal["M", "W"], darkness: floa
     hair_colour = _colour(rng, hair_choices, 0.2)
     styles = _MEN if man else _WOMEN
     beard = float(rng.choice([0.0, 0.0, 0.3, 0.45, 1.0])) * rng.uniform(0.8, 1.1) if man else 0.0
-    background = _free_colour(rng, 0.15, 0.85)
+    background = _muted(_free_colour(rng, 0.15, 0.85))
     return Look(
         hair=styles[int(rng.integers(len(styles)))],
         hair_colour=hair_colour,

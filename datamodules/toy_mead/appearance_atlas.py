@@ -134,7 +134,7 @@ def _paint_hair(canvas: _Canvas, texel: Texels, look: Look, size: int, rng: np.r
     jaw = ramp(p[:, 1], -0.30, -0.46) * ramp(p[:, 2], -0.48, -0.30)
     sides = ramp(np.abs(p[:, 0]), 0.46, 0.58) * ramp(p[:, 1], 0.15, -0.05) * ramp(p[:, 2], -0.50, -0.34)
     chin = np.clip(np.maximum(jaw, sides) + 0.15 * strands * (jaw > 0.02), 0, 1)
-    soul = 1 - 0.8 * blob(p, (0, -0.49, 0.4), (0.10, 0.035, 0.2))
+    soul = 1 - 0.8 * blob(p, (0.0, -0.49, 0.4), (0.10, 0.035, 0.2))
     canvas.cover(look.brow_colour, np.clip(look.beard * 0.85 * chin * soul * (1 + 0.15 * strands), 0, 0.93) * skin)
     above = np.exp(-(((p[:, 1] + 0.245 + 0.25 * p[:, 0] ** 2) / 0.038) ** 2)) * ramp(np.abs(p[:, 0]), 0.28, 0.18)
     canvas.cover(
@@ -150,7 +150,7 @@ def _paint_eyes(canvas: _Canvas, texel: Texels, look: Look, rng: np.random.Gener
     turn = np.arctan2(offset[:, 1], offset[:, 0])
     canvas.cover((0.87, 0.85, 0.83), ball * 1.0)
     canvas.cover((0.74, 0.52, 0.48), ball * 0.5 * ramp(eye, 38.0, 75.0))
-    fibres = 1 + 0.16 * np.sin(turn * 17 + rng.uniform(0, 6)) + 0.12 * np.sin(turn * 29)
+    fibres = 1 + 0.16 * np.sin(turn * 17 + rng.uniform(0.0, 6)) + 0.12 * np.sin(turn * 29)
     iris = np.asarray(look.iris) * (fibres * (0.75 + 0.5 * ramp(eye, 24.0, 12.0)))[:, None]
     inside = ball * ramp(eye, 27.0, 24.5)
     canvas.factor *= 1 - inside
@@ -202,7 +202,7 @@ def _strip(look: Look, size: int) -> np.ndarray:
     y = (v - 0.49) / 0.47 * 1.98 - 0.42
     front = np.linspace(1.0, 0.0, half)[None]
     collar = -1.10 - look.neckline * ramp(front, 0.60, 1.0)
-    cloth = ramp(y, collar + 0.012, collar - 0.012) * np.ones((half, half))
+    cloth = ramp(y - collar, 0.012, -0.012)
     weave = 1 + 0.05 * rng.standard_normal((half, half))
     hem = 1 - 0.3 * np.exp(-(((y - collar + 0.05) / 0.012) ** 2))
     strip[half:, :, :3] = (cloth * weave * hem)[..., None] * np.asarray(look.cloth)

@@ -130,7 +130,7 @@ def _ear(look: Look, side: int) -> _Part:
     )
     height = np.interp(radius, [0, 0.35, 0.62, 0.82, 0.95, 1.0], [0.02, 0.03, 0.09, 0.12, 0.10, 0.0])
     up = radius * np.cos(turn) * 0.265 * (1 + 0.12 * np.cos(turn))
-    back = radius * np.sin(turn) * 0.15 * (1 + 0.35 * np.cos(turn))
+    back = radius * np.sin(turn) * 0.125 * (1 + 0.35 * np.cos(turn))
     out = 0.8 * height + 0.28 * np.maximum(back + 0.12, 0)
     points = np.array([0.690, 0.13, -0.56]) + look.ear_size * np.stack([out, up - 0.15 * back, -back], -1)
     points = points.reshape(-1, 3) * [side, 1, 1]
