@@ -54,7 +54,7 @@ def scene_picture(scene: str, size: int, rng: np.random.Generator) -> UInt8[np.n
     """One picture of a scene."""
     picture = _base(scene, size, rng)
     if scene in ("sky", "field", "sea"):
-        _clouds(picture, rng, 40)
+        _clouds(picture, rng, 40.0)
     if scene == "wall":
         _bricks(picture, rng)
     if scene in ("city", "sea", "field"):

@@ -30,7 +30,7 @@ class Phoneme:
 
 def resampled(samples: Float[np.ndarray, " n"], length: int) -> Float64[np.ndarray, " m"]:
     """The same stretch of sound in `length` samples: its spectrum cut or filled up. Needs quiet ends."""
-    spectrum = np.fft.rfft(samples)
+    spectrum = np.fft.rfft(samples.astype(np.float64))
     return np.fft.irfft(spectrum[: length // 2 + 1], length) * (length / len(samples))
 
 
@@ -84,7 +84,7 @@ def _settings(voice: Voice, change: Prosody, rng: np.random.Generator) -> VoiceS
 
 def _tilted(samples: np.ndarray, tilt: float) -> np.ndarray:
     """Change the spectrum by `tilt` dB per octave about 1 kHz, within 125 Hz .. 8 kHz, without delay."""
-    spectrum = np.fft.rfft(samples)
+    spectrum = np.fft.rfft(samples.astype(np.float64))
     octaves = np.log2(np.clip(np.fft.rfftfreq(len(samples), 1 / ESPEAK_RATE), 125, 8000) / 1000)
     return np.fft.irfft(spectrum * 10 ** (tilt * octaves / 20), len(samples))
 
