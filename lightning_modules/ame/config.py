@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lightning_modules.training.bounds import at_least, divides, positive, share
+
 Encoding = Literal["clip", "gpt2", "onehot"]
 
 STANDIN = "standin"
@@ -36,6 +38,11 @@ class AudioConfig:
     dropout: float = 0.1
     """Dropout inside the Transformer."""
 
+    def __post_init__(self) -> None:
+        at_least(1, layers=self.layers)
+        divides(self.width, self.heads)
+        share(dropout=self.dropout)
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -62,6 +69,11 @@ class AugmentConfig:
     gain_db: float = 3.0
     """Largest change of loudness, in dB."""
 
+    def __post_init__(self) -> None:
+        share(flip=self.flip, shift=self.shift, zoom=self.zoom, colour=self.colour, time_share=self.time_share)
+        at_least(0, degrees=self.degrees, gain_db=self.gain_db, frequency_bins=self.frequency_bins)
+        at_least(0, time_masks=self.time_masks, frequency_masks=self.frequency_masks)
+
 
 @dataclass(frozen=True)
 class AMEWeights:
@@ -77,6 +89,9 @@ class AMEWeights:
     """Ordinal loss of the intensity token, mean over modalities."""
     null: float = 0.05
     """Pull of emotion-unrelated prompts to the token's null point."""
+
+    def __post_init__(self) -> None:
+        at_least(0, **vars(self))
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,15 @@ class AMEConfig:
     """AdamW's decay of matrices."""
     evaluation_frames: int = 4
     """Frames of a test clip whose mean is its image embedding."""
+
+    def __post_init__(self) -> None:
+        at_least(1, steps=self.steps, unrelated_prompts=self.unrelated_prompts)
+        at_least(1, adapter_width=self.adapter_width, token_width=self.token_width)
+        at_least(1, evaluation_frames=self.evaluation_frames)
+        at_least(2, batch_size=self.batch_size)
+        at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)
+        positive(learning_rate=self.learning_rate)
+        share(softness=self.softness)
 
     def parents(self) -> tuple[str, ...]:
         """Stages whose networks this one is built on: those of `clip` and `gpt2` that are stand-ins."""

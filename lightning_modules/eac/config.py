@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lightning_modules.training.bounds import at_least, divides, positive, share
+
 BackboneKind = Literal["transformer", "gru", "mlp"]
 
 
@@ -23,6 +25,11 @@ class BackboneConfig:
     future: int = 3
     """Frames that one attention layer looks ahead; look-ahead of the whole is `layers * future`, also for the GRU."""
 
+    def __post_init__(self) -> None:
+        at_least(1, layers=self.layers)
+        at_least(0, past=self.past, future=self.future)
+        divides(self.width, self.heads, even=True)
+
 
 @dataclass(frozen=True)
 class EACWeights:
@@ -36,6 +43,9 @@ class EACWeights:
     """Distance of the 20 mouth landmarks in mm; needs the face model."""
     emotion: float = 0.3
     """L_emo: distance of a frozen emotion network's features of the rendered prediction and truth."""
+
+    def __post_init__(self) -> None:
+        at_least(0, **vars(self))
 
 
 @dataclass(frozen=True)
@@ -62,3 +72,10 @@ class EACConfig:
     """Batches of linear warm-up."""
     weight_decay: float = 0.01
     """AdamW's decay of matrices."""
+
+    def __post_init__(self) -> None:
+        at_least(1, steps=self.steps, batch_size=self.batch_size)
+        at_least(1, emotion_clips=self.emotion_clips, emotion_frames=self.emotion_frames)
+        at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)
+        positive(learning_rate=self.learning_rate)
+        share(other_modalities=self.other_modalities, level_swap=self.level_swap)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from lightning_modules.training.bounds import at_least, positive, share
+
 
 @dataclass(frozen=True)
 class ClipPriorConfig:
@@ -20,6 +22,13 @@ class ClipPriorConfig:
     word_dropout: float = 0.05
     """Share of caption words replaced by the unknown word, so that new words do no harm later."""
 
+    def __post_init__(self) -> None:
+        at_least(1, steps=self.steps)
+        at_least(2, batch_size=self.batch_size)
+        at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)
+        positive(learning_rate=self.learning_rate)
+        share(word_dropout=self.word_dropout)
+
 
 @dataclass(frozen=True)
 class GPT2PriorConfig:
@@ -37,6 +46,13 @@ class GPT2PriorConfig:
     """AdamW's decay of matrices."""
     word_dropout: float = 0.05
     """Share of caption words replaced by the unknown word in the input."""
+
+    def __post_init__(self) -> None:
+        at_least(1, steps=self.steps)
+        at_least(2, batch_size=self.batch_size)
+        at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)
+        positive(learning_rate=self.learning_rate)
+        share(word_dropout=self.word_dropout)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,21 @@
 """Impossible values of configuration: a ValueError that names the field and what would be right."""
 
 
-def at_least(least: float, **values: float) -> None:
+def at_least(least: float | int, **values: float | int) -> None:
     """Each value is `least` or more."""
     for name, value in values.items():
         if not value >= least:
             raise ValueError(f"{name}: {value} is impossible; it must be at least {least}")
 
 
-def positive(**values: float) -> None:
+def positive(**values: float | int) -> None:
     """Each value is greater than 0."""
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name}: {value} is impossible; it must be greater than 0")
 
 
-def share(**values: float) -> None:
+def share(**values: float | int) -> None:
     """Each value lies in 0..1."""
     for name, value in values.items():
         if not 0 <= value <= 1:

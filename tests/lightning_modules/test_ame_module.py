@@ -1,6 +1,9 @@
 """Training and scoring of the emotion space on synthetic clips whose colour and pitch are their emotion."""
 
+import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +11,8 @@ import torch
 from conventions.emotions import EMOTIONS, STYLES
 from datamodules.batches import AMEBatch
 from lightning_modules.ame.augment import augment_mel
-from lightning_modules.ame.config import AMEConfig, AudioConfig, AugmentConfig, TextConfig
+from lightning_modules.ame.cache import cached_clip_vectors
+from lightning_modules.ame.config import AMEConfig, AMEWeights, AudioConfig, AugmentConfig, TextConfig
 from lightning_modules.ame.intensity import IntensityHead, null_loss, ordinal_level, ordinal_loss
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import named_level, style_prompt, style_prompts, styles_of
@@ -50,6 +54,10 @@ class Clip:
     level: int
     style: int
 
+    @property
+    def id(self) -> str:
+        return f"{self.emotion}_{self.level}"
+
 
 @dataclass
 class Item:
@@ -61,6 +69,8 @@ class Item:
 class Data:
     """What evaluation asks of a data module."""
 
+    resolution = 32
+    store = SimpleNamespace(hash="a store")
     unseen: list[Clip] = field(default_factory=lambda: [Clip("appalled", 2, 3), Clip("happily_surprised", 1, 5)])
 
     def test_clips(self, kind: str) -> list[Clip]:
@@ -171,3 +181,34 @@ def test_rank_correlation() -> None:
     level = torch.tensor([0.0, 1, 2, 3])
     assert rank_correlation(level**3, level) == pytest.approx(1)
     assert rank_correlation(torch.zeros(4), level) != rank_correlation(torch.zeros(4), level)
+
+
+def test_embeddings_are_kept_by_store_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    space, data = AMEModule(replace(SMALL, text=TextConfig("onehot"))).encoder, Data()
+    clips = data.test_clips("basic")[:2]
+    first = cached_clip_vectors(space, data, clips, 2, tmp_path)
+    monkeypatch.setattr(Data, "clip_item", lambda *_: pytest.fail("embedded again"))
+    again = cached_clip_vectors(space, data, clips, 2, tmp_path)
+    assert torch.equal(first["audio"], again["audio"])
+    monkeypatch.undo()
+    with torch.no_grad():
+        space.audio.project.weight += 0.1
+    assert not torch.equal(cached_clip_vectors(space, data, clips, 2, tmp_path)["audio"], first["audio"])
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AudioConfig(width=30, heads=4), "width: 30 must be a multiple of heads"),
+        (lambda: AudioConfig(dropout=1.5), "dropout: 1.5 is impossible"),
+        (lambda: AMEWeights(null=-1.0), "null: -1.0 is impossible"),
+        (lambda: AMEConfig(learning_rate=0.0), "learning_rate: 0.0 is impossible; it must be greater than 0"),
+        (lambda: AugmentConfig(flip=2.0), "flip: 2.0"),
+        (lambda: ClipPriorConfig(steps=0), "steps: 0"),
+    ],
+)
+def test_impossible_numbers_are_named(make, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
