@@ -40,29 +40,46 @@ class FlowBlock(nn.Module):
         super().__init__()
         self.fuse = ModulatedConvolution(below + channels + channels // 2, channels // 2, style_dim)
         self.refine = ModulatedConvolution(channels // 2, above // 2, style_dim)
-        self.head = convolution(above // 2, 3)
+        self.head = convolution(above // 2 + 3, 3)
         nn.init.zeros_(self.head.weight)
+        nn.init.eye_(self.head.weight.data[:2, -3:-1, 1, 1])
 
     def forward(
         self,
         below: Float[Tensor, "b cb s s"],
         source: Float[Tensor, "b cs s s"],
         drive: Float[Tensor, "b cd s s"],
+        motion: Float[Tensor, "b 3 s s"],
         style: Float[Tensor, "b d"],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(new state, flow in cells of the head, logit of visibility)."""
+        """(new state, flow in the units of `motion`, logit of visibility); the flow is `motion`'s at first."""
         state = self.fuse(torch.cat([below, source, drive], dim=1), style)
         state = self.refine(state, style)
-        out = self.head(state).float()
+        out = self.head(torch.cat([state, motion.to(state.dtype)], dim=1)).float()
         return state, out[:, :2], out[:, 2:]
+
+
+def missing_motion(
+    motion: Float[Tensor, "b 3 r r"], flow: Float[Tensor, "b 2 s s"], unit: float
+) -> Float[Tensor, "b 3 s s"]:
+    """What the 3DMM's motion (x, y, seen) asks beyond `flow`, mean over each cell's seen skin, in `unit`s; and seen.
+
+    A cell at the face's edge moves as its skin does, so that hair and neck are carried along.
+    """
+    seen = resize(motion[:, 2:], flow.shape[-1])
+    wanted = resize(motion[:, :2] * motion[:, 2:], flow.shape[-1]) / seen.clamp(min=1e-4)
+    return torch.cat([(wanted - flow) * (seen > 0) / unit, seen], dim=1)
 
 
 class FlowPyramid(nn.Module):
     """Flow heads at every scale.
 
-    Residual: scale s sees the source already warped by the flow so far, and corrects it: flow_s = up(flow_{s/2}) +
-    delta_s. Not residual: it sees the source as it is and predicts the whole flow. Not hierarchical: the same blocks
-    (and parameters) work at 1/8 of the resolution at most, and the last flow serves all scales.
+    Residual: scale s sees the source already warped by the flow so far, and what the 3DMM's motion still asks beyond
+    it, and corrects: flow_s = up(flow_{s/2}) + delta_s. Not residual: it sees the source as it is and the whole motion,
+    and predicts the whole flow. Not hierarchical: the same blocks (and parameters) work at 1/8 of the resolution at
+    most, and the last flow serves all scales.
+
+    Before training, delta_s is what the 3DMM asks: flow starts as the motion of the seen skin and learns the rest.
     """
 
     def __init__(self, config: HEFConfig) -> None:
@@ -76,27 +93,24 @@ class FlowPyramid(nn.Module):
             FlowBlock(*numbers, config.style_dim) for numbers in zip(channels, above, below, strict=True)
         )
 
-    def forward(self, source: list[Tensor], drive: list[Tensor], style: Float[Tensor, "b d"]) -> Flows:
-        """Flows from source and drive features (coarsest first)."""
-        batch = style.shape[0]
-        state = drive[0].new_zeros(batch, 0, BASE_SIZE, BASE_SIZE)
-        flow = torch.zeros(batch, 2, BASE_SIZE, BASE_SIZE, device=style.device)
-        logit = torch.full_like(flow[:, :1], VISIBLE_AT_START)
+    def forward(
+        self, source: list[Tensor], drive: list[Tensor], motion: Float[Tensor, "b 3 r r"], style: Float[Tensor, "b d"]
+    ) -> Flows:
+        """Flows from source and drive features (coarsest first) and the 3DMM's motion (x, y, seen)."""
+        still = torch.zeros_like(motion[:, :2]), torch.full_like(motion[:, :1], VISIBLE_AT_START)
+        state, before = drive[0][:, :0], still
         flows = Flows([], [])
         for size, block, appearance, geometry in zip(self.sizes, self.blocks, source, drive, strict=True):
-            flow, logit = resize(flow, size), resize(logit, size)
+            flow, logit = (resize(x, size) for x in (before if self.residual else still))
+            unit = 2 / (size if self.residual else BASE_SIZE)
+            missing = missing_motion(motion, flow, unit)
             appearance, geometry = resize(appearance, size), resize(geometry, size)
-            aligned = warp(appearance, flow) if self.residual else appearance
-            state, delta, logit_delta = block(resize(state, size), aligned, geometry, style)
-            flow, logit = self._advance(flow, delta, size), logit + logit_delta
-            flows.flows.append(flow)
-            flows.visibilities.append(logit.sigmoid())
+            aligned = warp(appearance, flow).to(geometry.dtype) if self.residual else appearance
+            state, delta, logit_delta = block(resize(state, size), aligned, geometry, missing, style)
+            before = flow + delta * unit, logit + logit_delta
+            flows.flows.append(before[0])
+            flows.visibilities.append(before[1].sigmoid())
         return flows if self.hierarchical else self._last_for_all(flows)
-
-    def _advance(self, flow: Tensor, delta: Tensor, size: int) -> Tensor:
-        if self.residual:
-            return flow + delta * (2 / size)
-        return delta * (2 / BASE_SIZE)
 
     def _last_for_all(self, flows: Flows) -> Flows:
         count = len(flows.flows)

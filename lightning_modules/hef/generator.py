@@ -37,9 +37,9 @@ class Animation:
     """A driven frame in [-1, 1], with the flows that made it and the source warped by each of them."""
 
     image: Float[Tensor, "b 3 r r"]
-    flows: Flows
     warped: list[Tensor]
     """[b, 3, s, s] at each scale, coarsest first: what the flow alone makes of the source."""
+    flows: Flows
 
 
 class Mapping(nn.Module):
@@ -95,21 +95,44 @@ class SynthesisBlock(nn.Module):
         return state, self.colour(state)
 
 
+class Synthesis(nn.Module):
+    """From flows to the frame: at each scale the warped source where it is visible, over what has been drawn."""
+
+    def __init__(self, config: HEFConfig) -> None:
+        super().__init__()
+        self.sizes, channels = config.sizes, config.channels
+        above, below = (*channels[1:], channels[-1]), (0, *channels[1:])
+        self.blocks = nn.ModuleList(
+            SynthesisBlock(*numbers, config.style_dim) for numbers in zip(channels, above, below, strict=True)
+        )
+
+    def forward(
+        self, source: SourceCode, drive: list[Tensor], flows: Flows, style: Float[Tensor, "b d"]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """(frame, the source warped at each scale)."""
+        state, image = drive[0][:, :0], torch.zeros_like(source.images[0])
+        warped_images: list[Tensor] = []
+        for scale, (size, block) in enumerate(zip(self.sizes, self.blocks, strict=True)):
+            flow, visible = flows.at(scale, size)
+            both = warp(torch.cat([source.features[scale], source.images[scale]], dim=1).float(), flow)
+            features, warped = both[:, :-3] * visible, both[:, -3:]
+            state, residual = block(resize(state, size), features.to(drive[scale].dtype), drive[scale], style)
+            image = torch.lerp(resize(image, size) + residual.float(), warped, visible)
+            warped_images.append(warped)
+        return image, warped_images
+
+
 class Generator(nn.Module):
     """HEF's generator: `encode_source` once per portrait, then `drive` once per frame."""
 
     def __init__(self, config: HEFConfig) -> None:
         super().__init__()
         self.sizes = config.sizes
-        channels = config.channels
-        self.source_encoder = Pyramid(3, channels)
-        self.drive_encoder = Pyramid(4 + 4 + 3, tuple(c // 2 for c in channels))
+        self.source_encoder = Pyramid(3, config.channels)
+        self.drive_encoder = Pyramid(4 + 4 + 3, tuple(c // 2 for c in config.channels))
         self.mapping = Mapping(config)
         self.flow = FlowPyramid(config)
-        above, below = (*channels[1:], channels[-1]), (0, *channels[1:])
-        self.blocks = nn.ModuleList(
-            SynthesisBlock(*numbers, config.style_dim) for numbers in zip(channels, above, below, strict=True)
-        )
+        self.synthesis = Synthesis(config)
 
     def encode_source(self, image: Float[Tensor, "b 3 r r"], geometry: Float[Tensor, "b 4 r r"]) -> SourceCode:
         """A portrait in [-1, 1] and its own render (image in [-1, 1], mask), as what `drive` needs of them."""
@@ -129,23 +152,12 @@ class Generator(nn.Module):
         `geometry` is its render and mask; `motion` is what the 3DMM knows of the flow: offsets of seen skin in
         normalised units (0 elsewhere), and where it is seen.
         """
-        motion = torch.cat([motion[:, :2] * (BASE_SIZE / 2), motion[:, 2:]], dim=1)
-        drive = self.drive_encoder(torch.cat([geometry, source.geometry, motion], dim=1))
+        cells = torch.cat([motion[:, :2] * (BASE_SIZE / 2), motion[:, 2:]], dim=1)
+        drive = self.drive_encoder(torch.cat([geometry, source.geometry, cells], dim=1))
         style = self.mapping(emotion, token, source.features[0], drive[0])
-        flows = self.flow(source.features, drive, style)
-        return self._synthesise(source, drive, flows, style)
-
-    def _synthesise(self, source: SourceCode, drive: list[Tensor], flows: Flows, style: Tensor) -> Animation:
-        state, image = drive[0][:, :0], torch.zeros_like(source.images[0])
-        warped_images: list[Tensor] = []
-        for scale, (size, block) in enumerate(zip(self.sizes, self.blocks, strict=True)):
-            flow, visible = flows.at(scale, size)
-            both = warp(torch.cat([source.features[scale], source.images[scale]], dim=1).float(), flow)
-            features, warped = both[:, :-3] * visible, both[:, -3:]
-            state, residual = block(resize(state, size), features.to(drive[scale].dtype), drive[scale], style)
-            image = torch.lerp(resize(image, size) + residual.float(), warped, visible)
-            warped_images.append(warped)
-        return Animation(image, flows, warped_images)
+        flows = self.flow(source.features, drive, motion, style)
+        image, warped = self.synthesis(source, drive, flows, style)
+        return Animation(image, warped, flows)
 
     def forward(
         self,

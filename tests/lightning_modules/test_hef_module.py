@@ -130,8 +130,7 @@ def test_evaluation_reports_finite_figures_beside_those_of_copying() -> None:
     module, pairs = build(), iter(world.Pairs())
     rows = evaluate([next(pairs) for _ in range(2)], module.reenact)
     assert set(rows) == {"PSNR", "L1", "flow_error_px", "copy_PSNR", "copy_L1", "still_flow_error_px"}
-    assert rows["flow_error_px"] == pytest.approx(rows["still_flow_error_px"])
-    assert rows["still_flow_error_px"] > 0
+    assert rows["flow_error_px"] < 1e-3 < rows["still_flow_error_px"]
 
 
 def test_checkpoint_of_another_width_is_one_line() -> None:
