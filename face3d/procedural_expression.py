@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from face3d import procedural_layout as layout
+from face3d import procedural_rings as rings
 from face3d import procedural_sculpt as sculpt
 from face3d.procedural_fields import blob, harmonic, pair, push, ramp
 from face3d.procedural_parts import LEFT_EYE, LOWER_TEETH, RIGHT_EYE, TONGUE, UPPER_TEETH, HeadMesh
@@ -18,8 +18,8 @@ JAW_HINGE = np.array([0.0, 0.04, -0.55])
 JAW_ANGLE = 0.33
 """Full opening, in rad: incisors about 40 mm apart."""
 
-_CORNER = (layout.MOUTH_HALF_WIDTH, layout.MOUTH_Y, 0.27)
-_MOUTH = (0.0, layout.MOUTH_Y, 0.35)
+_CORNER = (rings.MOUTH_HALF_WIDTH, rings.MOUTH_Y, 0.27)
+_MOUTH = (0.0, rings.MOUTH_Y, 0.35)
 
 
 class Face:
@@ -29,16 +29,16 @@ class Face:
         self.mesh, self.p = mesh, mesh.points
         x, y = self.p[:, 0], self.p[:, 1]
         self.soft = (mesh.part == 0).astype(float)
-        self.t = np.abs(x) / layout.MOUTH_HALF_WIDTH
-        self.above = y - layout.mouth_line(np.minimum(self.t, 1.0))
-        self.bow = np.sqrt(np.maximum(1 - (x / (layout.MOUTH_HALF_WIDTH + 0.02)) ** 2, 0))
+        self.t = np.abs(x) / rings.MOUTH_HALF_WIDTH
+        self.above = y - rings.mouth_line(np.minimum(self.t, 1.0))
+        self.bow = np.sqrt(np.maximum(1 - (x / (rings.MOUTH_HALF_WIDTH + 0.02)) ** 2, 0))
         self.attached = np.where(np.isin(mesh.ring, ["vestibule"]), 0.35, 1.0) * np.where(mesh.ring == "deep", 0.0, 1.0)
         self.off_lids = 1 - 0.85 * np.array([_LID_WEIGHTS.get(str(name), 0.0) for name in mesh.ring])
         self.inside = np.isin(mesh.ring, ["vestibule", "deep", "inner1"])
         self.upper, self.lower = self._lip(1), self._lip(-1)
 
     def _lip(self, side: int) -> np.ndarray:
-        """1 on the upper (1) or lower (-1) lip, fading over the skin about it within 2 cm and to nothing at the corners."""
+        """1 on the upper (1) or lower (-1) lip, fading over the skin within 2 cm and to nothing at the corners."""
         near = np.exp(-0.5 * (np.maximum(np.abs(self.above) - 0.06, 0) / 0.055) ** 2) * self.soft
         mine = np.where(self.mesh.lip == 0, np.sign(self.above) == side, self.mesh.lip == side)
         return near * mine * self.bow * self.attached
@@ -50,7 +50,7 @@ class Face:
     def jaw_weight(self) -> np.ndarray:
         """Share of the lower jaw's movement: an oval opening between the lips, a slow change over the cheeks."""
         sideways = np.abs(self.p[:, 0])
-        reach = layout.MOUTH_HALF_WIDTH + 0.012 + 0.7 * np.abs(self.above)
+        reach = rings.MOUTH_HALF_WIDTH + 0.012 + 0.7 * np.abs(self.above)
         oval = np.sqrt(np.maximum(1 - (sideways / reach) ** 2, 0))
         smooth = ramp(self.above, 0.24, -0.24)
         low = np.where(self.mesh.lip == 0, self.above < 0, self.mesh.lip < 0)
@@ -191,7 +191,7 @@ def _lid_rings(face: Face, upper: bool) -> np.ndarray:
 def _on_ball(face: Face, moved: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """`moved` points of the left lids pushed out where they would sink into the eyeball."""
     offset = moved - sculpt.EYE_CENTRE
-    inside = (sculpt.EYE_RADIUS + layout.LID_LIFT) ** 2 - (offset[:, :2] ** 2).sum(-1)
+    inside = (sculpt.EYE_RADIUS + rings.LID_LIFT) ** 2 - (offset[:, :2] ** 2).sum(-1)
     z = np.sqrt(np.maximum(inside, 0)) + sculpt.EYE_CENTRE[2]
     pushed = moved.copy()
     pushed[:, 2] = np.where((weight > 0) & (inside > 0.05**2), np.maximum(z, moved[:, 2]), moved[:, 2])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from face3d import procedural_layout as layout
+from face3d import procedural_rings as rings
 from face3d import procedural_sculpt as sculpt
 from face3d.procedural_fields import Points, blob, harmonic, outward, pair, push, ramp
 from face3d.procedural_parts import LEFT_EYE, LOWER_TEETH, RIGHT_EYE, TONGUE, UPPER_TEETH, HeadMesh
@@ -16,7 +16,7 @@ VARIETY = 0.62
 """Share of the drawn strokes that is one standard deviation: people differ, but none is a caricature."""
 
 _EYE = (0.313, 0.285, 0.2)
-_MOUTH = (0.0, layout.MOUTH_Y, 0.35)
+_MOUTH = (0.0, rings.MOUTH_Y, 0.35)
 
 
 def _nose(p: Points) -> np.ndarray:
@@ -63,7 +63,7 @@ _FIELDS: dict[str, Callable[[Points], Points]] = {
     ),
     "mouth width": lambda p: outward(p, blob(p, _MOUTH, (0.28, 0.13, 0.25)), 0.034),
     "mouth height": lambda p: push(blob(p, _MOUTH, (0.32, 0.13, 0.25)), y=0.028),
-    "mouth corners": lambda p: push(pair(p, (0.25, layout.MOUTH_Y, 0.28), (0.09, 0.09, 0.2)), y=0.016),
+    "mouth corners": lambda p: push(pair(p, (0.25, rings.MOUTH_Y, 0.28), (0.09, 0.09, 0.2)), y=0.016),
     "muzzle": lambda p: push(blob(p, _MOUTH, (0.26, 0.18, 0.25)), z=0.042),
     "jaw angle": lambda p: push(pair(p, (0.58, -0.42, -0.3), (0.2, 0.18, 0.25)), y=-0.065),
     "under chin": lambda p: push(blob(p, (0.0, -0.75, -0.1), (0.3, 0.15, 0.25)), y=-0.060),
@@ -84,7 +84,7 @@ IDENTITY_NAMES: tuple[str, ...] = (*_FIELDS, *FEATURE_NAMES, *(f"residual {i}" f
 
 
 def head_fields(points: Points) -> Float[np.ndarray, "75 n 3"]:
-    """The axes that are functions of place alone, at any points on or near the head (hair, ears and neck follow them)."""
+    """The axes that are functions of place alone, at any points on or near the head (hair and ears follow)."""
     named = [field(points) for field in _FIELDS.values()]
     rng = np.random.default_rng(20230621)
     residual = []
@@ -102,7 +102,7 @@ def _lip_share(mesh: HeadMesh) -> np.ndarray:
 
 
 def feature_fields(mesh: HeadMesh) -> Float[np.ndarray, "5 v 3"]:
-    """The axes that change lips and lids, which only the mesh itself has: upper lip, lower lip, eye size, width, tilt."""
+    """The axes that change lips and lids, which only the mesh has: upper lip, lower lip, eye size, width, tilt."""
     p = mesh.points
     share, bow = _lip_share(mesh), np.sqrt(np.maximum(1 - (p[:, 0] / 0.265) ** 2, 0))
     lip = share * bow
@@ -131,11 +131,12 @@ def identity_basis(mesh: HeadMesh) -> Float[np.ndarray, "80 v 3"]:
     """Displacements (decimetres) of one standard deviation of each axis; eyeballs, with the
     lids on them, and teeth move as rigid bodies."""
     where = mesh.points.copy()
-    where[mesh.part == LEFT_EYE] = sculpt.EYE_CENTRE + [0, 0, sculpt.EYE_RADIUS]
-    where[mesh.part == RIGHT_EYE] = (sculpt.EYE_CENTRE + [0, 0, sculpt.EYE_RADIUS]) * [-1, 1, 1]
+    pupil = sculpt.EYE_CENTRE + np.array([0, 0, sculpt.EYE_RADIUS])
+    where[mesh.part == LEFT_EYE] = pupil
+    where[mesh.part == RIGHT_EYE] = pupil * [-1, 1, 1]
     inner = np.isin(mesh.part, [UPPER_TEETH, LOWER_TEETH, TONGUE])
-    where[inner] = [0.0, layout.MOUTH_Y, 0.30]
-    eye = (sculpt.EYE_CENTRE + [0, 0, sculpt.EYE_RADIUS]) * np.where(mesh.points[:, :1] > 0, [1, 1, 1], [-1, 1, 1])
+    where[inner] = [0.0, rings.MOUTH_Y, 0.30]
+    eye = pupil * np.where(mesh.points[:, :1] > 0, [1, 1, 1], [-1, 1, 1])
     where += _lid_weight(mesh)[:, None] * (eye - where)
     fields, count = head_fields(where), len(_FIELDS)
     basis = np.concatenate([fields[:count], feature_fields(mesh), fields[count:]])

@@ -1,8 +1,4 @@
-"""Where the procedural head's skin has its vertices: rings about eyes and mouth, a jaw line, and a filling in between.
-
-Everything is laid out on the half x >= 0 and mirrored. The mouth's ring of contact is laid out slightly open, so that
-the slit triangulates; its rest position is closed.
-"""
+"""The procedural head's skin: the rings about eyes and mouth, a filling between them, triangles, keypoints, mirror."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -15,16 +11,10 @@ from scipy.spatial import Delaunay
 
 from face3d import procedural_sculpt as sculpt
 from face3d.compiled import compiled
+from face3d.procedural_rings import EYE_POINTS, LIP_POINTS, SKIN, HalfSkin, add_eye, add_landmarks, add_mouth
 
 PLANE_RADIUS = 1.95
 """The skin reaches this angle (rad) from the front: past the ears, over the top of the forehead, under the chin."""
-
-MOUTH_Y = -0.375
-MOUTH_HALF_WIDTH = 0.245
-EYE_POINTS = 36
-LIP_POINTS = 11
-
-SKIN, VERMILION, MOUTH_BAG, LID_RIM = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -42,163 +32,6 @@ class Skin:
     mirror: Int64[np.ndarray, "v"]
 
 
-class _Half:
-    """Vertices of one half, gathered in order; `names` remembers those that something else refers to."""
-
-    def __init__(self) -> None:
-        self.points: list[np.ndarray] = []
-        self.plane: list[np.ndarray] = []
-        self.kind: list[int] = []
-        self.lip: list[int] = []
-        self.ring: list[str] = []
-        self.names: dict[tuple[str, int], int] = {}
-
-    def add(self, points: np.ndarray, plane: np.ndarray, kind: int, lip: np.ndarray | int = 0, name: str = "") -> None:
-        lips = np.broadcast_to(lip, len(points))
-        for index, (point, place) in enumerate(zip(points, plane, strict=True)):
-            if name:
-                self.names[name, index] = len(self.points)
-            self.points.append(point)
-            self.plane.append(place)
-            self.kind.append(kind)
-            self.ring.append(name)
-            self.lip.append(int(lips[index]))
-
-
-def eye_loop(grow_x: float, grow_up: float, grow_down: float) -> Float[np.ndarray, "36 2"]:
-    """Frontal (x, y) of a ring about the left eye; anticlockwise from the outer corner. (0, 0, 0) is the lid margin."""
-    angle = np.arange(EYE_POINTS) * 2 * np.pi / EYE_POINTS
-    cosine, sine = np.cos(angle), np.sin(angle)
-    half = 0.155 + grow_x * np.where(cosine < 0, 0.55 if grow_x > 0 else 1.0, 1.0)
-    up = 0.070 * np.maximum(sine, 0) ** 0.85 * (1 - 0.10 * cosine) + grow_up * np.maximum(sine, 0)
-    down = 0.045 * np.maximum(-sine, 0) * (1 + 0.25 * cosine) + grow_down * np.maximum(-sine, 0)
-    x = 0.313 + half * cosine
-    slope = 0.278 + 0.012 * cosine
-    return np.stack([x, slope + up - down], axis=-1)
-
-
-def lip_border_upper(t: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """Height of the upper vermilion border above the mouth line at t = |x| / half width."""
-    bow = 0.012 * np.exp(-(((t - 0.22) / 0.14) ** 2)) - 0.010 * np.exp(-((t / 0.12) ** 2))
-    return 0.074 * (1 - t**1.9) ** 0.9 + bow
-
-
-def lip_border_lower(t: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """Depth of the lower vermilion border below the mouth line."""
-    return 0.092 * (1 - t**2.2) ** 0.8
-
-
-def mouth_line(t: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """Height y of the closed lips' line of contact."""
-    return MOUTH_Y + 0.010 * (1 - t**2) - 0.008 * np.exp(-((t / 0.2) ** 2)) - 0.004 * t**4
-
-
-def _lip_parameter() -> tuple[np.ndarray, np.ndarray]:
-    """Half loop from the corner over the upper lip's middle is split: t and side for upper then lower points."""
-    upper = np.sin(np.linspace(np.pi / 2, 0, LIP_POINTS))
-    return np.concatenate([upper, upper[1:]]), np.concatenate([np.ones(LIP_POINTS), -np.ones(LIP_POINTS - 1)])
-
-
-def _lip_ring(share: float, grow: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(x, height from the mouth line, side) at `share` of the vermilion (0 contact, 1 border), or `grow` beyond it."""
-    t, side = _lip_parameter()
-    height = np.where(side > 0, lip_border_upper(t), -lip_border_lower(t)) * share
-    width = MOUTH_HALF_WIDTH + 0.010 * share + grow
-    return width * t, height + side * grow * np.sqrt(np.maximum(1 - t**2, 0)) * 0.9, side
-
-
-def _mouth(half: _Half) -> None:
-    t, _ = _lip_parameter()
-    line = mouth_line(t)
-    for number, grow in enumerate((0.03, 0.07, 0.115)):
-        x, height, side = _lip_ring(1.0, grow)
-        points = sculpt.from_front(np.stack([x, line + height], -1))
-        half.add(points, sculpt.to_plane(points), SKIN, side.astype(int), f"mouth{number}")
-    for share, bulge, name in _VERMILION_RINGS:
-        x, height, side = _lip_ring(share, 0.0)
-        points = sculpt.from_front(np.stack([x, line + height], -1))
-        points[:, 2] += bulge * np.sqrt(np.maximum(1 - t**2, 0.0)) * np.where(side > 0, 0.85, 1.1) - 0.012 * t**6
-        half.add(points, _opened(0.4 + 0.6 * share), VERMILION, side.astype(int), name)
-    _mouth_inside(half, t, line)
-
-
-_VERMILION_RINGS = ((1.0, 0.006, "border"), (0.7, 0.030, "lip1"), (0.36, 0.042, "lip2"))
-
-
-def _opened(share: float) -> np.ndarray:
-    """Place in the plane of the lip ring at this share of the vermilion in the opened layout."""
-    x, height, _ = _lip_ring(share, 0.0)
-    t, _ = _lip_parameter()
-    return sculpt.to_plane(sculpt.from_front(np.stack([x, mouth_line(t) + height], -1)))
-
-
-def _mouth_inside(half: _Half, t: np.ndarray, line: np.ndarray) -> None:
-    _, side = _lip_parameter()
-    front = sculpt.from_front(np.stack([MOUTH_HALF_WIDTH * t, line], -1))
-    bow = np.sqrt(np.maximum(1 - t**2, 0.0))
-    rings = (("contact", 0.0, 0.026, 0.40, 1.0), ("inner1", 0.004, -0.030, 0.30, 0.97),
-             ("vestibule", 0.085, -0.075, 0.20, 0.95), ("deep", 0.06, -0.42, 0.09, 0.80))  # fmt: skip
-    for name, height, forward, opened, width in rings:
-        points = front * np.array([width, 1, 1])
-        points[:, 1] = line + side * height * bow
-        points[:, 2] += forward * (0.4 + 0.6 * bow) - 0.012 * t**6
-        kind = VERMILION if name == "contact" else MOUTH_BAG
-        half.add(points, _opened(opened), kind, side.astype(int), name)
-
-
-_LID_RINGS = (
-    (0.17, 0.135, 0.15, 0.0), (0.11, 0.10, 0.105, 0.38), (0.07, 0.07, 0.07, 0.62), (0.04, 0.042, 0.042, 0.8),
-    (0.016, 0.020, 0.02, 0.92),
-)  # fmt: skip
-"""Growth of the rings about the eye sideways, up and down, and their share of the way to the lid margin in the plane."""
-
-
-def _eye(half: _Half) -> None:
-    outer, margin = (
-        sculpt.to_plane(sculpt.from_front(eye_loop(*grow))) for grow in (_LID_RINGS[0][:3], (0.0, 0.0, 0.0))
-    )
-    for number, (x, up, down, share) in enumerate(_LID_RINGS):
-        points = sculpt.from_front(eye_loop(x, up, down))
-        half.add(points, outer + share * (margin - outer), SKIN, 0, f"lid{number}")
-    for name, shrink, lift in (("margin", 0.0, LID_LIFT), ("rim", 0.008, 0.002), ("under", 0.05, -0.03)):
-        points = sculpt.from_front(eye_loop(-shrink, -0.4 * shrink, -0.3 * shrink))
-        plane = margin + shrink * 3 * (margin.mean(0) - margin)
-        half.add(_on_eyeball(points, lift), plane, SKIN if name == "margin" else LID_RIM, 0, name)
-
-
-LID_LIFT = 0.016
-
-
-def _on_eyeball(points: np.ndarray, lift: float) -> np.ndarray:
-    """The points moved along z to lie `lift` off the eyeball, where it is under them; elsewhere a little sunk."""
-    offset = points - sculpt.EYE_CENTRE
-    inside = (sculpt.EYE_RADIUS + lift) ** 2 - (offset[:, :2] ** 2).sum(-1)
-    z = np.sqrt(np.maximum(inside, 0.05**2)) + sculpt.EYE_CENTRE[2]
-    moved = points.copy()
-    moved[:, 2] = z
-    return moved
-
-
-JAW_LINE = np.array(
-    [[0.735, 0.20, -0.52], [0.72, 0.03, -0.47], [0.69, -0.15, -0.42], [0.64, -0.32, -0.36], [0.56, -0.46, -0.25],
-     [0.45, -0.58, -0.10], [0.31, -0.68, 0.04], [0.16, -0.755, 0.17], [0.0, -0.785, 0.22]]
-)  # fmt: skip
-"""Directions of iBUG's points 16 to 8: from the left ear down to the chin."""
-
-_BROWS = np.array([[0.09, 0.445], [0.20, 0.492], [0.32, 0.512], [0.43, 0.495], [0.535, 0.435]])
-_NOSE = np.array(
-    [[0.0, 0.30], [0.0, 0.185], [0.0, 0.07], [0.0, -0.045], [0.0, -0.152], [0.055, -0.142], [0.112, -0.128]]
-)
-
-
-def _landmarks(half: _Half) -> None:
-    jaw = sculpt.from_plane(sculpt.to_plane(JAW_LINE))
-    half.add(jaw, sculpt.to_plane(jaw), SKIN, 0, "jaw")
-    for name, xy in (("brow", _BROWS), ("nose", _NOSE)):
-        points = sculpt.from_front(xy)
-        half.add(points, sculpt.to_plane(points), SKIN, 0, name)
-
-
 def _spacing(points: np.ndarray) -> np.ndarray:
     """How far apart filling vertices lie: fine about nose, brows and mouth, coarse at the back."""
     nose = np.exp(-(((points[:, 0]) / 0.20) ** 2 + ((points[:, 1] + 0.06) / 0.16) ** 2)) * (points[:, 2] > 0.1)
@@ -206,7 +39,7 @@ def _spacing(points: np.ndarray) -> np.ndarray:
     return 0.092 - 0.046 * front - 0.019 * nose
 
 
-def _fill(half: _Half) -> None:
+def _fill(half: HalfSkin) -> None:
     step = 0.020
     grid = np.arange(0, PLANE_RADIUS + step, step)
     x, y = np.meshgrid(grid, np.arange(-PLANE_RADIUS, PLANE_RADIUS + step, step))
@@ -224,7 +57,7 @@ def _fill(half: _Half) -> None:
         _accept(half, block)
 
 
-def _accept(half: _Half, candidates: np.ndarray) -> None:
+def _accept(half: HalfSkin, candidates: np.ndarray) -> None:
     """Add the candidates, in order, that keep their spacing from all that is there already."""
     candidates = candidates[_free_of_holes(candidates, half)]
     points, there = sculpt.from_plane(candidates), sculpt.from_plane(np.array(half.plane))
@@ -249,18 +82,18 @@ def _choose(points, spacing, there, chosen):
         chosen[n] = free
 
 
-def _free_of_holes(plane: np.ndarray, half: _Half) -> np.ndarray:
+def _free_of_holes(plane: np.ndarray, half: HalfSkin) -> np.ndarray:
     return ~_inside(plane, _polygon(half, "lid0", EYE_POINTS)) & ~_inside(plane, _mouth_outline(half, "mouth2"))
 
 
-def _mouth_outline(half: _Half, name: str) -> np.ndarray:
+def _mouth_outline(half: HalfSkin, name: str) -> np.ndarray:
     """A ring about the half mouth, closed beyond the middle line."""
     ring, last = _polygon(half, name, 2 * LIP_POINTS - 1), LIP_POINTS - 1
     beyond = [[-0.1, ring[last, 1]], [-0.1, ring[-1, 1]]]
     return np.concatenate([ring[: last + 1], beyond, ring[:last:-1]])
 
 
-def _polygon(half: _Half, name: str, count: int) -> np.ndarray:
+def _polygon(half: HalfSkin, name: str, count: int) -> np.ndarray:
     return np.array([half.plane[half.names[name, i]] for i in range(count)])
 
 
@@ -277,10 +110,10 @@ def _inside(places: np.ndarray, polygon: np.ndarray) -> np.ndarray:
 @cache
 def skin() -> Skin:
     """The whole skin, both halves."""
-    half = _Half()
-    _mouth(half)
-    _eye(half)
-    _landmarks(half)
+    half = HalfSkin()
+    add_mouth(half)
+    add_eye(half)
+    add_landmarks(half)
     _fill(half)
     points, plane = np.array(half.points), np.array(half.plane)
     middle = plane[:, 0] < 1e-6
@@ -293,7 +126,7 @@ EYE_RINGS = ("lid1", "lid2", "lid3", "lid4", "margin", "rim", "under")
 MOUTH_RINGS = ("mouth1", "mouth0", "border", "lip1", "lip2", "contact", "inner1", "vestibule", "deep")
 
 
-def _triangulate(half: _Half, plane: np.ndarray) -> np.ndarray:
+def _triangulate(half: HalfSkin, plane: np.ndarray) -> np.ndarray:
     """Delaunay between the rings, ring to ring about eye and mouth; counter-clockwise in the plane."""
     within = {*EYE_RINGS[1:], *MOUTH_RINGS[1:]}
     outside = np.flatnonzero([ring not in within for ring in half.ring])
@@ -308,7 +141,7 @@ def _triangulate(half: _Half, plane: np.ndarray) -> np.ndarray:
     return triangles[np.abs(area) > 1e-12]
 
 
-def _ring(half: _Half, name: str, indices: np.ndarray) -> np.ndarray:
+def _ring(half: HalfSkin, name: str, indices: np.ndarray) -> np.ndarray:
     return np.array([half.names[name, int(i)] for i in indices])
 
 
@@ -318,13 +151,13 @@ def _between(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     return np.concatenate([np.stack([a, b, c], -1), np.stack([b, d, c], -1)])
 
 
-def _eye_triangles(half: _Half) -> np.ndarray:
+def _eye_triangles(half: HalfSkin) -> np.ndarray:
     loop = np.append(np.arange(EYE_POINTS), 0)
     rings = [_ring(half, name, loop) for name in EYE_RINGS]
     return np.concatenate([_between(a, b) for a, b in pairwise(rings)])
 
 
-def _mouth_triangles(half: _Half) -> np.ndarray:
+def _mouth_triangles(half: HalfSkin) -> np.ndarray:
     upper = np.arange(LIP_POINTS)
     lower = np.append(0, np.arange(LIP_POINTS, 2 * LIP_POINTS - 1))
     strips = [
@@ -336,7 +169,7 @@ def _mouth_triangles(half: _Half) -> np.ndarray:
     return np.concatenate([*strips, back])
 
 
-def _mirrored(half: _Half, points: np.ndarray, plane: np.ndarray, triangles: np.ndarray, middle: np.ndarray) -> Skin:
+def _mirrored(half: HalfSkin, points: np.ndarray, plane: np.ndarray, triangles: np.ndarray, middle: np.ndarray) -> Skin:
     count, sided = len(points), np.flatnonzero(~middle)
     other = np.arange(count)
     other[sided] = count + np.arange(len(sided))

@@ -5,9 +5,10 @@ from functools import cache
 
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from face3d import procedural_layout as layout
+from face3d import procedural_rings as rings
 from face3d import procedural_sculpt as sculpt
 
 SKIN, LEFT_EYE, RIGHT_EYE, UPPER_TEETH, LOWER_TEETH, TONGUE = range(6)
@@ -77,7 +78,7 @@ def _teeth(upper: bool) -> _Part:
     front, width, curl = (0.250, 0.215, 0.012) if upper else (0.225, 0.200, -0.012)
     gum = down == (0 if upper else 2)
     x = width * np.sin(1.3 * across) / np.sin(1.3)
-    y = layout.MOUTH_Y + heights[down] + curl * across**2
+    y = rings.MOUTH_Y + heights[down] + curl * across**2
     z = front - 0.24 * across**2 - 0.05 * gum
     plane = np.stack([-_CORNER + 0.27 * across, -_CORNER + places[down]], -1)
     return np.stack([x, y, z], -1).reshape(-1, 3), plane.reshape(-1, 2), _grid_triangles(3, 13)
@@ -87,7 +88,7 @@ def _tongue() -> _Part:
     """The tongue's upper side, from the root to the tip: 8 rows of 7 vertices."""
     across, along = np.meshgrid(np.linspace(-1, 1, 7), np.linspace(0, 1, 8))
     width = 0.15 * np.sqrt(np.maximum(1 - (along * 0.92) ** 4, 0.02))
-    y = layout.MOUTH_Y - 0.085 + 0.035 * (1 - across**2) - 0.05 * along**6
+    y = rings.MOUTH_Y - 0.085 + 0.035 * (1 - across**2) - 0.05 * along**6
     points = np.stack([across * width, y, -0.22 + 0.44 * along - 0.03 * across**2], -1)
     plane = np.stack([_CORNER + 0.26 * across, -_CORNER + 0.26 * (1 - 2 * along)], -1)
     return points.reshape(-1, 3), plane.reshape(-1, 2), _grid_triangles(8, 7)
@@ -134,7 +135,7 @@ def head_mesh() -> HeadMesh:
 
 def _mirror_partners(points: np.ndarray, part: np.ndarray, lip: np.ndarray, skin_mirror: np.ndarray) -> np.ndarray:
     partner = np.where(part == LEFT_EYE, RIGHT_EYE, np.where(part == RIGHT_EYE, LEFT_EYE, part))
-    tree = cKDTree(np.concatenate([points, 5.0 * part[:, None]], -1))
+    tree = KDTree(np.concatenate([points, 5.0 * part[:, None]], -1))
     _, found = tree.query(np.concatenate([points * [-1, 1, 1], 5.0 * partner[:, None]], -1))
     found[: len(skin_mirror)] = skin_mirror
     return found.astype(np.int64)

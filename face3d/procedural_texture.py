@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from face3d import procedural_layout as layout
+from face3d import procedural_rings as rings
 from face3d import procedural_sculpt as sculpt
 from face3d.procedural_fields import blob, pair, ramp
 from face3d.procedural_parts import LEFT_EYE, LOWER_TEETH, RIGHT_EYE, SKIN, TONGUE, UPPER_TEETH, HeadMesh
@@ -30,7 +30,7 @@ def brow_weight(points: Float[np.ndarray, "n 3"], thickness: float = 0.028) -> F
 
 def lip_weight(mesh: HeadMesh) -> Float[np.ndarray, "v"]:
     """1 on the vermilion, 0 outside."""
-    return (mesh.kind == layout.VERMILION) * np.where(mesh.ring == "border", 0.6, 1.0)
+    return (mesh.kind == rings.VERMILION) * np.where(mesh.ring == "border", 0.6, 1.0)
 
 
 def eye_angle(mesh: HeadMesh) -> Float[np.ndarray, "v"]:
@@ -56,9 +56,9 @@ def mean_texture(mesh: HeadMesh) -> Float[np.ndarray, "v 3"]:
     colour = _blend(colour, _LIPS, lip_weight(mesh))
     colour = _blend(colour, _BROW, 0.75 * brow_weight(p) * (mesh.part == SKIN))
     colour = _blend(colour, np.array([0.60, 0.40, 0.36]), 0.35 * pair(p, (0.313, 0.24, 0.2), (0.14, 0.05, 0.15)))
-    bag = (mesh.kind == layout.MOUTH_BAG) * np.where(mesh.ring == "deep", 0.97, 0.55)
+    bag = (mesh.kind == rings.MOUTH_BAG) * np.where(mesh.ring == "deep", 0.97, 0.55)
     colour = _blend(colour, np.array([0.16, 0.05, 0.05]), bag)
-    colour = _blend(colour, np.array([0.45, 0.26, 0.23]), (mesh.kind == layout.LID_RIM) * 0.8)
+    colour = _blend(colour, np.array([0.45, 0.26, 0.23]), (mesh.kind == rings.LID_RIM) * 0.8)
     for condition, value in (
         (angle < 179, (0.88, 0.86, 0.84)),
         (angle < _IRIS_DEGREES, (0.30, 0.20, 0.13)),
@@ -77,7 +77,7 @@ def _blend(colour: np.ndarray, other: np.ndarray, weight: np.ndarray) -> np.ndar
 def texture_basis(mesh: HeadMesh) -> Float[np.ndarray, "80 v 3"]:
     """Albedo change of one standard deviation of each axis; eyes, teeth and mouth take part only where named."""
     p = mesh.points
-    skin = (mesh.part == SKIN) * (mesh.kind != layout.MOUTH_BAG) * 1.0
+    skin = (mesh.part == SKIN) * (mesh.kind != rings.MOUTH_BAG) * 1.0
     bare = skin * (1 - 0.8 * brow_weight(p)) * (1 - 0.4 * lip_weight(mesh))
     named = [
         (bare, (-0.150, -0.145, -0.130)),

@@ -27,8 +27,9 @@ _LIT = np.array([math.sqrt(math.pi) / 2, math.sqrt(math.pi), 1.5 * math.sqrt(5 *
 """Weights of the three orders of spherical harmonics in Deep3DFaceRecon's shading."""
 
 _SEX_TRAITS = {
-    "jaw width": 0.7, "chin width": 0.6, "brow ridge": 0.8, "brow height": -0.7, "nose projection": 0.5, "nose width": 0.4,
-    "lower face height": 0.5, "upper lip": -0.4, "lower lip": -0.4, "eye height": -0.3, "cheekbones": -0.3,
+    "jaw width": 0.7, "chin width": 0.6, "brow ridge": 0.8, "brow height": -0.7, "nose projection": 0.5,
+    "nose width": 0.4, "lower face height": 0.5, "upper lip": -0.4, "lower lip": -0.4, "eye height": -0.3,
+    "cheekbones": -0.3,
 }  # fmt: skip
 """Mean of identity axes among men, in deviations; women have the opposite."""
 

@@ -13,7 +13,8 @@ HAIR_COLOURS: tuple[Colour, ...] = (
     (0.60, 0.45, 0.26), (0.45, 0.20, 0.09), (0.52, 0.50, 0.48), (0.03, 0.03, 0.035),
 )  # fmt: skip
 IRIS_COLOURS: tuple[Colour, ...] = (
-    (0.20, 0.12, 0.07), (0.30, 0.18, 0.09), (0.34, 0.28, 0.14), (0.26, 0.34, 0.24), (0.26, 0.38, 0.50), (0.40, 0.46, 0.50),
+    (0.20, 0.12, 0.07), (0.30, 0.18, 0.09), (0.34, 0.28, 0.14), (0.26, 0.34, 0.24), (0.26, 0.38, 0.50),
+    (0.40, 0.46, 0.50),
 )  # fmt: skip
 _MEN: tuple[HairStyle, ...] = ("bald", "cropped", "short", "short", "parted", "parted", "voluminous", "long")
 _WOMEN: tuple[HairStyle, ...] = ("parted", "voluminous", "bob", "bob", "long", "long", "tied", "tied")

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from datamodules.toy_mead.appearance import Look
 from datamodules.toy_mead.appearance_extras import hair_coverage
 from face3d import kernels
-from face3d import procedural_layout as layout
+from face3d import procedural_rings as rings
 from face3d import procedural_sculpt as sculpt
 from face3d.procedural_fields import blob, pair, ramp
 from face3d.procedural_parts import LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH, head_mesh
@@ -48,8 +48,8 @@ def texels(size: int) -> Texels:
     rim = np.isin(mesh.ring, ["rim", "under"]) + 0.75 * (mesh.ring == "margin")
     values = {
         "points": mesh.points,
-        "skin": (mesh.part == SKIN) * (mesh.kind != layout.MOUTH_BAG),
-        "bag": mesh.kind == layout.MOUTH_BAG,
+        "skin": (mesh.part == SKIN) * (mesh.kind != rings.MOUTH_BAG),
+        "bag": mesh.kind == rings.MOUTH_BAG,
         "lips": lip_weight(mesh),
         "lid_rim": rim,
         "upper_rim": rim * upper,
@@ -164,7 +164,7 @@ def _paint_eyes(canvas: _Canvas, texel: Texels, look: Look, rng: np.random.Gener
 def _paint_lids_and_mouth(canvas: _Canvas, texel: Texels, look: Look) -> None:
     p, lips = texel.points, np.clip(texel.lips * 1.2, 0, 1) * texel.skin
     canvas.cover(look.lip_colour, look.lipstick * lips)
-    line = np.exp(-(((np.abs(p[:, 1] - layout.mouth_line(np.clip(np.abs(p[:, 0]) / 0.245, 0, 1)))) / 0.010) ** 2))
+    line = np.exp(-(((np.abs(p[:, 1] - rings.mouth_line(np.clip(np.abs(p[:, 0]) / 0.245, 0, 1)))) / 0.010) ** 2))
     canvas.darken(0.45 * line * texel.lips * (texel.skin > 0.5))
     canvas.darken(np.clip(0.25 * texel.crease, 0, 1))
     canvas.cover(

@@ -8,8 +8,8 @@ from face3d.camera import project
 from face3d.morphable import MorphableModel, load_model
 from face3d.procedural import EXPRESSION_NAMES, expression_vector, procedural_head
 from face3d.procedural_identity import IDENTITY_NAMES
-from face3d.procedural_layout import LIP_POINTS
 from face3d.procedural_parts import LEFT_EYE, SKIN, head_mesh
+from face3d.procedural_rings import LIP_POINTS
 from face3d.procedural_sculpt import EYE_CENTRE, EYE_RADIUS, distance
 
 
@@ -39,7 +39,8 @@ def test_interface_is_that_of_bfm(head: MorphableModel) -> None:
     assert load_model("procedural-v1") is head
     assert len(set(EXPRESSION_NAMES)) == 64
     assert len(set(IDENTITY_NAMES)) == 80
-    assert head.mean_texture.min() >= 0 and head.mean_texture.max() <= 1
+    assert head.mean_texture.min() >= 0
+    assert head.mean_texture.max() <= 1
 
 
 def test_every_axis_moves_something_and_nothing_wildly(head: MorphableModel) -> None:
