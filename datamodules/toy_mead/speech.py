@@ -15,7 +15,8 @@ FILE_RATE = 48_000
 """MEAD's own sample rate on disk."""
 
 MALE_VOICES = ("en-us+m1", "en-us+m2", "en-us+m3", "en-us+m4", "en-us+m5", "en-us+m6", "en-us+m7", "en-us+m8", "en-us")
-FEMALE_VOICES = ("en-us+f1", "en-us+f2", "en-us+f3", "en-us+f4", "en-us+f5", "en-us+Annie", "en-us+Andrea")
+FEMALE_VOICES = ("en-us+f1", "en-us+f4", "en-us+Annie", "en-us+Andrea", "en-us+linda", "en-us+steph", "en-us+belinda")
+"""No voice with espeak's own breath noise (f2, f3, f5, whisper): its samples differ from call to call."""
 
 
 @dataclass(frozen=True)
