@@ -1,7 +1,5 @@
 """The face of a clip: where it is, its crop, its landmarks and its coefficients, frame by frame."""
 
-import atexit
-import functools
 import io
 import itertools
 import time
@@ -100,11 +98,20 @@ def _jpeg(frame: DecodedFrame, crop: Window, size: int) -> bytes:
     return file.getvalue()
 
 
-@functools.lru_cache(maxsize=1)
+_open_landmarkers: dict[Path, Landmarker] = {}
+
+
 def _landmarker(weights: Path) -> Landmarker:
-    landmarker = Landmarker(weights)
-    atexit.register(landmarker.close)
-    return landmarker
+    """The landmarker of this process: starting it takes longer than a short clip."""
+    if weights not in _open_landmarkers:
+        _open_landmarkers[weights] = Landmarker(weights)
+    return _open_landmarkers[weights]
+
+
+def release() -> None:
+    """Close this process's landmarker: MediaPipe complains when the interpreter ends first."""
+    while _open_landmarkers:
+        _open_landmarkers.popitem()[1].close()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from conventions.errors import RejectedClip, UserError
 from conventions.files import sha256_of
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
-from datamodules.clip_face import Clock, Settings
+from datamodules.clip_face import Clock, Settings, release
 from datamodules.clip_part import prepare_clip
 from datamodules.crop import CROP
 from datamodules.disk import space_on
@@ -120,13 +120,15 @@ def _files_of(record: ClipRecord, raw: Path) -> list[Any]:
 
 @contextmanager
 def _locked(store: Path) -> Iterator[None]:
-    """Keep a second preparation out of the same store while this one runs; a killed one leaves no lock behind."""
+    """Keep a second preparation out of the same store while this one runs, and clear up after a killed one."""
     (store / PARTS).mkdir(exist_ok=True)
     with (store / PARTS / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(f"{store}: another preparation is at work on this store; wait for it to end") from error
+        for leaving in store.rglob(".*.partial"):
+            leaving.unlink()
         yield
     if (store / MANIFEST).is_file():
         shutil.rmtree(store / PARTS, ignore_errors=True)
@@ -175,14 +177,17 @@ def _work(job: _Job, todo: list[str], workers: int, progress: Progress | None) -
     """Prepare the missing parts; seconds by stage."""
     tasks = [(job.records[name], job.settings, job.part(name)) for name in todo]
     stages: Counter[str] = Counter()
-    for done, outcome in enumerate(run_tasks(_make_part, tasks, workers), 1):
-        if outcome.failure is not None:
-            record = job.records[todo[outcome.index]]
-            write_part(tasks[outcome.index][2], Part({"reason": outcome.failure, "detail": str(record.video)}))
-        else:
-            stages.update(outcome.value)
-        if progress is not None:
-            progress(done, len(tasks))
+    try:
+        for done, outcome in enumerate(run_tasks(_make_part, tasks, workers), 1):
+            if outcome.failure is not None:
+                record, _, path = tasks[outcome.index]
+                write_part(path, Part({"reason": outcome.failure, "detail": str(record.video)}))
+            else:
+                stages.update(outcome.value)
+            if progress is not None:
+                progress(done, len(tasks))
+    finally:
+        release()
     return {name: round(seconds, 3) for name, seconds in stages.items()}
 
 
