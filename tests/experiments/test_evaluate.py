@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datamodules.video import read_video
+from experiments.csvfiles import read_csv, write_csv
+from experiments.evaluate import driving
+from experiments.samples import Sample, as_pictures, flow_pictures, write_sample
+from face3d.coefficients import split
+
+
+def test_driving_takes_face_from_the_source_and_motion_from_the_clip() -> None:
+    true, source, expression = torch.zeros(4, 257), torch.ones(1, 257), torch.full((4, 64), 2.0)
+    parts = split(driving(true, source, expression))
+    assert parts.identity.eq(1).all()
+    assert parts.texture.eq(1).all()
+    assert parts.expression.eq(2).all()
+    assert parts.angle.eq(0).all()
+    assert parts.gamma.eq(0).all()
+    assert parts.translation.eq(0).all()
+    assert true.eq(0).all()
+
+
+def test_pictures_keep_their_values() -> None:
+    frames = torch.tensor([-1.0, 0.0, 1.0, 3.0])[:, None, None, None].expand(4, 3, 2, 2)
+    assert as_pictures(frames)[:, 0, 0, 0].tolist() == [0, 128, 255, 255]
+
+
+def test_the_colour_wheel_is_white_at_rest_and_turns_with_direction() -> None:
+    flow = torch.zeros(3, 2, 4, 4)
+    flow[1, 0], flow[2, 0] = 0.25, -0.25
+    still, right, left = flow_pictures(flow)[:, 0, 0].astype(int)
+    assert still.tolist() == [255, 255, 255]
+    assert right.tolist() == [255, 0, 0]
+    assert left.tolist() == [0, 255, 255]
+
+
+def test_a_sample_is_a_video_with_all_panels_and_a_strip(tmp_path: Path) -> None:
+    frames = torch.linspace(-1, 1, 8)[:, None, None, None].expand(8, 3, 32, 32).contiguous()
+    sample = Sample(frames[0], frames, frames, frames, torch.zeros(8, 2, 32, 32), torch.zeros(8 * 640))
+    write_sample(tmp_path, "M1/front happy", sample)
+    assert read_video(tmp_path / "M1_front_happy.mp4").shape == (8, 32, 5 * 32, 3)
+    assert np.asarray(Image.open(tmp_path / "M1_front_happy.png")).shape == (5 * 32, 6 * 32, 3)
+
+
+def test_csv_keeps_values_and_leaves_undefined_cells_empty(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    write_csv(path, [{"id": "a", "EFD": 0.125}, {"id": "b", "EFD": float("nan")}])
+    assert read_csv(path) == [{"id": "a", "EFD": "0.125"}, {"id": "b", "EFD": ""}]
+    assert read_csv(tmp_path / "none.csv") == []
+
+
+@pytest.mark.slow
+def test_the_whole_chain_on_the_tiny_world(tmp_path: Path) -> None:
+    """World, store, every stage, evaluation; a second call does nothing; a variant reuses what it does not touch."""
+    from ablations.registry import compose_variant
+    from experiments.runner import execute
+    from experiments.workers import WORKERS
+    from experiments.world import ready_store
+
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY.format(root=tmp_path))
+    full = compose_variant(str(path))
+    store, runs = ready_store(full, workers=1), tmp_path / "runs"
+    first = execute(full, runs, store, WORKERS)
+    assert first.exit_code == 0
+    assert [outcome.state for outcome in execute(full, runs, store, WORKERS).outcomes] == ["was done"]
+    variant = execute(compose_variant(str(path), "hef_wo_hie"), runs, store, WORKERS)
+    assert {o.stage for o in variant.outcomes if o.state == "done"} == {"hef", "evaluate"}
+    rows = read_csv(runs / first.target / "per_clip.csv")
+    assert len(rows) == 2
+    assert list((runs / first.target / "samples").glob("*.mp4"))
+
+
+TINY = """
+base: toy
+world: {{preset: tiny, root: {root}/world}}
+data: {{store: {root}/store, clip_frames: 10}}
+prior: {{clip: {{steps: 2, batch_size: 8}}}}
+judges: {{steps: 2, batch_size: 8, sync_clips: 2, sync_windows: 3, critics: {{steps: 2, batch_size: 8}}}}
+ame: {{steps: 2, batch_size: 8}}
+eac: {{steps: 2, batch_size: 4, emotion_clips: 2}}
+hef: {{steps: 2, batch_size: 2}}
+evaluate: {{max_clips: 2, samples: 1}}
+tracking: {{mode: disabled}}
+"""
