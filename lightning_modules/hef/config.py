@@ -70,9 +70,9 @@ class HEFConfig:
     """Pairs of frames in a batch (on each device)."""
     micro_batches: int = 1
     """Parts a batch is worked through in: gradient accumulation within one step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     """Generator's learning rate."""
-    discriminator_learning_rate: float = 1e-3
+    discriminator_learning_rate: float = 5e-4
     """Discriminator's learning rate."""
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's betas for both networks."""
@@ -80,9 +80,9 @@ class HEFConfig:
     """Batches over which the warp loss falls to a tenth and the adversarial loss rises to its weight."""
     penalty_every: int = 16
     """Lazy regularisation: the gradient penalty is taken each so many batches, times as much."""
-    generator_clip: float = 10.0
+    generator_clip: float = 5.0
     """Largest gradient norm of the generator."""
-    discriminator_clip: float = 10.0
+    discriminator_clip: float = 1.0
     """Largest gradient norm of the discriminator."""
     ema_decay: float = 0.99
     """Decay of the generator's weight average, once a batch."""

@@ -55,7 +55,11 @@ def endpoint_error(
 
 
 def score(batch: HEFBatch, made: Reenactment) -> dict[str, Float[Tensor, " b"]]:
-    """Each frame's metrics; `copy_` is the source frame itself in place of the generated one, `still_` no flow."""
+    """Each frame's metrics; `copy_` is the source frame itself in place of the generated one, `still_` no flow.
+
+    The true motion of seen skin is also part of the drive, so `flow_error_px` tells how much of it the flow field keeps
+    at full resolution, not whether motion could be guessed.
+    """
     return {
         "PSNR": psnr(made.image, batch.target),
         "L1": (made.image - batch.target).abs().mean(dim=(1, 2, 3)),

@@ -96,7 +96,9 @@ class SynthesisBlock(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """From flows to the frame: at each scale the warped source where it is visible, over what has been drawn."""
+    """From flows to the frame: at each scale the warped source where it is visible over the frame so far, upsampled,
+    plus a residual that draws what neither shows (teeth, wrinkles, shadows).
+    """
 
     def __init__(self, config: HEFConfig) -> None:
         super().__init__()
@@ -117,7 +119,7 @@ class Synthesis(nn.Module):
             both = warp(torch.cat([source.features[scale], source.images[scale]], dim=1).float(), flow)
             features, warped = both[:, :-3] * visible, both[:, -3:]
             state, residual = block(resize(state, size), features.to(drive[scale].dtype), drive[scale], style)
-            image = torch.lerp(resize(image, size) + residual.float(), warped, visible)
+            image = torch.lerp(resize(image, size), warped, visible) + residual.float()
             warped_images.append(warped)
         return image, warped_images
 
