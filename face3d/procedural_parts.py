@@ -127,15 +127,15 @@ def head_mesh() -> HeadMesh:
         kind=kind,
         lip=lip,
         ring=ring,
-        mirror=_mirror_partners(points, number, lip, skin.mirror),
+        mirror=_mirror_partners(points, number, skin.mirror),
         triangles=np.concatenate([part[2] + start for part, start in zip(parts, starts, strict=True)]),
         keypoints=skin.keypoints,
     )
 
 
-def _mirror_partners(points: np.ndarray, part: np.ndarray, lip: np.ndarray, skin_mirror: np.ndarray) -> np.ndarray:
+def _mirror_partners(points: np.ndarray, part: np.ndarray, skin_mirror: np.ndarray) -> np.ndarray:
     partner = np.where(part == LEFT_EYE, RIGHT_EYE, np.where(part == RIGHT_EYE, LEFT_EYE, part))
     tree = KDTree(np.concatenate([points, 5.0 * part[:, None]], -1))
-    _, found = tree.query(np.concatenate([points * [-1, 1, 1], 5.0 * partner[:, None]], -1))
-    found[: len(skin_mirror)] = skin_mirror
-    return found.astype(np.int64)
+    mirrored = np.concatenate([points * [-1, 1, 1], 5.0 * partner[:, None]], -1)
+    found = np.asarray(tree.query(mirrored)[1], dtype=np.int64)
+    return np.concatenate([skin_mirror, found[len(skin_mirror) :]])

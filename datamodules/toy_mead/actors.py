@@ -61,7 +61,7 @@ def _person(name: str, sex: Literal["M", "W"], rng: np.random.Generator) -> Acto
     coefficients[IDENTITY] = rng.normal(0, 1.0, 80) + (1 if sex == "M" else -1) * _sex_means()
     darkness = float(np.clip(rng.beta(1.3, 1.8), 0, 1))
     texture = rng.normal(0, 0.8, 80)
-    texture[:3] = 3.2 * darkness - 1.1, rng.normal(0.5, 0.6), rng.normal(-0.2, 0.6)
+    texture[:3] = 3.2 * darkness - 1.1, rng.normal(0.15, 0.6), rng.normal(-0.1, 0.6)
     coefficients[TEXTURE] = texture
     coefficients[GAMMA] = _light(rng)
     return Actor(name, sex, coefficients, random_look(rng, sex, darkness))
