@@ -29,7 +29,7 @@ class CriticsConfig:
     """Channels of the first layer; the last has four times as many."""
     renders: int = 2
     """Renders of each picture's expression and pose: first on its own face and light, then on other people's."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     """Peak rate of AdamW; cosine decay."""
 
     def __post_init__(self) -> None:
@@ -42,7 +42,7 @@ class JudgesConfig:
 
     critics: CriticsConfig = field(default_factory=CriticsConfig)
     weights: JudgeWeights = field(default_factory=JudgeWeights)
-    steps: int = 550
+    steps: int = 500
     """Training batches."""
     batch_size: int = 48
     """Pictures in a batch."""
@@ -58,7 +58,7 @@ class JudgesConfig:
     """Channels of the first layer; the last has four times as many."""
     temperature: float = 0.1
     """Of both contrasts."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     """Peak rate of AdamW; cosine decay."""
     held_out: float = 0.15
     """Share of the people that are kept for the judges' own test; of the clips' actors at least one."""

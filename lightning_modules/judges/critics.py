@@ -97,7 +97,7 @@ class CriticsModule(StageModule):
 
 def _altered(images: Tensor) -> Tensor:
     floats = losses.as_float(images)
-    return losses.augment(floats, floats.new_zeros(len(floats), 68, 2))[0]
+    return losses.mirror(losses.augment(floats, floats.new_zeros(len(floats), 68, 2))[0])
 
 
 def _classify(logits: Tensor, emotion: Tensor) -> Tensor:

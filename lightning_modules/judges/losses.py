@@ -7,10 +7,12 @@ from torch.nn import functional as F
 
 from face3d.grid import ALIGN_CORNERS
 
-MAX_MOVE = 0.12
-MAX_ZOOM = 0.12
-MAX_LIGHT = 0.25
-MAX_NOISE = 0.06
+MAX_MOVE = 0.06
+MAX_ZOOM = 0.06
+MAX_LIGHT = 0.3
+MAX_NOISE = 0.02
+BLURRED = 0.25
+"""Share of blurred pictures. A face's signs of emotion are a pixel wide at 64 px: stronger noise or blur hides them."""
 
 
 def as_float(images: UInt8[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
@@ -34,14 +36,25 @@ def augment(
 
 
 def degrade(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """Other light, blur for about half of the pictures, noise: what generated frames may look like."""
+    """Other light and colour, blur for some, a little noise: what generated frames may look like."""
     count, device = len(images), images.device
-    gain = 1 + MAX_LIGHT * (2 * torch.rand(count, 1, 1, 1, device=device) - 1)
-    shift = MAX_LIGHT * (2 * torch.rand(count, 3, 1, 1, device=device) - 1)
     blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    share = (2 * torch.rand(count, 1, 1, 1, device=device) - 1).clamp(min=0)
+    share = (1 - torch.rand(count, 1, 1, 1, device=device) / BLURRED).clamp(min=0)
     noise = MAX_NOISE * torch.rand(count, 1, 1, 1, device=device) * torch.randn_like(images)
-    return (torch.lerp(images, blurred, share) * gain + shift + noise).clamp(-1, 1)
+    return relight(torch.lerp(images, blurred, share) + noise)
+
+
+def relight(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Pictures in another light and colour."""
+    gain = 1 + MAX_LIGHT * (2 * torch.rand(len(images), 3, 1, 1, device=images.device) - 1)
+    shift = MAX_LIGHT * (2 * torch.rand(len(images), 3, 1, 1, device=images.device) - 1)
+    return (images * gain + shift).clamp(-1, 1)
+
+
+def mirror(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Half of the pictures mirrored."""
+    chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+    return torch.where(chosen, images.flip(3), images)
 
 
 def landmark_loss(found: Float[Tensor, "b 68 2"], true: Float[Tensor, "b 68 2"]) -> Float[Tensor, ""]:

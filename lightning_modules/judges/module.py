@@ -14,6 +14,7 @@ from lightning_modules.judges.evaluation import score_faces, score_speech
 from lightning_modules.training.optimisers import make_optimizer, make_schedule
 from lightning_modules.training.stage import StageModule
 from metrics.backbones.judges import (
+    SIZE,
     EmotionJudge,
     IdentityJudge,
     JudgeFeatures,
@@ -41,34 +42,32 @@ class JudgesModule(StageModule):
 
     def losses(self, batch: JudgeBatch) -> dict[str, Float[Tensor, ""]]:
         """Unweighted losses by the names of `JudgeWeights`; each network sees the pictures otherwise altered."""
-        images, temperature = losses.as_float(batch.images), self.config.temperature
+        images = losses.as_float(batch.images)
         moved, landmarks = losses.augment(images, batch.landmarks)
         return {
             "landmarks": losses.landmark_loss(self.landmark(moved), landmarks),
             "emotion": self._emotion_loss(images, batch),
             "identity": self._identity_loss(images, batch),
-            "sync": losses.sync_loss(
-                self.sync.audio(batch.sounds), self.sync.video(self._speaking(batch.pictures)), temperature
-            ),
+            "sync": self._sync_loss(batch),
         }
 
     def _emotion_loss(self, images: Tensor, batch: JudgeBatch) -> Tensor:
         moved, _ = losses.augment(images, batch.landmarks)
-        return F.cross_entropy(self.emotion(moved), batch.emotion, label_smoothing=LABEL_SMOOTHING)
+        return F.cross_entropy(self.emotion(losses.mirror(moved)), batch.emotion, label_smoothing=LABEL_SMOOTHING)
 
     def _identity_loss(self, images: Tensor, batch: JudgeBatch) -> Tensor:
         moved, _ = losses.augment(images, batch.landmarks)
         return losses.identity_loss(self.identity.embed(moved), batch.person, self.config.temperature)
 
-    def _speaking(self, pictures: Tensor) -> Float[Tensor, "n 5 3 s s"]:
-        """Windows altered alike in their five frames: frames side by side pass for one picture."""
-        side_by_side = losses.as_float(pictures).transpose(1, 2).flatten(2, 3)
-        return losses.degrade(side_by_side).unflatten(2, (pictures.shape[1], -1)).transpose(1, 2)
+    def _sync_loss(self, batch: JudgeBatch) -> Tensor:
+        """Windows are relit alike in their five frames: frames side by side pass for one picture."""
+        halves = losses.as_float(batch.pictures[..., SIZE // 2 :, :]).transpose(1, 2)
+        relit = losses.relight(halves.flatten(2, 3)).view_as(halves).transpose(1, 2)
+        return losses.sync_loss(self.sync.audio(batch.sounds), self.sync.lower_halves(relit), self.config.temperature)
 
     def training_step(self, batch: JudgeBatch, batch_idx: int) -> Tensor:
-        """Weighted sum of the losses; the first batch says where faces and sounds lie."""
+        """Weighted sum of the losses; the first batch says how loud and how varied sounds are."""
         if self.global_step == 0:
-            self.landmark.mean.copy_(batch.landmarks.mean(dim=0))
             self.sync.mfcc_mean.copy_(batch.sounds.mean(dim=(0, 2))[:, None])
             self.sync.mfcc_scale.copy_(batch.sounds.std(dim=(0, 2))[:, None].clamp(min=1e-3))
         values = self.losses(batch)

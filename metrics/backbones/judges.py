@@ -16,6 +16,8 @@ from metrics.functional.image import frame_lpips
 from metrics.speech_features import FRAMES_PER_WINDOW, NUM_MFCC
 
 SIZE = 64
+FACE = (slice(10, 58), slice(8, 56))
+"""Rows and columns of the face in the training crop (`wide-v1`) at 64 px: emotion and identity look at these 48 px."""
 
 
 def at_judge_size(images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 3 s s"]:
@@ -25,6 +27,11 @@ def at_judge_size(images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 3 s s"]:
     return F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
 
 
+def face_window(images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 3 e e"]:
+    """The 48 px around the face of an image at 64 px."""
+    return at_judge_size(images)[:, :, *FACE]
+
+
 def stage(inputs: int, outputs: int, stride: int = 2) -> nn.Sequential:
     """3 x 3 convolution, batch norm, ReLU."""
     convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
@@ -32,12 +39,13 @@ def stage(inputs: int, outputs: int, stride: int = 2) -> nn.Sequential:
 
 
 class Trunk(nn.Module):
-    """Four halvings of a 64 px image: `width`, 2, 3 and 4 times `width` channels at 32, 16, 8 and 4 px."""
+    """Four halvings of an image, to `width`, 2, 3 and 4 times `width` channels; `fine` sees every pixel first."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, fine: bool = False) -> None:
         super().__init__()
-        widths = (3, width, 2 * width, 3 * width, 4 * width)
-        self.stages = nn.ModuleList(stage(a, b) for a, b in itertools.pairwise(widths))
+        first = nn.Sequential(stage(3, width, stride=1), nn.MaxPool2d(2)) if fine else stage(3, width)
+        widths = (width, 2 * width, 3 * width, 4 * width)
+        self.stages = nn.ModuleList([first, *(stage(a, b) for a, b in itertools.pairwise(widths))])
 
     def maps(self, images: Float[Tensor, "t 3 h w"]) -> list[Float[Tensor, "t _c _h _w"]]:
         """The maps after each stage."""
@@ -53,28 +61,38 @@ class Trunk(nn.Module):
 
 
 class LandmarkJudge(nn.Module):
-    """68 landmarks by regression from the trunk's 8 px and 4 px maps, as offsets from the mean face."""
+    """68 landmarks as the centres of mass of 68 heat maps over the face's window."""
 
     name = "judge (64 px)"
     stand_in = True
-    mean: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.trunk = Trunk(width)
-        self.squeeze = stage(3 * width, width, stride=1)
-        self.head = nn.Sequential(nn.Linear(64 * width * 2, 128), nn.ReLU(inplace=True), nn.Linear(128, 136))
-        self.register_buffer("mean", torch.zeros(68, 2))
+        self.trunk = Trunk(width, fine=True)
+        self.middle = stage(7 * width, 3 * width, stride=1)
+        self.fine = stage(5 * width, 2 * width, stride=1)
+        self.heat = nn.Conv2d(2 * width, 68, 1)
+        self.offset = nn.Parameter(torch.zeros(68, 2))
 
-    def forward(self, images: Float[Tensor, "t 3 s s"]) -> Float[Tensor, "t 68 2"]:
-        """Landmarks of 64 px images, (x, y) in [-1, 1]."""
-        middle, last = self.trunk.maps(images)[2:]
-        features = torch.cat([self.squeeze(middle).flatten(1), last.flatten(1)], dim=1)
-        return self.mean + self.head(features).unflatten(1, (68, 2))
+    def forward(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 68 2"]:
+        """Landmarks of frames of any size, (x, y) in [-1, 1]; this network always finds a face."""
+        _, coarse, middle, last = self.trunk.maps(face_window(images))
+        middle = self.middle(torch.cat([F.interpolate(last, middle.shape[-2:]), middle], dim=1))
+        fine = self.fine(torch.cat([F.interpolate(middle, coarse.shape[-2:]), coarse], dim=1))
+        heat = self.heat(fine).flatten(2).softmax(dim=2).unflatten(2, fine.shape[-2:])
+        y, x = (cell_centres(part, count, heat) for part, count in zip(FACE, fine.shape[-2:], strict=True))
+        centres = torch.stack([heat.sum(dim=2) @ x, heat.sum(dim=3) @ y], dim=-1)
+        return centres + self.offset
 
     def landmarks(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 68 2"]:
-        """Landmarks of frames of any size; this network always finds a face."""
-        return self(at_judge_size(images))
+        """As `forward`."""
+        return self(images)
+
+
+def cell_centres(window: slice, count: int, like: Tensor) -> Float[Tensor, " cells"]:
+    """Centres of `count` equal cells of a window of the 64 px image, in [-1, 1]."""
+    steps = (torch.arange(count, device=like.device, dtype=like.dtype) + 0.5) / count
+    return (window.start + steps * (window.stop - window.start)) * 2 / SIZE - 1
 
 
 class EmotionJudge(nn.Module):
@@ -85,13 +103,13 @@ class EmotionJudge(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.trunk = Trunk(width)
-        self.embedding = nn.Linear(64 * width, 4 * width)
-        self.classes = nn.Linear(4 * width, len(EMOTIONS))
+        self.trunk = Trunk(width, fine=True)
+        self.embedding = nn.Linear(36 * width, 6 * width)
+        self.classes = nn.Linear(6 * width, len(EMOTIONS))
 
     def features(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
         """Features for EFD, not negative."""
-        return self.embedding(self.trunk(at_judge_size(images)).flatten(1)).relu()
+        return self.embedding(self.trunk(face_window(images)).flatten(1)).relu()
 
     def forward(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 8"]:
         """Logits of `EMOTIONS`."""
@@ -110,12 +128,12 @@ class IdentityJudge(nn.Module):
 
     def __init__(self, width: int, dimension: int = 64) -> None:
         super().__init__()
-        self.trunk = Trunk(width)
-        self.embedding = nn.Linear(64 * width, dimension)
+        self.trunk = Trunk(width, fine=True)
+        self.embedding = nn.Linear(36 * width, dimension)
 
     def embed(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
         """Embeddings of length 1."""
-        return F.normalize(self.embedding(self.trunk(at_judge_size(images)).flatten(1)), dim=1)
+        return F.normalize(self.embedding(self.trunk(face_window(images)).flatten(1)), dim=1)
 
 
 class SyncJudge(nn.Module):
@@ -150,7 +168,11 @@ class SyncJudge(nn.Module):
     def video(self, frames: Float[Tensor, "n 5 3 h w"]) -> Float[Tensor, "n d"]:
         """Embeddings of picture windows."""
         small = at_judge_size(frames.flatten(0, 1)).unflatten(0, (-1, FRAMES_PER_WINDOW))
-        return with_constant(self.picture(small[..., SIZE // 2 :, :].flatten(1, 2)))
+        return self.lower_halves(small[..., SIZE // 2 :, :])
+
+    def lower_halves(self, halves: Float[Tensor, "n 5 3 32 64"]) -> Float[Tensor, "n d"]:
+        """Embeddings of the lower halves of windows at 64 px."""
+        return with_constant(self.picture(halves.flatten(1, 2)))
 
 
 def with_constant(embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
@@ -189,4 +211,4 @@ class JudgePerceptual:
 
     def maps(self, images: Float[Tensor, "t 3 h w"]) -> list[Float[Tensor, "t _c _h _w"]]:
         """The maps of all trunks."""
-        return [m for trunk in self.trunks for m in trunk.maps(at_judge_size(images))]
+        return [m for trunk in self.trunks for m in trunk.maps(face_window(images))]

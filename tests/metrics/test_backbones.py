@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+import torch
+from skimage.transform import SimilarityTransform
+
+from conventions.errors import UserError
+from metrics.backbones import align, judges
+from metrics.backbones.files import WeightFile, load_strictly
+from metrics.backbones.protocols import (
+    EmotionBackbone,
+    IdentityBackbone,
+    InceptionBackbone,
+    LandmarkBackbone,
+    PerceptualBackbone,
+    SyncBackbone,
+)
+from metrics.backbones.syncnet import SyncNet
+from metrics.functional.sync import sync_scores
+
+
+def rand(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_judges_fulfil_their_protocols_at_any_size():
+    emotion, identity = judges.EmotionJudge(4).eval(), judges.IdentityJudge(4).eval()
+    landmark, sync = judges.LandmarkJudge(4).eval(), judges.SyncJudge(4).eval()
+    inception = judges.JudgeFeatures(emotion, identity)
+    perceptual = judges.JudgePerceptual(identity.trunk, emotion.trunk)
+    roles = {
+        LandmarkBackbone: landmark, EmotionBackbone: emotion, IdentityBackbone: identity, SyncBackbone: sync,
+        InceptionBackbone: inception, PerceptualBackbone: perceptual,
+    }  # fmt: skip
+    for protocol, backbone in roles.items():
+        assert isinstance(backbone, protocol)
+        assert backbone.stand_in
+        assert backbone.name
+    frames = rand(3, 3, 100, 90)
+    assert landmark.landmarks(frames).shape == (3, 68, 2)
+    torch.testing.assert_close(emotion.probabilities(frames).sum(dim=1), torch.ones(3))
+    torch.testing.assert_close(identity.embed(frames).norm(dim=1), torch.ones(3))
+    assert inception.features(frames).shape == (3, inception.num_features)
+    torch.testing.assert_close(perceptual.distance(frames, frames), torch.zeros(3))
+    assert (perceptual.distance(frames, rand(3, 3, 100, 90, seed=1)) > 0).all()
+
+
+def test_padding_is_as_far_as_an_unrelated_sound_for_the_sync_judge():
+    sync = judges.SyncJudge(4).eval()
+    audio, video = sync.audio(rand(40, 13, 20)), sync.video(rand(40, 5, 3, 64, 64))
+    torch.testing.assert_close(video.norm(dim=1), torch.full((40,), 2**0.5))
+    assert sync_scores(audio, video).distance.isfinite()
+
+
+def test_sync_judge_looks_at_the_lower_half():
+    sync = judges.SyncJudge(4).eval()
+    frames = rand(2, 5, 3, 64, 64)
+    changed = frames.clone()
+    changed[..., :32, :] = 0
+    torch.testing.assert_close(sync.video(frames), sync.video(changed))
+
+
+@pytest.fixture(scope="module")
+def syncnet() -> SyncNet:
+    torch.manual_seed(0)
+    return SyncNet().eval()
+
+
+def test_syncnet_has_the_tensors_of_the_official_file(syncnet):
+    shapes = {name: tuple(tensor.shape) for name, tensor in syncnet.state_dict().items()}
+    expected = {
+        "netcnnaud.0.weight": (64, 1, 3, 3), "netcnnaud.4.weight": (192, 64, 3, 3),
+        "netcnnaud.8.weight": (384, 192, 3, 3), "netcnnaud.11.weight": (256, 384, 3, 3),
+        "netcnnaud.14.weight": (256, 256, 3, 3), "netcnnaud.18.weight": (512, 256, 5, 4),
+        "netfcaud.0.weight": (512, 512), "netfcaud.3.weight": (1024, 512), "netfclip.3.weight": (1024, 512),
+        "netcnnlip.0.weight": (96, 3, 5, 7, 7), "netcnnlip.4.weight": (256, 96, 1, 5, 5),
+        "netcnnlip.8.weight": (256, 256, 1, 3, 3), "netcnnlip.11.weight": (256, 256, 1, 3, 3),
+        "netcnnlip.14.weight": (256, 256, 1, 3, 3), "netcnnlip.18.weight": (512, 256, 1, 6, 6),
+        "netcnnlip.19.running_mean": (512,),
+    }  # fmt: skip
+    assert {name: shapes.get(name) for name in expected} == expected
+    assert len(shapes) == 102
+
+
+def test_syncnet_sees_bgr_in_0_to_255(syncnet):
+    frames = torch.zeros(1, 5, 3, 224, 224)
+    frames[:, :, 0] = 1
+    pixels = torch.full((1, 3, 5, 224, 224), 127.5)
+    pixels[:, 2] = 255
+    with torch.no_grad():
+        expected = syncnet.netfclip(syncnet.netcnnlip(pixels).flatten(1))
+        torch.testing.assert_close(syncnet.video(frames), expected)
+        assert syncnet.audio(rand(2, 13, 20)).shape == (2, 1024)
+
+
+def test_syncnet_loads_its_own_file_and_names_what_is_wrong(syncnet, tmp_path):
+    state = syncnet.state_dict()
+    torch.save(state, tmp_path / "good.model")
+    loaded = SyncNet.load(tmp_path / "good.model")
+    torch.testing.assert_close(loaded.netfcaud[3].weight, syncnet.netfcaud[3].weight)
+    torch.save(state | {"netfcaud.3.weight": torch.zeros(7, 512)}, tmp_path / "shape.model")
+    with pytest.raises(UserError, match=r"netfcaud\.3\.weight.*\(7, 512\), expected \(1024, 512\)"):
+        SyncNet.load(tmp_path / "shape.model")
+    with pytest.raises(UserError, match=r"no such file; get syncnet_v2\.model from http"):
+        SyncNet.load(tmp_path / "absent.model")
+    (tmp_path / "cut.model").write_bytes((tmp_path / "good.model").read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"no plain PyTorch tensors.*get syncnet_v2\.model"):
+        SyncNet.load(tmp_path / "cut.model")
+
+
+def test_weight_files_are_checked_by_their_first_digits(tmp_path):
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"emospace")
+    digest = "9a7b2b4d"
+    with pytest.raises(UserError, match="expected 9a7b2b4d; get w from somewhere"):
+        WeightFile("w", "somewhere", digest).checked(path)
+    assert WeightFile("w", "somewhere").checked(path) == path
+
+
+def test_missing_and_unknown_tensors_are_named(tmp_path):
+    layer = torch.nn.Linear(2, 2)
+    with pytest.raises(UserError, match="'bias' is missing"):
+        load_strictly(layer, {"weight": layer.weight}, tmp_path)
+    with pytest.raises(UserError, match="'more' is unknown"):
+        load_strictly(layer, {**layer.state_dict(), "more": layer.bias}, tmp_path)
+
+
+def test_similarity_is_that_of_skimage():
+    source, target = rand(4, 5, 2), rand(4, 5, 2, seed=1)
+    found = align.similarity(source, target)
+    for index in range(4):
+        expected = SimilarityTransform.from_estimate(source[index].double().numpy(), target[index].double().numpy())
+        reflected = np.linalg.det(expected.params[:2, :2]) < 0
+        assert not reflected
+        np.testing.assert_allclose(found[index], expected.params[:2], atol=1e-5)
+
+
+def test_crops_put_the_five_points_on_the_template():
+    template = torch.tensor(align.ARCFACE_TEMPLATE)
+    angle, scale, shift = 0.3, 0.8, torch.tensor([30.0, 20.0])
+    rotation = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]).float()
+    points = (template + 0.5) @ rotation.T * scale + shift
+    landmarks = torch.zeros(1, 68, 2)
+    for rows, point in zip((slice(36, 42), slice(42, 48), 30, 48, 54), points, strict=True):
+        landmarks[0, rows] = point / torch.tensor([160.0, 140.0]) * 2 - 1
+    ys, xs = torch.meshgrid(torch.arange(140) + 0.5, torch.arange(160) + 0.5, indexing="ij")
+    images = torch.stack([xs / 160, ys / 140, torch.zeros_like(xs)])[None]
+    crop = align.arcface_crops(images, landmarks)[0]
+    for (x, y), point in zip(align.ARCFACE_TEMPLATE, points, strict=True):
+        seen = crop[:2, round(y), round(x)] * torch.tensor([160.0, 140.0])
+        assert (seen - point).norm() < 1
