@@ -1,5 +1,6 @@
 """Making captioned pictures: random people at one moment of a random style, framed like the training crop."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,8 @@ from face3d.coefficients import ANGLE, EXPRESSION, GAMMA, NUM_COEFFICIENTS
 
 Role = Literal["prior", "judge", "critic"]
 PAIR_SIZE = 64
+PICTURES_EACH: Mapping[Role, int] = {"prior": 28, "judge": 24, "critic": 24}
+"""Pictures of each person: to set a person up costs as much as twenty pictures of them."""
 CROP_SCALE = 1 / 1.3
 """Scale of the training crop against the camera frame: the pictures are framed like the store's frames."""
 
@@ -72,11 +75,11 @@ def _coefficients(rest: np.ndarray, emotion: str, level: int, rng: np.random.Gen
 
 
 def person_pictures(role: Role, number: int, seed: int) -> list[Picture]:
-    """6 to 10 pictures of one person, as captions describe them."""
+    """`PICTURES_EACH` pictures of one person, with captions that describe them."""
     rng = rng_of(seed, "web", role, number)
     sex = "M" if number % 2 else "W"
     actor = make_actor(f"{sex}-{role}-{number}", seed)
-    styles = _styles(role, int(rng.integers(6, 11)), rng)
+    styles = _styles(role, PICTURES_EACH[role], rng)
     rows = np.stack([_coefficients(face_at_rest(actor), *style, rng) for style in styles]).astype(np.float32)
     places = np.stack([CROP_SCALE * rng.normal(1, 0.03, len(rows)), *rng.normal(0, 0.03, (2, len(rows)))], axis=1)
     images = render_frames(actor, rows, places.astype(np.float32), PAIR_SIZE)

@@ -37,7 +37,7 @@ PRESETS: Mapping[str, Preset] = {
         all_levels=frozenset(ROLES),
         unseen_styles=UNSEEN_STYLES,
         short_sentences=False,
-        people={"prior": 300, "judge": 130, "critic": 70},
+        people={"prior": 280, "judge": 120, "critic": 80},
         portraits=4,
     ),
     "tiny": Preset(
