@@ -47,16 +47,17 @@ def _reference_sections(config: ExperimentConfig) -> Mapping[str, Any]:
 
 
 def _eac_parents(config: ExperimentConfig) -> Parents:
-    return _with_critics(config, config.eac.weights.emotion > 0)
+    critics = {"critics": ("critics", config)} if config.eac.weights.emotion > 0 else {}
+    return {"ame": ("ame", config), **critics}
 
 
 def _hef_parents(config: ExperimentConfig) -> Parents:
-    return _with_critics(config, config.hef.weights.emotion > 0 or config.hef.weights.identity > 0)
-
-
-def _with_critics(config: ExperimentConfig, critics: bool) -> Parents:
-    names = ("ame", "critics") if critics else ("ame",)
-    return {name: (name, config) for name in names}
+    """HEF keeps its own emotion encoding, so that the encoding ablation compares EAC alone (the paper's Fig. 10)."""
+    text = dataclasses.replace(config.ame.text, encoding=config.hef.text_encoding)
+    own = dataclasses.replace(config, ame=dataclasses.replace(config.ame, text=text))
+    weights = config.hef.weights
+    critics = {"critics": ("critics", config)} if max(weights.emotion, weights.identity, weights.perceptual) > 0 else {}
+    return {"ame": ("ame", own), **critics}
 
 
 def _named(*names: str) -> Callable[[ExperimentConfig], Parents]:

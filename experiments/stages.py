@@ -140,7 +140,8 @@ def _build_hef(run: StageRun, parents: Parents) -> HEFModule:
     if not isinstance(critics, CriticsModule):
         return HEFModule(config, encoder, drawn)
     emotion = critics.photo_emotion if config.weights.emotion > 0 else None
-    return HEFModule(config, encoder, drawn, emotion, critics.photo_identity if config.weights.identity > 0 else None)
+    identity = critics.photo_identity if config.weights.identity > 0 else None
+    return HEFModule(config, encoder, drawn, emotion, identity, critics.perceptual())
 
 
 _BUILDERS: dict[str, Callable[[StageRun, Parents], StageModule]] = {

@@ -83,8 +83,9 @@ class Mirror:
 
         weights = self.folder.checkpoints / "final.pt"
         if weights.exists():
-            artifact = wandb.Artifact(_artifact_name(self.run.id), type="weights", metadata={"hash": self.run.hash})
-            artifact.add_file(str(weights))
+            facts = {"hash": self.run.hash, "parents": {role: run.id for role, run in self.run.parents.items()}}
+            artifact = wandb.Artifact(_artifact_name(self.run.id), type="weights", metadata=facts)
+            artifact.add_file(str(weights), policy="immutable")  # no second copy outside the run folder
             live.log_artifact(artifact)
         if self.mode == "online":
             for parent in self.run.parents.values():

@@ -3,6 +3,7 @@ import io
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from ablations import tables
 from ablations.paper import find_table
-from ablations.tables import build_table, missing_jobs, planned_runs, table_jobs
+from ablations.tables import Table, build_table, missing_jobs, planned_runs, table_jobs
 from conventions.errors import UserError
 from experiments.csvfiles import write_csv
 from experiments.graph import StageRun
@@ -21,15 +22,18 @@ BASE = {"EFD": 0.1, "LMD": 2.0, "Sync": 3.0}
 SHIFT = {"full": 0.0, "eac_mlp": 0.05, "eac_gru": -0.05, "hef_wo_res": 0.0}
 
 
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> None:
-    class FakeStore:
-        hash = "5" * 64
+class FakeStore:
+    hash = "5" * 64
 
-        def __init__(self, path: str) -> None:
-            pass
+    def __init__(self, path: str) -> None:
+        pass
 
-    monkeypatch.setattr(tables, "Store", FakeStore)
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "Store", FakeStore)
+        yield
 
 
 def finish(run: StageRun, runs: Path, shift: float) -> None:
@@ -45,9 +49,10 @@ def finish(run: StageRun, runs: Path, shift: float) -> None:
     folder.set_status("done", hash=run.hash)
 
 
-@pytest.fixture
-def runs(store: None, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def runs(store: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Table 3 half done: four variants, one of them with a seed missing."""
+    tmp_path = tmp_path_factory.mktemp("runs")
     planned = planned_runs(find_table("3"), "toy", SEEDS)
     for variant, shift in SHIFT.items():
         for seed, run in planned[variant].items():
@@ -61,8 +66,13 @@ def runs(store: None, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_json_says_everything_a_script_needs(runs: Path) -> None:
-    document = json.loads(json.dumps(build_table("3", runs, "toy", SEEDS).json(), allow_nan=False))
+@pytest.fixture(scope="module")
+def table(runs: Path) -> Table:
+    return build_table("3", runs, "toy", SEEDS)
+
+
+def test_json_says_everything_a_script_needs(table: Table) -> None:
+    document = json.loads(json.dumps(table.json(), allow_nan=False))
     rows = {row["title"]: row for row in document["rows"]}
     assert (document["table"], document["protocol"]) == ("3", "emospace-metrics-v1")
     assert rows["MLPs"]["metrics"]["EFD"]["mean"] == pytest.approx(0.15, abs=0.01)
@@ -74,8 +84,8 @@ def test_json_says_everything_a_script_needs(runs: Path) -> None:
     assert [row["title"] for row in document["references"]] == ["ground truth", "copy source"]
 
 
-def test_directions_follow_the_paper_only_where_the_data_say_so(runs: Path) -> None:
-    rows = {row["title"]: row for row in build_table("3", runs, "toy", SEEDS).json()["rows"]}
+def test_directions_follow_the_paper_only_where_the_data_say_so(table: Table) -> None:
+    rows = {row["title"]: row for row in table.json()["rows"]}
     directions = {title: {d["metric"]: d["reproduced"] for d in row["directions"]} for title, row in rows.items()}
     assert directions["MLPs"] == {"EFD": True, "LMD": True, "Sync": False}, "EFD and LMD rise as in the paper"
     assert directions["GRUs"] == {"EFD": False, "LMD": False, "Sync": True}
@@ -86,8 +96,8 @@ def test_directions_follow_the_paper_only_where_the_data_say_so(runs: Path) -> N
     assert rows["MLPs"]["directions"][0]["against"] == "full"
 
 
-def test_markdown_shows_seeds_gaps_paper_and_stand_ins(runs: Path) -> None:
-    text = build_table("3", runs, "toy", SEEDS).markdown()
+def test_markdown_shows_seeds_gaps_paper_and_stand_ins(table: Table) -> None:
+    text = table.markdown()
     lines = {line.split(" | ")[1]: line for line in text.splitlines() if line.startswith("| ")}
     assert "EFD ↓ †" in text
     assert "LMD ↓ |" in text
@@ -102,16 +112,15 @@ def test_markdown_shows_seeds_gaps_paper_and_stand_ins(runs: Path) -> None:
     assert len(widths) == 1
 
 
-def test_csv_has_a_line_for_each_row_and_metric(runs: Path) -> None:
-    table = build_table("3", runs, "toy", SEEDS)
+def test_csv_has_a_line_for_each_row_and_metric(table: Table) -> None:
     lines = list(csv.DictReader(io.StringIO(table.csv())))
     assert len(lines) == (11 + 2) * 3
     [line] = [one for one in lines if one["title"] == "MLPs" and one["metric"] == "Sync"]
     assert (line["n"], line["reproduced"], line["stand_in"]) == ("3", "false", "false")
 
 
-def test_latex_is_balanced_and_escaped(runs: Path) -> None:
-    text = build_table("3", runs, "toy", SEEDS).latex()
+def test_latex_is_balanced_and_escaped(table: Table) -> None:
+    text = table.latex()
     assert text.count("{") == text.count("}")
     assert r"w/o L\_emo" in text
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
@@ -119,10 +128,11 @@ def test_latex_is_balanced_and_escaped(runs: Path) -> None:
 
 
 @pytest.mark.slow
-def test_latex_compiles(runs: Path, tmp_path: Path) -> None:
+def test_latex_compiles(table: Table, tmp_path: Path) -> None:
     program = shutil.which("pdflatex") or pytest.skip("pdflatex is not installed")
-    table = build_table("3", runs, "toy", SEEDS).latex()
-    source = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + table + "\\end{document}\n"
+    source = (
+        "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + table.latex() + "\\end{document}\n"
+    )
     (tmp_path / "table.tex").write_text(source)
     command = [program, "-halt-on-error", "-interaction=nonstopmode", "table.tex"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import signal
@@ -162,30 +161,27 @@ def test_status_tells_time_memory_and_progress(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def killed(tmp_path: Path) -> Iterator[Path]:
-    """Runs in which a process was killed while it worked on a shared parent."""
+def held(tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """Another process that holds a shared parent and will never end by itself."""
+    folder = next(run for run in plan(toy(), "5" * 64) if run.stage == "clip").folder(tmp_path)
     code = (
-        "import sys, time; from pathlib import Path\n"
-        "from experiments.graph import compose; from experiments.runner import execute\n"
-        "def hang(work):\n"
-        "    print('working', flush=True); time.sleep(60)\n"
-        "toy = compose('toy', overrides=['tracking.mode=disabled'], target='clip')\n"
-        f"execute(toy, Path(sys.argv[1]), {STORE!r}, {{'clip': hang}})\n"
+        "import os, sys, time; from pathlib import Path; from experiments.rundir import RunFolder\n"
+        "folder = RunFolder(Path(sys.argv[1]))\n"
+        "with folder.lock():\n"
+        "    folder.set_status('running', pid=os.getpid()); print('working', flush=True); time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "working\n"
-    yield tmp_path
+    yield process
     process.kill()
     process.wait()
 
 
-def test_a_waiting_run_takes_over_from_a_killed_one(killed: Path) -> None:
-    [parent] = list_runs(killed)
-    pid = json.loads((killed / parent.id / "status.json").read_text())["pid"]
-    threading.Timer(0.5, lambda: os.kill(pid, signal.SIGKILL)).start()
+def test_a_waiting_run_takes_over_from_a_killed_one(held: subprocess.Popen, tmp_path: Path) -> None:
+    threading.Timer(0.5, held.kill).start()
     recorder = Recorder()
-    result = execute(toy(), killed, STORE, recorder.workers())
+    result = execute(toy(), tmp_path, STORE, recorder.workers())
     assert result.exit_code == 0
     assert "clip" in recorder.worked
-    assert all(dataclasses.asdict(outcome)["state"] == "done" for outcome in result.outcomes)
+    assert all(outcome.state == "done" for outcome in result.outcomes)

@@ -35,14 +35,15 @@ def folder(run: StageRun, tmp_path: Path) -> RunFolder:
     return folder
 
 
-def inspect(folder: RunFolder) -> dict:
+def inspect(folder: RunFolder) -> list[dict]:
+    """The records of the one offline run, by W&B's own reader."""
     pytest.importorskip("wandb")
     [recorded] = folder.path.glob("wandb/offline-run-*/*.wandb")
     program = shutil.which("wandb", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     assert program is not None
     command = [program, "leet", "inspect", "--json", str(recorded)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_an_offline_run_holds_everything_and_leaves_no_trace_outside(
@@ -52,7 +53,11 @@ def test_an_offline_run_holds_everything_and_leaves_no_trace_outside(
     before = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     Mirror(run, folder, TrackingConfig(), target=True).publish()
     assert {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"} == before
-    text = json.dumps(inspect(folder))
+    records = inspect(folder)
+    curve = [record["history"]["item"] for record in records if record["type"] == "history"]
+    assert [(item["_step"], item["batch"]) for item in curve] == [(10, 10), (20, 20), (30, 30)]
+    assert [item["train/loss"] for item in curve] == [0.1, 0.05, pytest.approx(1 / 30)]
+    text = json.dumps(records)
     for part in (run.id, run.hash, '"toy.full"', "seed0", "train/loss", "test/EFD", "samples/a", "per_clip"):
         assert part in text, part
 

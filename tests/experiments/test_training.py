@@ -77,11 +77,20 @@ def weights(folder: RunFolder) -> dict[str, Tensor]:
     return torch.load(folder.checkpoints / "final.pt", weights_only=True)["state_dict"]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The run that nothing interrupts."""
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "whole")
+    run(folder, job())
+    return folder
+
+
 @pytest.mark.parametrize("die", [False, True])
 @pytest.mark.parametrize("stop", [7, 10, 22])
-def test_a_broken_run_ends_with_the_same_bits_and_the_same_history(tmp_path: Path, stop: int, die: bool) -> None:
-    whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
-    run(whole, job())
+def test_a_broken_run_ends_with_the_same_bits_and_the_same_history(
+    whole: RunFolder, tmp_path: Path, stop: int, die: bool
+) -> None:
+    broken = RunFolder(tmp_path / "broken")
     first = job()
     assert isinstance(first.module, Line)
     stopping = StopAt(first.module, stop, die)
@@ -99,8 +108,7 @@ def test_a_broken_run_ends_with_the_same_bits_and_the_same_history(tmp_path: Pat
     assert [step for step, _ in curves[0]] == list(range(2, STEPS, 2))
 
 
-def test_training_leaves_only_final_weights(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    run(folder, job())
+def test_training_leaves_only_final_weights(whole: RunFolder) -> None:
+    folder = whole
     assert [path.name for path in folder.checkpoints.iterdir()] == ["final.pt"]
     assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoints", "history.jsonl"]
