@@ -21,7 +21,7 @@ from conventions.rates import (
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
 )
-from datamodules.video import open_media
+from datamodules.video import MAX_GAP_SECONDS, open_media
 
 HOP = SAMPLES_PER_FRAME // MEL_STEPS_PER_FRAME
 """10 ms: 160 samples from one feature column to the next."""
@@ -48,7 +48,10 @@ def read_audio(path: Path) -> Float[np.ndarray, " n"]:
         if not container.streams.audio:
             raise RejectedClip("no_audio_stream", f"{path}: has no sound")
         pieces = _decode(container)
-        shift = round(_delay(container) * SAMPLE_RATE)
+        delay = _delay(container)
+        if abs(delay) > MAX_GAP_SECONDS:
+            raise RejectedClip("broken_timestamps", f"{path}: sound and picture start {abs(delay):.0f} s apart")
+    shift = round(delay * SAMPLE_RATE)
     waveform = np.concatenate(pieces, dtype=np.float32) if pieces else np.zeros(0, np.float32)
     waveform = np.pad(waveform, (shift, 0)) if shift > 0 else waveform[-shift:]
     if waveform.size == 0:

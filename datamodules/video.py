@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 
 from conventions.errors import RejectedClip
 from conventions.rates import SAMPLE_RATE, VIDEO_FPS
+from datamodules.disk import space_on
 
 MAX_GAP_SECONDS = 5.0
 """Longest hole between two frames that is bridged by holding the earlier one; damaged files show hours."""
@@ -206,9 +207,10 @@ class VideoWriter:
 
     def add_frames(self, frames: UInt8[np.ndarray, "t h w 3"]) -> None:
         """Append RGB frames."""
-        for pixels in frames:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            self._container.mux(self._video.encode(frame))
+        with space_on(self.path):
+            for pixels in frames:
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                self._container.mux(self._video.encode(frame))
 
     def add_audio(self, waveform: Float[np.ndarray, " n"]) -> None:
         """Append mono sound in [-1, 1] at the writer's sample rate."""
@@ -218,17 +220,18 @@ class VideoWriter:
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
         frame.sample_rate, frame.pts = self._sample_rate, self._audio_pts
         self._audio_pts += samples.shape[1]
-        self._container.mux(self._audio.encode(frame))
+        with space_on(self.path):
+            self._container.mux(self._audio.encode(frame))
 
     def __exit__(self, kind, error, trace) -> None:
         try:
-            if kind is None:
-                for stream in (self._video, self._audio):
-                    if stream is not None:
+            with space_on(self.path):
+                if kind is None:
+                    for stream in filter(None, (self._video, self._audio)):
                         self._container.mux(stream.encode(None))
-            self._container.close()
-            if kind is None:
-                self._partial.replace(self.path)
+                self._container.close()
+                if kind is None:
+                    self._partial.replace(self.path)
         finally:
             self._partial.unlink(missing_ok=True)
 

@@ -20,7 +20,6 @@ from datamodules import clip_face, prepare_report
 from datamodules import prepare as preparation
 from datamodules.audio import write_audio
 from datamodules.landmarks import LANDMARKER, Faces, find_weights
-from datamodules.pool import run_tasks
 from datamodules.prepare import prepare
 from datamodules.store import Store
 from datamodules.video import write_video
@@ -312,26 +311,6 @@ def test_two_preparations_do_not_meet_in_one_store(raw: Path, tmp_path: Path) ->
             prepared(raw, tmp_path / "store")
 
     prepared(raw, tmp_path / "store", progress=second)
-
-
-def misbehave(task: str) -> str:
-    if task == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if task == "hang":
-        time.sleep(60)
-    return task.upper()
-
-
-def test_workers_survive_death_and_sleep() -> None:
-    outcomes = sorted(
-        run_tasks(misbehave, ["a", "die", "hang", "b"], 2, limit_s=3.0), key=lambda outcome: outcome.index
-    )
-    assert [(o.value, o.failure) for o in outcomes] == [
-        ("A", None),
-        (None, "crashed"),
-        (None, "timed_out"),
-        ("B", None),
-    ]
 
 
 @pytest.mark.real

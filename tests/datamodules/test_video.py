@@ -1,6 +1,8 @@
 """Videos come out at 25 fps whatever goes in; damaged files are a reason; writing is whole or nothing."""
 
+import contextlib
 import errno
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,7 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from conventions.errors import RejectedClip
+from conventions.errors import RejectedClip, UserError
+from datamodules.audio import read_audio
 from datamodules.video import VideoWriter, iterate_frames, probe, read_video, write_video
 
 
@@ -128,6 +131,25 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match=r"v\.mp4: the disk is full"):
         write_video(tmp_path / "v.mp4", stripes(3))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_flipped_bytes_are_a_record_or_a_reason(tmp_path: Path) -> None:
+    """Random damage never raises anything but a `RejectedClip`, and never takes long."""
+    random = np.random.default_rng(0)
+    blocks = random.integers(0, 255, (20, 4, 4, 3)).astype(np.uint8).repeat(16, 1).repeat(16, 2)
+    write_video(tmp_path / "v.mp4", blocks, audio=np.sin(np.arange(12800) / 9).astype(np.float32))
+    sound = (tmp_path / "v.mp4").read_bytes()
+    for _ in range(200):
+        content = bytearray(sound)
+        for place in random.integers(len(content), size=random.integers(1, 12)):
+            content[place] = random.integers(256)
+        (tmp_path / "damaged.mp4").write_bytes(content)
+        for reader in (read_video, read_audio, probe):
+            began = time.monotonic()
+            with contextlib.suppress(RejectedClip):
+                reader(tmp_path / "damaged.mp4")
+            assert time.monotonic() - began < 20
