@@ -1,6 +1,7 @@
 """Configuration of HEF, and its three presets: `toy` (64 px), `small` (256 px) and `paper` (512 px)."""
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from conventions.errors import UserError
 
@@ -47,6 +48,9 @@ class HEFWeights:
 @dataclass(frozen=True)
 class HEFConfig:
     """One HEF: sizes of the networks and how they are trained."""
+
+    text_encoding: Literal["clip", "gpt2", "onehot"] = "clip"
+    """Encoding of the AME that conditions HEF; EAC's is `ame.text.encoding`."""
 
     resolution: int = 64
     """Height and width of frames: a power of two, at least 16."""

@@ -21,6 +21,7 @@ from datamodules.toy_mead.emotions import UNSEEN_STYLES
 from datamodules.toy_mead.jobs import ClipJob, PairsJob, PortraitJob
 from datamodules.toy_mead.media import transform_params
 from datamodules.toy_mead.pairs import PairSet
+from datamodules.toy_mead.pictures import PICTURES_EACH
 from datamodules.toy_mead.performance import perform
 from datamodules.toy_mead.plan import PORTRAIT_NAMES, PRESETS, ROLES, Preset, actors_of, clips_of, toy_split
 from datamodules.toy_mead.world import write_toy_mead
@@ -124,7 +125,7 @@ def test_pairs_by_role_have_disjoint_people(root: Path) -> None:
     assert prior.coefficients.shape == (len(prior), 257)
     assert len(prior.captions) == len(prior.style) == len(prior.level) == len(prior)
     faces = [style for style in prior.style if style]
-    assert 12 <= len(faces) <= 20
+    assert len(faces) == 2 * PICTURES_EACH["prior"]
     assert len(prior) - len(faces) == 6
     assert set(PairSet(root, "critic").style) <= set(EMOTIONS)
     identities = {

@@ -117,3 +117,13 @@ def test_a_target_stops_the_plan_early() -> None:
 def test_the_plan_is_the_same_twice() -> None:
     assert plan(compose("toy"), STORE) == plan(compose("toy"), STORE)
     assert dataclasses.is_dataclass(plan(compose("toy"), STORE)[0])
+
+
+def test_the_encoding_ablation_changes_eac_alone() -> None:
+    full = {run.stage: run.hash for run in plan(compose("toy"), "store")}
+    runs = plan(compose("toy", "enc_gpt2", {"ame.text.encoding": "gpt2"}), "store")
+    hashes = {(run.stage, run.variant): run.hash for run in runs}
+    assert hashes["hef", "full"] == full["hef"]
+    assert hashes["ame", "full"] == full["ame"]
+    assert hashes["ame", "enc_gpt2"] != full["ame"]
+    assert hashes["eac", "enc_gpt2"] != full["eac"]
