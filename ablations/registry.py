@@ -103,6 +103,7 @@ VARIANTS: tuple[Variant, ...] = (
         "Without pictures in its space, the encoding generalises less.",
         {"ame.text.encoding": "gpt2", "evaluate.clips": "unseen"},
         {"EFD": "worse"},
+        builds_on=("unseen", "enc_gpt2"),
     ),
     Variant(
         "unseen_onehot",
@@ -111,6 +112,7 @@ VARIANTS: tuple[Variant, ...] = (
         "A table of classes can mix known styles at best; what it cannot name it refuses.",
         {"ame.text.encoding": "onehot", "evaluate.clips": "unseen"},
         {"EFD": "worse"},
+        builds_on=("unseen", "enc_onehot"),
     ),
 )
 
@@ -144,4 +146,5 @@ def compose_variant(
     if len(named) > 1:
         raise UserError(f"variant: given as {' and as '.join(sorted(named))}; one run has one variant")
     found = find_variant(next(iter(named), FULL))
-    return compose(experiment, found.id, found.overrides, seed, words, target)
+    builds_on = [(name, BY_ID[name].overrides) for name in found.builds_on]
+    return compose(experiment, found.id, found.overrides, seed, words, target, builds_on)

@@ -29,6 +29,8 @@ class Variant:
     overrides: Mapping[str, Value] = field(default_factory=dict)
     expected: Mapping[str, Expectation] = field(default_factory=dict)
     """Metric -> how the variant should fare against the full model."""
+    builds_on: tuple[str, ...] = ()
+    """The variants whose stages this one shares where it can, besides the full model."""
 
 
 def load_variant(path: Path) -> Variant:

@@ -1,7 +1,7 @@
 """The stages of an experiment and how they lean on each other: what each one reads, trains on and inherits."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,11 @@ STAGES: Mapping[str, StageSpec] = {
 
 @dataclass(frozen=True)
 class Experiment:
-    """A composed experiment: its config, the same without the variant's differences, and the stage to reach."""
+    """A composed experiment: its config, what the variant builds on, and the stage to reach."""
 
     config: ExperimentConfig
-    base: ExperimentConfig
+    lineage: tuple[tuple[str, ExperimentConfig], ...]
+    """(variant, config) of what the variant builds on, the full model first: a stage bears the first name that fits."""
     variant: str = FULL
     target: str = "evaluate"
 
@@ -118,27 +119,34 @@ def compose(
     seed: int | None = None,
     overrides: list[str] | tuple[str, ...] = (),
     target: str = "evaluate",
+    builds_on: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> Experiment:
-    """The experiment from its YAML, a variant's `differences` (dotted key to value) and `key=value` words, in order."""
+    """The experiment from its YAML, a variant's `differences` (dotted key to value) and `key=value` words, in order.
+
+    `builds_on` names variants, with their differences, whose stages this variant shares where it can.
+    """
     if target not in STAGES:
         raise UserError(f"stage {target!r} is unknown{nearest(target, STAGES)}")
     name, files = experiment_sources(experiment)
     words = [("overrides", parse_overrides(overrides))]
     last = [("seed", {"seed": seed})] if seed is not None else []
     named = [("name", {"name": name})]
-    base = merge(ExperimentConfig, *named, *files, *words, *last)
-    if not differences:
-        return Experiment(base, base, variant, target)
-    changed = merge(ExperimentConfig, *named, *files, (f"variant {variant}", nested(differences)), *words, *last)
-    return Experiment(changed, base, variant, target)
+
+    def merged(label: str, changes: Mapping[str, Any]) -> ExperimentConfig:
+        return merge(ExperimentConfig, *named, *files, (f"variant {label}", nested(changes)), *words, *last)
+
+    full = merge(ExperimentConfig, *named, *files, *words, *last)
+    lineage = ((FULL, full), *((label, merged(label, changes)) for label, changes in builds_on))
+    return Experiment(merged(variant, differences) if differences else full, lineage, variant, target)
 
 
 def plan(experiment: Experiment, store: str) -> list[StageRun]:
     """Every stage run that the target needs, parents first, each once; `store` is the store's hash."""
-    planned = _plan(experiment.target, experiment.config, store)
-    shared = {run.hash for run in _every(_plan(experiment.target, experiment.base, store))}
-    labelled = _relabel(planned, shared, experiment.variant, {})
-    return list({run.id: run for run in _every(labelled)}.values())
+    known: dict[str, StageRun] = {}
+    for variant, config in experiment.lineage:
+        _named_after(variant, _plan(experiment.target, config, store), known)
+    target = _named_after(experiment.variant, _plan(experiment.target, experiment.config, store), known)
+    return list({run.id: run for run in _every(target)}.values())
 
 
 def _plan(stage: str, config: ExperimentConfig, store: str) -> StageRun:
@@ -154,11 +162,10 @@ def _every(run: StageRun) -> list[StageRun]:
     return [inner for parent in run.parents.values() for inner in _every(parent)] + [run]
 
 
-def _relabel(run: StageRun, shared: set[str], variant: str, known: dict[str, StageRun]) -> StageRun:
-    """The same runs named after the variant where the base experiment has no such run."""
+def _named_after(variant: str, run: StageRun, known: dict[str, StageRun]) -> StageRun:
+    """The same run with every stage named after the variant, except those that are known by an earlier name."""
     if run.hash not in known:
-        label = FULL if run.hash in shared else variant
-        parents = {role: _relabel(parent, shared, variant, known) for role, parent in run.parents.items()}
-        name = run_id(run.config.name, run.stage, label, run.seed, run.hash)
-        known[run.hash] = dataclasses.replace(run, id=name, variant=label, parents=parents)
+        parents = {role: _named_after(variant, parent, known) for role, parent in run.parents.items()}
+        name = run_id(run.config.name, run.stage, variant, run.seed, run.hash)
+        known[run.hash] = dataclasses.replace(run, id=name, variant=variant, parents=parents)
     return known[run.hash]
