@@ -21,8 +21,8 @@ from datamodules.toy_mead.emotions import UNSEEN_STYLES
 from datamodules.toy_mead.jobs import ClipJob, PairsJob, PortraitJob
 from datamodules.toy_mead.media import transform_params
 from datamodules.toy_mead.pairs import PairSet
-from datamodules.toy_mead.pictures import PICTURES_EACH
 from datamodules.toy_mead.performance import perform
+from datamodules.toy_mead.pictures import PICTURES_EACH
 from datamodules.toy_mead.plan import PORTRAIT_NAMES, PRESETS, ROLES, Preset, actors_of, clips_of, toy_split
 from datamodules.toy_mead.world import write_toy_mead
 from datamodules.video import read_video
