@@ -13,9 +13,10 @@ from lightning_modules.ame.emotion import EmotionEncoder, slerp
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.space import EmotionSpace, build_space
 from lightning_modules.ame.towers import load_clip, load_gpt2
-from lightning_modules.priors.clip import ClipParts, ClipPrior
+from lightning_modules.priors.clip import ClipPrior
 from lightning_modules.priors.config import ClipPriorConfig, GPT2PriorConfig
-from lightning_modules.priors.gpt2 import GPT2Parts, GPT2Prior
+from lightning_modules.priors.gpt2 import GPT2Prior
+from lightning_modules.priors.parts import ClipParts, GPT2Parts
 
 ENCODINGS: tuple[Encoding, ...] = ("clip", "gpt2", "onehot")
 
@@ -131,11 +132,16 @@ def test_the_text_tower_is_asked_once_for_each_text(clip: ClipParts, monkeypatch
 
 
 def test_images_are_prepared_as_clip_does(clip: ClipParts) -> None:
-    image = build_space(AMEConfig(), clip).image
-    assert image is not None
-    prepared = image.prepare(torch.full((1, 3, 128, 128), -1.0))
-    assert prepared.shape == (1, 3, 64, 64)
-    assert torch.allclose(prepared, torch.full_like(prepared, (0 - 0.5) / 0.5))
+    assert clip.prepare(torch.zeros(1, 3, 128, 128)).shape == (1, 3, 48, 48)
+    public = ClipParts(clip.model, clip.tokenize, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1), 8)
+    prepared = public.prepare(torch.full((1, 3, 32, 32), -1.0))
+    assert torch.allclose(prepared[0, :, 3, 3], torch.tensor([-2.5, -2, -3]))
+    same = torch.rand(1, 3, 8, 8) * 2 - 1
+    assert torch.allclose(public.prepare(same)[:, 0], ((same[:, 0] + 1) / 2 - 0.5) / 0.2)
+    corner = torch.full((1, 3, 32, 32), -1.0)
+    corner[..., :16, :16] = 1.0
+    boxed = ClipParts(clip.model, clip.tokenize, (0.0,) * 3, (1.0,) * 3, 8, (0.0, 0.0, 0.5, 0.5))
+    assert torch.equal(boxed.prepare(corner), torch.ones(1, 3, 8, 8))
 
 
 def test_the_adapter_starts_as_clip_itself(clip: ClipParts) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from datamodules.toy_mead.lexicon import corpus, vocabulary
 from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
-from lightning_modules.priors.clip import ClipPrior, clip_loss
+from lightning_modules.priors.clip import ClipPrior
 from lightning_modules.priors.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.priors.data import (
     CaptionedPictures,
@@ -17,7 +17,7 @@ from lightning_modules.priors.data import (
     zero_shot_accuracy,
 )
 from lightning_modules.priors.gpt2 import GPT2Prior
-from lightning_modules.priors.tokenizer import UNKNOWN, WordTokenizer, drop_words
+from lightning_modules.priors.tokenizer import CONTEXT, UNKNOWN, WordTokenizer, drop_words
 
 STYLES = ("happy", "sad", "appalled")
 
@@ -28,7 +28,7 @@ def toy_pictures(count: int) -> CaptionedPictures:
     styles = [STYLES[i % 3] for i in range(count)]
     images = np.stack([np.full((64, 64, 3), 40 + 80 * STYLES.index(style)) for style in styles])
     noisy = np.clip(images + rng.integers(-20, 20, images.shape), 0, 255).astype(np.uint8)
-    return CaptionedPictures(noisy, [f"a person who looks {style}" for style in styles], styles)
+    return CaptionedPictures(noisy, [f"a person who looks {style}" for style in styles], styles, [1] * count)
 
 
 def fit(module, batches, steps: int) -> list[float]:
@@ -67,11 +67,11 @@ def test_the_stand_ins_know_every_word_that_ame_uses() -> None:
 
 
 def test_no_caption_is_cut() -> None:
-    assert max(len(line.split()) for line in corpus(2000, 0)) <= 22
+    assert max(len(line.split()) for line in corpus(2000, 0)) <= CONTEXT - 2
 
 
 def test_batches_are_a_function_of_seed_and_step() -> None:
-    pictures, tokenizer = toy_pictures(30), WordTokenizer(vocabulary(), 24)
+    pictures, tokenizer = toy_pictures(30), WordTokenizer(vocabulary(), CONTEXT)
     stream = picture_batches(pictures, tokenizer, batch_size=4, seed=3)
     whole = list(islice(stream, 4))
     stream.start_step = 2
@@ -82,11 +82,12 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
     assert not torch.equal(whole[0].image, whole[1].image)
 
 
-def test_clip_loss_shares_the_target_among_equal_captions() -> None:
-    tokens = torch.tensor([[1], [1], [2]])
-    apart = clip_loss(torch.tensor([[9.0, 9, -9], [9, 9, -9], [-9, -9, 9]]), tokens)
-    torn = clip_loss(torch.tensor([[9.0, -9, -9], [-9, 9, -9], [-9, -9, 9]]), tokens)
-    assert apart < torn
+def test_pictures_of_one_style_and_level_share_a_label_and_scenes_do_not() -> None:
+    images = np.zeros((5, 64, 64, 3), np.uint8)
+    pictures = CaptionedPictures(images, ["x"] * 5, ["happy", "happy", "", "", "happy"], [1, 2, 0, 0, 1])
+    first, second, scene, other, again = pictures.labels().tolist()
+    assert first == again
+    assert len({first, second, scene, other}) == 4
 
 
 def test_clip_learns_to_match_picture_and_caption() -> None:
@@ -94,8 +95,7 @@ def test_clip_learns_to_match_picture_and_caption() -> None:
     pictures = toy_pictures(60)
     prior = ClipPrior(ClipPriorConfig(steps=25, warmup=3, batch_size=12))
     losses = fit(prior, picture_batches(pictures, prior.tokenizer, batch_size=12, seed=0), 25)
-    # Four equal captions in a batch of twelve leave log 4 at best.
-    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
     metrics = prior.evaluate(pictures)
     assert metrics.keys() == {"accuracy_basic", "accuracy_other", "chance_basic", "chance_other"}
     assert all(0 <= value <= 1 for value in metrics.values())
@@ -127,6 +127,8 @@ def test_zero_shot_of_a_perfect_and_of_a_blind_embedding() -> None:
 
 
 def test_batches_move_as_one() -> None:
-    batch = PairBatch(torch.zeros(2, 3, 64, 64), torch.zeros(2, 5, dtype=torch.long)).to("meta")
+    batch = PairBatch(
+        torch.zeros(2, 3, 64, 64), torch.zeros(2, 5, dtype=torch.long), torch.zeros(2, dtype=torch.long)
+    ).to("meta")
     assert batch.image.device.type == batch.tokens.device.type == "meta"
     assert len(TextBatch(torch.zeros(3, 5, dtype=torch.long))) == 3
