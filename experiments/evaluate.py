@@ -29,7 +29,7 @@ from metrics.suite import METRIC_NAMES, PROTOCOL, Suite
 CHUNK = 16
 """Frames that HEF draws at once."""
 
-Row = dict[str, float | str]
+Row = dict[str, float | int | str]
 
 
 @dataclass(frozen=True)
