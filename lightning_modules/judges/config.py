@@ -9,6 +9,8 @@ class JudgeWeights:
 
     landmarks: float = 10.0
     """Mean distance of the 68 landmarks, in halves of the image's width."""
+    mouth: float = 30.0
+    """The same of the mouth's landmarks, each set centred: the mouth's shape, whatever its place."""
     emotion: float = 1.0
     """Cross-entropy of the eight emotions."""
     identity: float = 0.5
@@ -27,7 +29,7 @@ class CriticsConfig:
     """Pictures, and as many renders, in a batch."""
     width: int = 16
     """Channels of the first layer; the last has four times as many."""
-    renders: int = 2
+    renders: int = 4
     """Renders of each picture's expression and pose: first on its own face and light, then on other people's."""
     learning_rate: float = 3e-3
     """Peak rate of AdamW; cosine decay."""
@@ -42,7 +44,7 @@ class JudgesConfig:
 
     critics: CriticsConfig = field(default_factory=CriticsConfig)
     weights: JudgeWeights = field(default_factory=JudgeWeights)
-    steps: int = 500
+    steps: int = 450
     """Training batches."""
     batch_size: int = 48
     """Pictures in a batch."""

@@ -32,9 +32,19 @@ def same_person_auc(embeddings: Float[Tensor, "n d"], person: Int[Tensor, " n"])
     return float((order[:positives].sum() - positives * (positives - 1) / 2) / positives / negatives)
 
 
+def mouth_opening(landmarks: Float[Tensor, "n 68 2"]) -> Float[Tensor, " n"]:
+    """Height of the gap between the inner lips."""
+    return landmarks[:, 66, 1] - landmarks[:, 62, 1]
+
+
+def correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> float:
+    """Pearson's correlation."""
+    return float(torch.corrcoef(torch.stack([a, b]))[0, 1])
+
+
 @torch.inference_mode()
 def score_faces(judges: "JudgesModule", faces: Faces) -> dict[str, float]:
-    """Landmark error in px of a 256 px crop, as found and as LMD; accuracy of emotions; same-person AUC."""
+    """Landmark error in px of a 256 px crop, as found and as LMD; mouth opening; emotions; same-person AUC."""
     images = as_float(torch.from_numpy(faces.images).permute(0, 3, 1, 2)).to(judges.device)
     true = torch.from_numpy(faces.landmarks).to(judges.device)
     found = judges.landmark.landmarks(images)
@@ -43,6 +53,7 @@ def score_faces(judges: "JudgesModule", faces: Faces) -> dict[str, float]:
     return {
         "landmark_error_px": float((found - true).norm(dim=-1).mean() * LMD_CROP / 2),
         "mouth_error_px": float(landmark_distance(found, true, LMD_CROP, "mouth")),
+        "mouth_opening_r": correlation(mouth_opening(found), mouth_opening(true)),
         "emotion_accuracy": float(np.mean(emotion == faces.emotion)),
         "identity_auc": same_person_auc(judges.identity.embed(images), person),
         "test_faces": float(len(faces)),

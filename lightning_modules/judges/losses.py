@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from face3d.grid import ALIGN_CORNERS
+from metrics.functional.landmarks import REGIONS
 
 MAX_MOVE = 0.06
 MAX_ZOOM = 0.06
@@ -59,7 +60,19 @@ def mirror(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
 
 def landmark_loss(found: Float[Tensor, "b 68 2"], true: Float[Tensor, "b 68 2"]) -> Float[Tensor, ""]:
     """Mean distance, in halves of the image's width."""
-    return (found - true).square().sum(dim=-1).add(1e-8).sqrt().mean()
+    return landmark_distances(found, true).mean()
+
+
+def landmark_distances(found: Float[Tensor, "b n 2"], true: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n"]:
+    """Distance of each landmark, with a gradient at 0."""
+    return (found - true).square().sum(dim=-1).add(1e-8).sqrt()
+
+
+def mouth_shape_loss(found: Float[Tensor, "b 68 2"], true: Float[Tensor, "b 68 2"]) -> Float[Tensor, ""]:
+    """The same of the mouth's landmarks, each set centred: what LMD measures, and what position errors would drown."""
+    mouths = [points[:, REGIONS["mouth"]] for points in (found, true)]
+    centred = [mouth - mouth.mean(dim=1, keepdim=True) for mouth in mouths]
+    return landmark_distances(*centred).mean()
 
 
 def identity_loss(embeddings: Float[Tensor, "b d"], person: Int[Tensor, " b"], temperature: float) -> Float[Tensor, ""]:

@@ -44,8 +44,10 @@ class JudgesModule(StageModule):
         """Unweighted losses by the names of `JudgeWeights`; each network sees the pictures otherwise altered."""
         images = losses.as_float(batch.images)
         moved, landmarks = losses.augment(images, batch.landmarks)
+        found = self.landmark(moved)
         return {
-            "landmarks": losses.landmark_loss(self.landmark(moved), landmarks),
+            "landmarks": losses.landmark_loss(found, landmarks),
+            "mouth": losses.mouth_shape_loss(found, landmarks),
             "emotion": self._emotion_loss(images, batch),
             "identity": self._identity_loss(images, batch),
             "sync": self._sync_loss(batch),

@@ -40,13 +40,14 @@ def test_inception_without_its_file_says_where_to_get_it(tmp_path):
         inception.FIDInception(tmp_path / "absent.pth")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*pretrained|.*weight enum")
 def test_lpips_takes_alexnet_from_torchvisions_file(tmp_path, monkeypatch):
     from torchvision.models import alexnet
 
     torch.manual_seed(0)
     source = alexnet(weights=None)
-    torch.save(source.state_dict(), tmp_path / "alexnet.pth")
+    torch.save({f"features.{k}": v for k, v in source.features.state_dict().items()}, tmp_path / "alexnet.pth")
     with pytest.raises(UserError, match="expected 7be5be79"):
         lpips_backbone.AlexLPIPS(tmp_path / "alexnet.pth")
     monkeypatch.setattr(lpips_backbone, "ALEXNET_FILE", WeightFile("alexnet", "nowhere"))
