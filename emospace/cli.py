@@ -27,6 +27,9 @@ COMMANDS = {
     "demo": "the whole thread on the toy world, in minutes",
 }
 
+UNBUILT = {f"emospace.commands.{name}" for name in ("figure", "score", "bench")}
+"""Commands that say in one line that they are not built yet, whatever they are given."""
+
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
 
 
@@ -49,7 +52,7 @@ def build_parser(command: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run=module.run, takes_anything=module.run.__module__ in UNBUILT)
     return parser
 
 
@@ -81,10 +84,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"emospace: unknown command {command!r}{nearest(command, COMMANDS)}", file=sys.stderr)
         return EXIT_USAGE
     try:
-        options = build_parser(command).parse_args(arguments[1:])
+        options = parse(build_parser(command), arguments[1:])
     except SystemExit as stop:
         return int(stop.code or 0)
     return _guarded(command, options)
+
+
+def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Options and `key=value` words in any order; what is unknown is an error with exit code 2."""
+    options, unknown = parser.parse_known_intermixed_args(words)
+    if unknown and not options.takes_anything:
+        known = [name for action in parser._actions for name in action.option_strings]
+        parser.error(f"unknown argument {unknown[0]!r}{nearest(unknown[0].partition('=')[0], known)}")
+    return options
 
 
 def _guarded(command: str, options: argparse.Namespace) -> int:

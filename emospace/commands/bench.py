@@ -2,16 +2,15 @@
 
 import argparse
 
-from emospace.commands.later import refuse, swallow
+from emospace.commands.later import refuse
 
 EXAMPLE = "emospace bench --json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `emospace bench`: none are read yet."""
-    swallow(parser)
+    """None are read yet."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Say in one line that this is not built yet."""
-    return refuse("bench", "the scripts in benchmarks/ measure the parts")
+    return refuse("the scripts in benchmarks/ measure the parts")

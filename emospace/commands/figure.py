@@ -2,16 +2,15 @@
 
 import argparse
 
-from emospace.commands.later import refuse, swallow
+from emospace.commands.later import refuse
 
 EXAMPLE = "emospace figure 8"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `emospace figure`: none are read yet."""
-    swallow(parser)
+    """None are read yet."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Say in one line that this is not built yet."""
-    return refuse("figure", "each run's samples/ holds strips of source, render, output, truth and flow")
+    return refuse("each run's samples/ holds strips of source, render, output, truth and flow")

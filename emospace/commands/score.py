@@ -2,16 +2,15 @@
 
 import argparse
 
-from emospace.commands.later import refuse, swallow
+from emospace.commands.later import refuse
 
 EXAMPLE = "emospace score GENERATED TRUTH"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `emospace score`: none are read yet."""
-    swallow(parser)
+    """None are read yet."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Say in one line that this is not built yet."""
-    return refuse("score", "the metrics of our own runs are in their metrics.json")
+    return refuse("the metrics of our own runs are in their metrics.json")

@@ -111,7 +111,7 @@ class AMEConfig:
     unrelated_prompts: int = 8
     """Emotion-unrelated prompts drawn for each batch."""
     steps: int = 300
-    """Training batches."""
+    """Training batches; 0 keeps the initial weights over the frozen towers, for a store without emotion labels."""
     batch_size: int = 48
     """Clips in a batch."""
     learning_rate: float = 1e-3
@@ -124,11 +124,11 @@ class AMEConfig:
     """Frames of a test clip whose mean is its image embedding."""
 
     def __post_init__(self) -> None:
-        at_least(1, steps=self.steps, unrelated_prompts=self.unrelated_prompts)
+        at_least(1, unrelated_prompts=self.unrelated_prompts)
         at_least(1, adapter_width=self.adapter_width, token_width=self.token_width)
         at_least(1, evaluation_frames=self.evaluation_frames)
         at_least(2, batch_size=self.batch_size)
-        at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)
+        at_least(0, steps=self.steps, warmup=self.warmup, weight_decay=self.weight_decay)
         positive(learning_rate=self.learning_rate)
         share(softness=self.softness)
 

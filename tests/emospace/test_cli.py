@@ -43,14 +43,15 @@ def test_help_imports_nothing_heavy() -> None:
         (["run", "toi"], "did you mean 'toy'?"),
         (["run", "toy", "eac.stepz=3"], "did you mean 'eac.steps'?"),
         (["run", "toy", "eac.steps=many"], "eac.steps"),
-        (["run", "toy", "eac.weights=3"], "eac.weights"),
+        (["run", "toy", "--seed", "0", "eac.weights=3"], "eac.weights"),
+        (["run", "toy", "--sede", "0"], "did you mean '--seed'?"),
         (["run", "toy", "--variant", "eac_mpl"], "did you mean 'eac_mlp'?"),
         (["sweep", "demmo"], "did you mean 'demo'?"),
         (["table", "2"], "2"),
         (["store", "nowhere"], "nowhere"),
         (["figure", "8"], "not built yet"),
         (["score", "a", "b"], "not built yet"),
-        (["bench"], "not built yet"),
+        (["bench", "--json"], "not built yet"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
