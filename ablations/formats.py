@@ -40,8 +40,8 @@ def _markdown_row(table: Table, row: Row, best: set[tuple[int, str]], index: int
 def _notes(table: Table) -> list[str]:
     notes = ["Mean ± sd over seeds (n); bold: best of its group. Direction: sign of the difference to the full row, by"]
     notes[0] += " a 95 % paired bootstrap over clips; undecided where the interval holds 0."
-    if table.stand_ins:
-        notes.append(f"† {', '.join(sorted(table.stand_ins))}: {STAND_IN}.")
+    if marked := [metric for metric in table.paper.metrics if metric in table.stand_ins]:
+        notes.append(f"† {', '.join(marked)}: {STAND_IN}.")
     notes += [
         f"{row.title}: {row.refused} clips refused (a style it cannot express)." for row in table.rows if row.refused
     ]
@@ -184,7 +184,8 @@ def _paper(row: Row, metric: str) -> str:
 
 
 def _directions(row: Row) -> str:
-    return ", ".join(f"{d.metric} {SIGNS[d.reproduced]}" for d in row.directions) or "-"
+    words = [f"{d.metric} {SIGNS[d.reproduced] if d.difference else 'missing'}" for d in row.directions]
+    return ", ".join(words) or "-"
 
 
 def _title(table: Table, metric: str) -> str:

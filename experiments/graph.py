@@ -1,8 +1,11 @@
 """The stages of an experiment and how they lean on each other: what each one reads, trains on and inherits."""
 
 import dataclasses
+import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +67,23 @@ def _named(*names: str) -> Callable[[ExperimentConfig], Parents]:
     return lambda config: {name: (name, config) for name in names}
 
 
+def _clip_sections(config: ExperimentConfig) -> Mapping[str, Any]:
+    return {"prior": config.prior.clip, "shape": _shape("clip"), "world": config.world, "trainer": config.trainer}
+
+
+def _gpt2_sections(config: ExperimentConfig) -> Mapping[str, Any]:
+    return {"prior": config.prior.gpt2, "shape": _shape("gpt2"), "trainer": config.trainer}
+
+
+@functools.cache
+def _shape(name: str) -> Mapping[str, Any]:
+    """The stand-in's architecture, which stands in a JSON file and not in the config."""
+    return json.loads((resources.files("lightning_modules.priors") / f"{name}.json").read_text(encoding="utf-8"))
+
+
 STAGES: Mapping[str, StageSpec] = {
-    "clip": StageSpec(
-        lambda c: {"prior": c.prior.clip, "world": c.world, "trainer": c.trainer}, stand_in=True, uses_store=False
-    ),
-    "gpt2": StageSpec(lambda c: {"prior": c.prior.gpt2, "trainer": c.trainer}, stand_in=True, uses_store=False),
+    "clip": StageSpec(_clip_sections, stand_in=True, uses_store=False),
+    "gpt2": StageSpec(_gpt2_sections, stand_in=True, uses_store=False),
     "critics": StageSpec(_critic_sections, stand_in=True, uses_store=False),
     "judges": StageSpec(_judge_sections, stand_in=True),
     "ame": StageSpec(
