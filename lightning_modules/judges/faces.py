@@ -82,7 +82,7 @@ def faces_of_clips(store: Store, clips: Sequence[StoredClip], per_clip: int) -> 
     steps = [np.linspace(0, clip.length - 1, min(per_clip, clip.length)).astype(int) for clip in chosen]
     rows = np.concatenate([clip.start + step for clip, step in zip(chosen, steps, strict=True)] or [np.zeros(0, int)])
     counts = [len(step) for step in steps]
-    images = [store.frames(clip, step, SIZE) for clip, step in zip(chosen, steps, strict=True)]
+    images = [store.frames(clip, step.tolist(), SIZE) for clip, step in zip(chosen, steps, strict=True)]
     return Faces(
         images=np.concatenate(images or [np.zeros((0, SIZE, SIZE, 3), np.uint8)]),
         landmarks=np.array(store.landmarks[rows]),
