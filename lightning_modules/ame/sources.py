@@ -13,8 +13,7 @@ from conventions.errors import UserError
 from lightning_modules.ame.emotion import EMOTION_DIM
 from lightning_modules.ame.prompts import styles_of
 from lightning_modules.ame.towers import Frozen, TextCache
-from lightning_modules.priors.clip import ClipParts
-from lightning_modules.priors.gpt2 import GPT2Parts
+from lightning_modules.priors.parts import ClipParts, GPT2Parts
 
 
 class TextSource(nn.Module):
@@ -114,25 +113,13 @@ def _shares(text: str) -> Float[Tensor, " 22"]:
 class ClipImage(nn.Module):
     """CLIP's frozen image tower, prepared as CLIP itself does, and a small residual adapter that starts as zero."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, tower: Frozen, parts: ClipParts, adapter_width: int) -> None:
         super().__init__()
-        self.tower, self.size = tower, parts.size
-        self.register_buffer("mean", torch.tensor(parts.mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(parts.std)[:, None, None], persistent=False)
+        self.tower, self.prepare = tower, parts.prepare
         out = nn.Linear(adapter_width, EMOTION_DIM)
         nn.init.zeros_(out.weight)
         nn.init.zeros_(out.bias)
         self.adapter = nn.Sequential(nn.Linear(EMOTION_DIM, adapter_width), nn.GELU(), out)
-
-    def prepare(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 s s"]:
-        """Images in [-1, 1] as the tower wants them: its size (bicubic), its mean and deviation."""
-        size = (self.size, self.size)
-        if images.shape[-2:] != size:
-            images = F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
-        return ((images + 1) / 2 - self.mean) / self.std
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 512"]:
         """Unit vectors of face images in [-1, 1]."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from conventions.errors import UserError
 from face3d.coefficients import EXPRESSION, IDENTITY
 from lightning_modules.ame.prompts import style_prompt
-from lightning_modules.eac.losses import mouth_opening
+from lightning_modules.eac.readout import Readout, data_readout, model_readout
 
 if TYPE_CHECKING:
     from lightning_modules.eac.module import EACModule
@@ -30,7 +30,7 @@ def correlation(first: Float[Tensor, " t"], second: Float[Tensor, " t"]) -> floa
     return torch.corrcoef(torch.stack([first, second]))[0, 1].item()
 
 
-def _clip_metrics(module: "EACModule", item: Any, text: str) -> dict[str, float]:
+def _clip_metrics(module: "EACModule", item: Any, text: str, mouth: Readout | None) -> dict[str, float]:
     device = module.device
     coefficients, mfcc = item.coefficients.to(device), item.mfcc.to(device)
     true = coefficients[:, EXPRESSION]
@@ -44,9 +44,8 @@ def _clip_metrics(module: "EACModule", item: Any, text: str) -> dict[str, float]
         "coefficient_error_copy_previous": normalised_error(true[:-1], true[1:], statistics.deviation),
         "velocity_error": normalised_error(predicted.diff(dim=0), true.diff(dim=0), statistics.deviation),
     }
-    if module.basis is not None:
-        opening = [mouth_opening(expression, module.basis) for expression in (predicted, true)]
-        result["mouth_correlation"] = correlation(*opening)
+    if mouth is not None:
+        result["mouth_correlation"] = correlation(mouth(predicted), mouth(true))
     return result
 
 
@@ -55,24 +54,34 @@ def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
     return {name: values.nanmean().item() for name, values in table.items()}
 
 
-def _score(module: "EACModule", data: Any, clips: Iterable[Any]) -> tuple[list[dict[str, float]], int]:
+def _score(
+    module: "EACModule", data: Any, clips: Iterable[Any], mouth: Readout | None
+) -> tuple[list[dict[str, float]], int]:
     """Metrics of each clip whose style the encoder can express, and the count of the others."""
     rows, refused = [], 0
     for clip in clips:
         emotion = clip.emotion or "neutral"
         try:
-            rows.append(_clip_metrics(module, data.clip_item(clip), style_prompt(emotion, clip.level or 1, 0)))
+            text = style_prompt(emotion, clip.level or 1, 0)
+            rows.append(_clip_metrics(module, data.clip_item(clip), text, mouth))
         except UserError:
             refused += 1
     return rows, refused
 
 
+def _mouth(module: "EACModule", data: Any) -> Readout | None:
+    if module.basis is not None:
+        return model_readout(module.basis)
+    return data_readout(data, data.train_clips("train"), module.device)
+
+
 @torch.no_grad()
 def evaluate_expression(module: "EACModule", data: Any) -> dict[str, float]:
     """Means over the basic test clips, and over the unseen styles' under `unseen/` with the share refused."""
-    rows, _ = _score(module, data, data.test_clips("basic"))
+    mouth = _mouth(module, data)
+    rows, _ = _score(module, data, data.test_clips("basic"), mouth)
     result = _mean(rows)
-    unseen, refused = _score(module, data, data.test_clips("unseen"))
+    unseen, refused = _score(module, data, data.test_clips("unseen"), mouth)
     if unseen or refused:
         result["unseen/refused"] = refused / (len(unseen) + refused)
     if unseen:

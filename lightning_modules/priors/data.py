@@ -27,6 +27,8 @@ class PairBatch(Batch):
 
     image: Float[Tensor, "b 3 64 64"]
     tokens: Int[Tensor, "b n"]
+    label: Int[Tensor, " b"]
+    """A number for each style and level; scenes have each their own."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,17 @@ class CaptionedPictures:
     images: UInt8[np.ndarray, "n 64 64 3"]
     captions: list[str]
     style: list[str]
+    level: list[int]
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def labels(self) -> Int[np.ndarray, " n"]:
+        """A number for each style and level; a scene, which is like no other, has its own."""
+        named = zip(self.style, self.level, strict=True)
+        names = [(style, level) if style else ("", i) for i, (style, level) in enumerate(named)]
+        numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        return np.array([numbers[name] for name in names])
 
     def tensor(self, indices: Int[np.ndarray, " b"]) -> Float[Tensor, "b 3 64 64"]:
         """Pictures in [-1, 1]."""
@@ -60,8 +70,12 @@ def split_people(pairs: PairSet) -> tuple[CaptionedPictures, CaptionedPictures]:
 
 def _subset(pairs: PairSet, keep: np.ndarray) -> CaptionedPictures:
     indices = np.flatnonzero(keep).tolist()
-    captions, style = [pairs.captions[i] for i in indices], [pairs.style[i] for i in indices]
-    return CaptionedPictures(np.asarray(pairs.images)[indices], captions, style)
+    return CaptionedPictures(
+        np.asarray(pairs.images)[indices],
+        [pairs.captions[i] for i in indices],
+        [pairs.style[i] for i in indices],
+        [pairs.level[i] for i in indices],
+    )
 
 
 class EndlessBatches:
@@ -82,9 +96,11 @@ def picture_batches(
 ) -> EndlessBatches:
     """Random pairs of picture and caption."""
 
+    tokens, labels = tokenizer(pictures.captions), torch.from_numpy(pictures.labels())
+
     def make(rng: np.random.Generator) -> PairBatch:
         indices = rng.choice(len(pictures), batch_size, replace=len(pictures) < batch_size)
-        return PairBatch(pictures.tensor(indices), tokenizer([pictures.captions[i] for i in indices]))
+        return PairBatch(pictures.tensor(indices), tokens[indices], labels[indices])
 
     return EndlessBatches(make, seed)
 

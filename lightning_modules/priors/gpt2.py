@@ -2,32 +2,23 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from datamodules.toy_mead.lexicon import corpus, vocabulary
 from lightning_modules.priors.config import GPT2PriorConfig
 from lightning_modules.priors.data import TextBatch
-from lightning_modules.priors.tokenizer import PADDING, WordTokenizer, drop_words
+from lightning_modules.priors.parts import GPT2Parts
+from lightning_modules.priors.tokenizer import CONTEXT, PADDING, WordTokenizer, drop_words
 from lightning_modules.training.single import adamw_with_cosine
 from lightning_modules.training.stage import StageModule
-
-
-@dataclass(frozen=True)
-class GPT2Parts:
-    """A GPT-2 as AME uses it: `model` gives hidden states [b, n, width]; `tokenize` gives numbers and their mask."""
-
-    model: nn.Module
-    tokenize: Callable[[Sequence[str]], tuple[Tensor, Tensor]]
-    width: int
 
 
 def build_gpt2(tokenizer_size: int) -> GPT2LMHeadModel:
@@ -43,7 +34,7 @@ class GPT2Prior(StageModule):
     def __init__(self, config: GPT2PriorConfig) -> None:
         super().__init__()
         self.config = config
-        self.tokenizer = WordTokenizer(vocabulary(), length=24)
+        self.tokenizer = WordTokenizer(vocabulary(), length=CONTEXT)
         self.model = build_gpt2(self.tokenizer.size)
 
     def parts(self) -> GPT2Parts:
@@ -56,7 +47,8 @@ class GPT2Prior(StageModule):
 
     def next_word_loss(self, tokens: Int[Tensor, "b n"], answers: Int[Tensor, "b n"]) -> Float[Tensor, ""]:
         """Mean cross-entropy in nats of each next word of `answers`, given the words of `tokens`."""
-        logits = self.model(input_ids=tokens[:, :-1]).logits
+        words = tokens[:, :-1]
+        logits = self.model(input_ids=words, attention_mask=words != PADDING).logits
         return F.cross_entropy(logits.flatten(0, 1), answers[:, 1:].flatten(), ignore_index=PADDING)
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:

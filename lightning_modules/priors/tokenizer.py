@@ -9,6 +9,9 @@ from torch import Tensor
 PADDING, START, UNKNOWN = 0, 1, 2
 FIRST_WORD = 3
 
+CONTEXT = 16
+"""Length of a text with start and end; the lexicon's longest caption has 11 words."""
+
 
 class WordTokenizer:
     """Words to numbers: 0 padding, 1 start, 2 any unknown word, 3.. the words, and the largest number for the end.

@@ -1,0 +1,132 @@
+"""EAC's cost: speed of speech to expression at the paper's and the toy sizes, its growth, and what L_emo adds.
+
+python benchmarks/eac.py                     weights, and times real time for 1 s .. 1 min of speech
+python benchmarks/eac.py --hour              also a whole hour, and the process's peak memory
+python benchmarks/eac.py --loss --threads 2  the toy training step with L_emo against without
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from conventions.rates import VIDEO_FPS
+from datamodules.batches import EACBatch
+from face3d.morphable import load_model
+from face3d.renderer import Renderer
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
+from lightning_modules.eac.backbones import num_parameters
+from lightning_modules.eac.config import BackboneConfig, EACConfig
+from lightning_modules.eac.module import EACModule
+from lightning_modules.eac.network import ExpressionNetwork
+from lightning_modules.eac.streaming import predict_long
+
+PRESETS = {"toy": BackboneConfig(), "paper": BackboneConfig(width=256, heads=8, layers=4)}
+
+
+def code_of(batch: int) -> EmotionCode:
+    vector = nn.functional.normalize(torch.ones(batch, 512), dim=-1)
+    return EmotionCode(vector, torch.zeros(batch, 64), torch.zeros(batch))
+
+
+class OneCode(EmotionEncoder):
+    """Any text is one emotion."""
+
+    modalities = ("text",)
+
+    def encode_text(self, texts) -> EmotionCode:
+        return code_of(len(texts))
+
+
+class SmallCritic(nn.Module):
+    """An emotion network of the toy critics' order of cost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.Conv2d(3, 16, 3, 1, 1), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(32, 48, 3, 2, 1), nn.AdaptiveAvgPool2d(3), nn.Flatten())
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+def seconds(function: Callable[[], object], repeats: int = 3) -> float:
+    """Least wall time of a call, after one to warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def real_time(name: str, config: BackboneConfig, lengths: list[int]) -> None:
+    network = ExpressionNetwork(config).eval()
+    weights = num_parameters(network) / 1e6
+    ahead = network.look_ahead / VIDEO_FPS
+    print(f"{name} {config.kind}: {weights:.2f} M weights, look-ahead {ahead:.2f} s")
+    for length in lengths:
+        mfcc = torch.randn(length * VIDEO_FPS, 28, 13)
+        taken = seconds(
+            lambda mfcc=mfcc: predict_long(network, mfcc, code_of(1), torch.zeros(1, 80)), 1 if length > 60 else 3
+        )
+        print(f"  {length:5d} s of speech in {taken:8.3f} s: {length / taken:7.0f} x real time")
+
+
+def batch_of(config: EACConfig, frames: int = 25) -> EACBatch:
+    size = config.batch_size
+    coefficients = torch.zeros(size, frames, 257)
+    coefficients[..., 80:144] = 0.2 * torch.rand(size, frames, 64)
+    ones = torch.ones(size, dtype=torch.long)
+    return EACBatch(
+        torch.randn(size, frames, 28, 13),
+        torch.ones(size, frames, dtype=torch.bool),
+        coefficients,
+        torch.tensor([1 / 1.3, 0, 0]).expand(size, frames, 3),
+        torch.zeros(size, 3, 64, 64),
+        torch.zeros(size, 4 * frames, 80),
+        ones,
+        ones,
+        ones,
+    )
+
+
+def loss_cost() -> None:
+    config = EACConfig()
+    renderer, critic = Renderer(load_model("procedural-v1"), 64), SmallCritic()
+    times = {}
+    for name, weight in (("without", 0.0), ("with", config.weights.emotion)):
+        chosen = replace(config, weights=replace(config.weights, emotion=weight))
+        module = EACModule(chosen, OneCode(), renderer, critic)
+        module.log_scalars = lambda *_, **__: None
+        batch = batch_of(chosen)
+        times[name] = seconds(lambda module=module, batch=batch: module.training_step(batch, 0).backward(), 10)
+        print(f"training step {name} L_emo: {1000 * times[name]:.0f} ms")
+    print(f"L_emo multiplies the step by {times['with'] / times['without']:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hour", action="store_true")
+    parser.add_argument("--loss", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.loss:
+        loss_cost()
+        return
+    for name, config in PRESETS.items():
+        for kind in ("transformer", "gru", "mlp"):
+            lengths = [1, 10, 60] + ([3600] if options.hour else [])
+            real_time(name, replace(config, kind=kind), lengths)
+    if options.hour:
+        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()
