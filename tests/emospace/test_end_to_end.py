@@ -1,0 +1,164 @@
+"""The whole thread in one tiny world: data, every stage for a few batches, table, report, a talking face, bad input."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conventions.rates import VIDEO_FPS
+from datamodules.audio import read_audio, write_audio
+from datamodules.video import read_video
+from emospace.cli import main
+
+WORDS = [
+    *("world.preset=tiny", "prior.clip.steps=2", "judges.steps=2", "judges.critics.steps=2", "ame.steps=2"),
+    *("eac.steps=2", "hef.steps=2", "evaluate.max_clips=2", "tracking.mode=disabled"),
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which `emospace run demo` has made everything."""
+    folder, before = tmp_path_factory.mktemp("home"), Path.cwd()
+    os.chdir(folder)
+    try:
+        assert main(["run", "demo", *WORDS]) == 0
+        yield folder
+    finally:
+        os.chdir(before)
+
+
+def talk(home: Path, *words: str) -> int:
+    portrait, speech = home / "work/toy-mead/portraits/W101.png", home / "speech.wav"
+    if not speech.exists():
+        write_audio(speech, np.sin(np.arange(16_000) / 30).astype(np.float32) / 2)
+    given = {"--portrait": str(portrait), "--audio": str(speech), "--emotion": "quietly happy", "--out": "out.mp4"}
+    given |= dict(zip(words[::2], words[1::2], strict=True))
+    return main(["talk", *[word for pair in given.items() for word in pair]])
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr."""
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_every_stage_is_done_and_nothing_is_done_twice(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)
+    assert {run["state"] for run in runs} == {"done"}
+    stages = {run["id"].split(".")[0].removeprefix("demo-") for run in runs}
+    assert stages == {"clip", "critics", "judges", "ame", "eac", "hef", "references", "evaluate"}
+    stamps = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
+    assert main(["run", "demo", *WORDS]) == 0
+    assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == stamps
+
+
+def test_table_and_report_show_the_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "3", "--preset", "demo", "--json", *WORDS]) == 0
+    table = json.loads(capsys.readouterr().out)
+    rows = {row["variant"]: row["metrics"]["EFD"] for row in table["rows"]}
+    assert rows["Transformers"]["n"] == 1
+    assert rows["Transformers"]["paper"] == 0.065
+    assert rows["MLPs"]["n"] == 0
+    assert main(["report", "report.html", "--preset", "demo"]) == 0
+    page = (home / "report.html").read_text()
+    assert "demo-hef.full.s0" in page
+    assert "data:video/mp4;base64," in page
+
+
+def test_talk_writes_sound_and_picture_of_the_speech(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert talk(home) == 0
+    assert "stand-in" in capsys.readouterr().out
+    assert read_video(home / "out.mp4").shape == (VIDEO_FPS, 64, 64, 3)
+    assert len(read_audio(home / "out.mp4")) == pytest.approx(16_000, abs=2_048)
+
+
+@pytest.mark.parametrize("kind", ["image", "sound"])
+def test_emotion_from_a_file(home: Path, kind: str) -> None:
+    file = home / "work/toy-mead/portraits/M101.png" if kind == "image" else home / "speech.wav"
+    assert talk(home, "--emotion", str(file), "--level", "2", "--out", f"{kind}.mp4") == 0
+    assert (home / f"{kind}.mp4").exists()
+
+
+def test_bad_input_to_talk_is_one_line_and_leaves_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_audio(home / "empty.wav", np.zeros(0, np.float32))
+    (home / "cut.mp4").write_bytes(next(home.rglob("video/**/*.mp4")).read_bytes()[:3000])
+    (home / "no.png").write_text("this is no picture")
+    cases = [
+        (("--emotion", " "), "empty"),
+        (("--audio", "empty.wav"), "empty.wav"),
+        (("--audio", "cut.mp4"), "cut.mp4"),
+        (("--portrait", "no.png"), "no.png"),
+        (("--portrait", "nobody.png"), "nobody.png"),
+        (("--level", "7"), "0..3"),
+        (("--run", "nothing"), "nothing"),
+    ]
+    for words, text in cases:
+        assert talk(home, *words, "--out", "bad.mp4") == 2, words
+        assert text in said(capsys)
+    assert not list(home.glob("*bad*"))
+
+
+def test_portrait_without_weights_says_where_to_get_them(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("EMOSPACE_WEIGHTS", raising=False)
+    shutil.copy(home / "work/toy-mead/portraits/W101.png", home / "alone.png")
+    assert talk(home, "--portrait", "alone.png") == 2
+    assert "face_landmarker.task" in said(capsys)
+
+
+def test_checkpoint_of_another_shape_is_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(home / "runs", runs)
+    path = next(runs.glob("demo-eac.*/checkpoints/final.pt"))
+    content = torch.load(path, weights_only=True)
+    name = next(iter(content["state_dict"]))
+    content["state_dict"][name] = torch.zeros(3, 5, 7)
+    torch.save(content, path)
+    assert talk(home, "--runs", str(runs)) == 2
+    assert name in said(capsys)
+
+
+@pytest.mark.real
+def test_a_real_portrait_speaks(
+    home: Path, real_data: Path, real_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portrait, speech = real_data / "portraits/astronaut.png", real_data / "talking/speaker_3.wav"
+    assert talk(home, "--portrait", str(portrait), "--audio", str(speech), "--weights", str(real_weights)) == 0
+    seconds = len(read_audio(speech)) / 16_000
+    assert len(read_video(home / "out.mp4")) == int(seconds * VIDEO_FPS)
+
+
+@pytest.mark.real
+def test_a_portrait_without_a_face_is_refused(
+    home: Path, real_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.full((300, 300, 3), 127, np.uint8)).save(home / "wall.png")
+    assert talk(home, "--portrait", "wall.png", "--weights", str(real_weights)) == 2
+    assert "wall.png: no face found" in capfd.readouterr().err
+
+
+@pytest.mark.real
+def test_eac_trains_on_real_coefficients(home: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("EMOSPACE_WEIGHTS", raising=False)
+    for file in [path for name in ("speaker_3", "speaker_4") for path in (real_data / "talking").glob(f"{name}.*")]:
+        target = home / "talking" / file.name
+        target.parent.mkdir(exist_ok=True)
+        target.symlink_to(file)
+    assert main(["prepare", "talking", "talking-store", "--coefficients", "mat", "--size", "64"]) == 0
+    words = ["data.store=talking-store", "data.split=talking", "world.fills_store=false", "ame.steps=0"]
+    losses = ["eac.weights.mouth=0", "eac.weights.emotion=0", "eac.steps=5"]
+    assert main(["run", "demo", "--stage", "eac", *WORDS[:5], *WORDS[6:], *words, *losses]) == 0
