@@ -5,8 +5,9 @@ import importlib.util
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import Any
+
+from datamodules.landmarks import SOURCES, weight_folders
 
 PACKAGES = (
     "torch",
@@ -30,17 +31,7 @@ OPTIONAL = {
     "submitit": ("slurm", "sweeps on a Slurm cluster"),
 }
 
-WEIGHTS = {
-    "face_landmarker.task": "MediaPipe Face Landmarker, from Google's MediaPipe models page",
-    "face_recognition_sface.onnx": "SFace, from OpenCV Zoo",
-    "BFM_model_front.mat": "Basel Face Model 2009 as packed by Deep3DFaceRecon; needs a licence from Basel",
-}
-
-
-def weights_folders() -> list[Path]:
-    """Where weights are looked for, in order: EMOSPACE_WEIGHTS, then the user's cache."""
-    named = os.environ.get("EMOSPACE_WEIGHTS")
-    return [*([Path(named)] if named else []), Path.home() / ".cache" / "emospace" / "weights"]
+GATED = {"BFM_model_front.mat": "Basel Face Model 2009 as packed by Deep3DFaceRecon; needs a licence from Basel"}
 
 
 def _version(package: str) -> str | None:
@@ -64,12 +55,13 @@ def examine() -> dict[str, Any]:
         name: {"found": importlib.util.find_spec(name) is not None, "extra": extra, "for": purpose}
         for name, (extra, purpose) in OPTIONAL.items()
     }
+    folders = weight_folders()
     weights = {
         name: {
-            "found": next((str(folder / name) for folder in weights_folders() if (folder / name).is_file()), None),
+            "found": next((str(folder / name) for folder in folders if (folder / name).is_file()), None),
             "source": source,
         }
-        for name, source in WEIGHTS.items()
+        for name, source in {**SOURCES, **GATED}.items()
     }
     return {
         "python": sys.version.split()[0],
@@ -79,7 +71,7 @@ def examine() -> dict[str, Any]:
         "devices": [] if "torch" in missing else _devices(),
         "optional": optional,
         "weights": weights,
-        "weights_folders": [str(folder) for folder in weights_folders()],
+        "weights_folders": [str(folder) for folder in folders],
     }
 
 
