@@ -9,11 +9,11 @@ from lightning_modules.training.bounds import at_least, positive, share
 class ClipPriorConfig:
     """Training of the small CLIP on the toy world's captioned pictures."""
 
-    steps: int = 350
+    steps: int = 700
     """Training batches."""
     batch_size: int = 64
     """Pairs in a batch."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Peak rate of AdamW; cosine decay."""
     warmup: int = 20
     """Batches of linear warm-up."""
@@ -34,7 +34,7 @@ class ClipPriorConfig:
 class GPT2PriorConfig:
     """Training of the small GPT-2 on the lexicon's captions."""
 
-    steps: int = 300
+    steps: int = 150
     """Training batches."""
     batch_size: int = 64
     """Captions in a batch."""
