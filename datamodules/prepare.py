@@ -52,6 +52,7 @@ def prepare(
     size: int = 256,
     workers: int = 1,
     weights: Path | None = None,
+    look: bool = True,
     progress: Progress | None = None,
     max_bad_share: float = 0.5,
 ) -> PrepareReport:
@@ -59,13 +60,14 @@ def prepare(
 
     `coefficients`: "mat" reads the `.mat` beside each clip, "landmarks" fits a face model to MediaPipe's landmarks,
     "none" measures none; "auto" is "mat" where any clip has a `.mat`, else "landmarks". `weights` is the folder (or
-    file) of the face landmarker. Killed at any moment, the next call finishes the rest; finished, it does nothing.
+    file) of the face landmarker; with `look` false it is not even looked for, as for toy clips, whose `.mat` says where
+    the landmarks are. Killed at any moment, the next call finishes the rest; finished, it does nothing.
     More than `max_bad_share` of the clips unusable is an error.
     """
     began = time.monotonic()
     _check_folders(raw, store)
     with space_on(store):
-        job = _plan(raw, store, coefficients, size, weights)
+        job = _plan(raw, store, coefficients, size, weights, look)
         store.mkdir(parents=True, exist_ok=True)
         with _locked(store):
             if (done := _finished(job)) is not None:
@@ -87,7 +89,7 @@ def _check_folders(raw: Path, store: Path) -> None:
         raise UserError(f"{store}: is neither empty nor a store; give a folder of its own")
 
 
-def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None) -> _Job:
+def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None, look: bool) -> _Job:
     if size < 16 or size % 2:
         raise UserError(f"size {size}: must be even and at least 16")
     records, left_out = catalogue(raw)
@@ -95,7 +97,7 @@ def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None) -
         raise UserError(f"{raw}: holds no clip that can be read by name; {len(left_out)} files left out")
     if mode == "auto":
         mode = "mat" if any(record.coefficients for record in records) else "landmarks"
-    settings = Settings(mode, size, _landmarker(mode, weights))
+    settings = Settings(mode, size, _landmarker(mode, weights) if look else None)
     known = asdict(settings) | {"weights": settings.weights and sha256_of(settings.weights), "version": VERSION}
     keys = {record.id: digest([known, CROP, _files_of(record, raw)]) for record in records}
     return _Job(raw, store, settings, {record.id: record for record in records}, left_out, keys)

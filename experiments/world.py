@@ -28,7 +28,8 @@ def ready_store(experiment: Experiment, workers: int = 2) -> Mapping[str, Any]:
     if config.world.fills_store:
         size = max(STORE_SIZE, config.data.image_size, config.hef.resolution)
         _ready_world(config, workers)
-        prepare(Path(config.world.root), path, coefficients="mat", size=size, workers=workers, progress=_told("store"))
+        root, told = Path(config.world.root), _told("store")
+        prepare(root, path, coefficients="mat", size=size, workers=workers, look=False, progress=told)
     store = Store(path)
     Split.load(config.data.split)
     return {"path": str(path), "hash": store.hash, "clips": len(store.clips), "frames": store.num_frames}
