@@ -1,5 +1,6 @@
 """AME: trains the adapters, the audio encoder and the intensity head on pictures and voices of MEAD's 22 styles."""
 
+import math
 from itertools import combinations
 from typing import Any
 
@@ -22,8 +23,11 @@ from lightning_modules.priors.parts import ClipParts, GPT2Parts
 from lightning_modules.training.single import adamw_with_cosine
 from lightning_modules.training.stage import StageModule
 
-INITIAL_LOG_SCALE = 2.6593
-"""log(1 / 0.07): CLIP's initial temperature."""
+INITIAL_SCALE = 1 / 0.07
+"""CLIP's initial inverse temperature."""
+
+SCALE_RATE = 10.0
+"""How many times faster than the other weights the temperature learns."""
 
 
 class AMEModule(StageModule):
@@ -33,8 +37,13 @@ class AMEModule(StageModule):
         super().__init__()
         self.config = config
         self.encoder = build_space(config, clip, gpt2)
-        self.log_scale = nn.Parameter(torch.tensor(INITIAL_LOG_SCALE))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE) / SCALE_RATE))
         self.augment_images = image_augmentation(config.augment)
+
+    @property
+    def scale(self) -> Float[Tensor, ""]:
+        """The learned inverse temperature, at most 100."""
+        return logit_scale(SCALE_RATE * self.log_scale)
 
     def codes(self, batch: AMEBatch) -> dict[str, EmotionCode]:
         """Codes of the batch by every modality that the space has, from augmented inputs and random prompts."""
@@ -50,7 +59,7 @@ class AMEModule(StageModule):
         """Label-aware InfoNCE of each pair of modalities, named `text_audio` and so on."""
         positive = positives(batch.style)
         weights = negative_weights(batch.emotion, batch.level, self.config.softness)
-        scale = logit_scale(self.log_scale)
+        scale = self.scale
         return {
             "_".join(sorted(pair, key=_ORDER.index)): contrastive_loss(
                 codes[pair[0]].vector, codes[pair[1]].vector, scale, positive, weights
@@ -82,7 +91,7 @@ class AMEModule(StageModule):
         """Weighted sum of the losses."""
         losses = self.losses(batch)
         total = torch.stack([getattr(self.config.weights, name) * loss for name, loss in losses.items()]).sum()
-        self.log_scalars({"loss": total, "logit_scale": logit_scale(self.log_scale), **losses})
+        self.log_scalars({"loss": total, "logit_scale": self.scale, **losses})
         return total
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -48,6 +48,11 @@ def style_prompts(emotion: str, level: int) -> tuple[str, ...]:
     )
 
 
+def all_style_prompts() -> list[str]:
+    """Every prompt of MEAD's 22 styles."""
+    return [text for style in STYLES for text in style_prompts(style.emotion, style.level)]
+
+
 def style_prompt(emotion: str, level: int, template_index: int) -> str:
     """One prompt of a style; indices wrap around, index 0 is the plainest."""
     options = style_prompts(emotion, level)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from conventions.emotions import EMOTIONS, STYLES
 from conventions.errors import UserError
 from lightning_modules.ame.emotion import EMOTION_DIM
-from lightning_modules.ame.prompts import styles_of
+from lightning_modules.ame.prompts import all_style_prompts, styles_of
 from lightning_modules.ame.towers import Frozen, TextCache
 from lightning_modules.priors.parts import ClipParts, GPT2Parts
 
@@ -32,24 +32,36 @@ class TextSource(nn.Module):
 
 
 class ClipText(TextSource):
-    """CLIP's frozen text tower: the space is CLIP's own."""
+    """CLIP's frozen text tower: the space is CLIP's own, seen from the middle of the style prompts.
+
+    CLIP's embeddings of such prompts lie in a narrow cone (cosines of 0.8 to 0.9); their differences are what an
+    emotion is. The mean of the style prompts is therefore the origin from which directions are taken.
+    """
 
     def __init__(self, tower: Frozen, parts: ClipParts) -> None:
         super().__init__()
         self.tower, self.tokenize = tower, parts.tokenize
         self.cache = TextCache(self._embed)
+        self._origin: Tensor | None = None
 
     @property
     def device(self) -> torch.device:
         """Where the source's weights are."""
         return next(self.tower.parameters()).device
 
+    @property
+    def origin(self) -> Float[Tensor, "512"]:
+        """Mean unit vector of all style prompts."""
+        if self._origin is None:
+            self._origin = F.normalize(self.cache(all_style_prompts(), self.device), dim=-1).mean(0)
+        return self._origin.to(self.device)
+
     def _embed(self, texts: Sequence[str]) -> Tensor:
         return self.tower.network.encode_text(self.tokenize(texts).to(self.device))  # pyright: ignore[reportCallIssue]
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
         """Unit vectors of texts."""
-        return F.normalize(self.cache(texts, self.device), dim=-1)
+        return F.normalize(F.normalize(self.cache(texts, self.device), dim=-1) - self.origin, dim=-1)
 
 
 class GPT2Text(TextSource):
@@ -111,7 +123,13 @@ def _shares(text: str) -> Float[Tensor, " 22"]:
 
 
 class ClipImage(nn.Module):
-    """CLIP's frozen image tower, prepared as CLIP itself does, and a small residual adapter that starts as zero."""
+    """CLIP's frozen image tower, prepared as CLIP itself does, and a small residual adapter that starts as zero.
+
+    As with texts, directions are taken from the mean of what was seen: that of the training pictures.
+    """
+
+    count: Tensor
+    total: Tensor
 
     def __init__(self, tower: Frozen, parts: ClipParts, adapter_width: int) -> None:
         super().__init__()
@@ -120,8 +138,23 @@ class ClipImage(nn.Module):
         nn.init.zeros_(out.weight)
         nn.init.zeros_(out.bias)
         self.adapter = nn.Sequential(nn.Linear(EMOTION_DIM, adapter_width), nn.GELU(), out)
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("total", torch.zeros(EMOTION_DIM, dtype=torch.float64))
+
+    @property
+    def origin(self) -> Float[Tensor, "512"]:
+        """Mean unit vector of the pictures seen in training; 0 before."""
+        return (self.total / self.count.clamp(min=1)).float()
+
+    @torch.no_grad()
+    def _count_in(self, base: Float[Tensor, "b 512"]) -> None:
+        self.count += len(base)
+        self.total += base.double().sum(0)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 512"]:
         """Unit vectors of face images in [-1, 1]."""
         base = F.normalize(self.tower.network.encode_image(self.prepare(images)), dim=-1)  # pyright: ignore[reportCallIssue]
+        if self.training:
+            self._count_in(base)
+        base = F.normalize(base - self.origin, dim=-1)
         return F.normalize(base + self.adapter(base * EMOTION_DIM**0.5), dim=-1)

@@ -11,6 +11,8 @@ from conventions.errors import UserError
 from lightning_modules.ame.config import AMEConfig, Encoding, TextConfig
 from lightning_modules.ame.emotion import EmotionEncoder, slerp
 from lightning_modules.ame.module import AMEModule
+from lightning_modules.ame.prompts import all_style_prompts
+from lightning_modules.ame.sources import ClipImage, ClipText
 from lightning_modules.ame.space import EmotionSpace, build_space
 from lightning_modules.ame.towers import load_clip, load_gpt2
 from lightning_modules.priors.clip import ClipPrior
@@ -145,11 +147,29 @@ def test_images_are_prepared_as_clip_does(clip: ClipParts) -> None:
 
 
 def test_the_adapter_starts_as_clip_itself(clip: ClipParts) -> None:
-    image = build_space(AMEConfig(), clip).image
-    assert image is not None
+    image = build_space(AMEConfig(), clip).eval().image
+    assert isinstance(image, ClipImage)
     pictures = torch.rand(2, 3, 64, 64) * 2 - 1
     own = F.normalize(clip.model.encode_image(image.prepare(pictures)), dim=-1)  # pyright: ignore[reportCallIssue]
     assert torch.allclose(image(pictures), own, atol=1e-6)
+
+
+def test_directions_are_taken_from_the_middle_of_what_was_seen(clip: ClipParts) -> None:
+    space = build_space(AMEConfig(), clip)
+    assert isinstance(space.text, ClipText)
+    assert space.image is not None
+    raw = F.normalize(space.text.cache(all_style_prompts(), space.text.device), dim=-1)
+    assert torch.allclose(space.text.origin, raw.mean(0), atol=1e-6)
+    spread = space.encode_text(all_style_prompts()).vector.mean(0).norm()
+    assert spread < raw.mean(0).norm()
+    pictures = torch.rand(8, 3, 64, 64) * 2 - 1
+    space.image(pictures)
+    seen = F.normalize(clip.model.encode_image(clip.prepare(pictures)), dim=-1)  # pyright: ignore[reportCallIssue]
+    assert torch.allclose(space.image.origin, seen.mean(0), atol=1e-5)
+    space.eval()
+    before = space.image.origin
+    space.image(pictures)
+    assert torch.equal(space.image.origin, before)
 
 
 def test_parents_follow_the_encoding() -> None:
