@@ -20,7 +20,7 @@ lint: env
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: env
 	$(BIN)/python -m pytest -m slow
