@@ -110,7 +110,7 @@ class AMEConfig:
     """Weight of a neighbouring level of the same emotion as a negative."""
     unrelated_prompts: int = 8
     """Emotion-unrelated prompts drawn for each batch."""
-    steps: int = 300
+    steps: int = 500
     """Training batches; 0 keeps the initial weights over the frozen towers, for a store without emotion labels."""
     batch_size: int = 48
     """Clips in a batch."""
@@ -120,7 +120,7 @@ class AMEConfig:
     """Batches of linear warm-up."""
     weight_decay: float = 0.01
     """AdamW's decay of matrices."""
-    evaluation_frames: int = 4
+    evaluation_frames: int = 8
     """Frames of a test clip whose mean is its image embedding."""
 
     def __post_init__(self) -> None:
