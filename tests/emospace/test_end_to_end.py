@@ -19,6 +19,8 @@ from datamodules.audio import read_audio, write_audio
 from datamodules.video import read_video
 from emospace.cli import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 WORDS = [
     *("world.preset=tiny", "prior.clip.steps=2", "judges.steps=2", "judges.critics.steps=2", "ame.steps=2"),
