@@ -19,9 +19,10 @@ from conventions.rates import VIDEO_FPS
 from datamodules import coefficients as coefficient_files
 from datamodules.catalogue import ClipRecord
 from datamodules.crop import Window, align, bounds, camera_windows, cut, fixed_crop, placement, to_crop
-from datamodules.landmarks import Landmarker
+from datamodules.landmarks import find_faces
 from datamodules.video import DecodedFrame, iterate_frames, probe
 from face3d.camera import CROP_WIDENING
+from face3d.landmarker import Landmarker
 
 MIN_FRAMES = 10
 MAX_FRAMES = 20 * 60 * VIDEO_FPS
@@ -188,7 +189,7 @@ def _scale(width: int, height: int) -> float:
 
 def _track(pictures: Iterable[np.ndarray], weights: Path, name: str) -> Float[np.ndarray, "t 68 2"]:
     """Landmarks of each picture in its own pixels, short gaps interpolated; no face or two are a reason."""
-    found = list(map(_landmarker(weights).detect, pictures))
+    found = [find_faces(_landmarker(weights), picture) for picture in pictures]
     seen = [index for index, faces in enumerate(found) if faces is not None]
     if not seen:
         raise RejectedClip("no_face", f"{name}: no face in any of {len(found)} frames")

@@ -17,12 +17,13 @@ from datamodules.clip_face import Clock, Settings, release
 from datamodules.clip_part import prepare_clip
 from datamodules.crop import CROP
 from datamodules.disk import space_on
-from datamodules.landmarks import LANDMARKER, find_weights
+from datamodules.landmarks import find_weights
 from datamodules.packing import pack
 from datamodules.parts import PARTS, Part, digest, part_of, read_meta, write_part
 from datamodules.pool import run_tasks
 from datamodules.prepare_report import PrepareReport
 from datamodules.store import MANIFEST, VERSION, Store
+from face3d.landmarker import TASK_FILE
 
 Mode = Literal["auto", "mat", "landmarks", "none"]
 Progress = Callable[[int, int], None]
@@ -106,7 +107,7 @@ def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None, l
 def _landmarker(mode: Mode, weights: Path | None) -> Path | None:
     """The face landmarker's file: needed unless coefficients are given, used where it is there."""
     try:
-        return find_weights(LANDMARKER, weights)
+        return find_weights(TASK_FILE, weights)
     except UserError:
         if mode != "mat" or weights is not None:
             raise

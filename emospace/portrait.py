@@ -10,8 +10,9 @@ from PIL import Image, ImageOps
 from conventions.errors import UserError
 from datamodules.coefficients import fit, read_mat
 from datamodules.crop import align, camera_windows, cut, fixed_crop, placement, to_crop
-from datamodules.landmarks import LANDMARKER, Landmarker, find_weights
+from datamodules.landmarks import find_faces, find_weights
 from datamodules.mead import Reference
+from face3d.landmarker import TASK_FILE, Landmarker
 
 
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -54,8 +55,8 @@ def _from_mat(picture: np.ndarray, path: Path, sidecar: Path, model: str, size: 
 
 
 def _from_landmarks(picture: np.ndarray, path: Path, model: str, size: int, weights: Path | None) -> Reference:
-    with Landmarker(find_weights(LANDMARKER, weights)) as landmarker:
-        faces = landmarker.detect(picture)
+    with Landmarker(find_weights(TASK_FILE, weights)) as landmarker:
+        faces = find_faces(landmarker, picture)
     if faces is None:
         raise UserError(f"{path}: no face found; give a picture that shows one face from the front")
     if faces.rival:

@@ -19,10 +19,11 @@ from conventions.errors import UserError
 from datamodules import clip_face, prepare_report
 from datamodules import prepare as preparation
 from datamodules.audio import write_audio
-from datamodules.landmarks import LANDMARKER, Faces, find_weights
+from datamodules.landmarks import find_weights
 from datamodules.prepare import prepare
 from datamodules.store import Store
 from datamodules.video import write_video
+from face3d.landmarker import TASK_FILE, Landmarker
 
 Clip = Callable[..., None]
 
@@ -254,39 +255,39 @@ def test_missing_weights_say_where_to_get_them(raw: Path, tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"face_landmarker\.task: not found in .*https://"):
         prepare(raw, tmp_path / "store", coefficients="landmarks")
     with pytest.raises(UserError, match="not found"):
-        find_weights(LANDMARKER, tmp_path)
+        find_weights(TASK_FILE, tmp_path)
     assert not (tmp_path / "store").exists()
 
 
-class FakeLandmarker:
-    """Finds a still face, as the given function of the picture's number says."""
+class FakeLandmarker(Landmarker):
+    """Finds what the given function of the picture's number says."""
 
-    def __init__(self, answer: Callable[[int], Faces | None]) -> None:
+    def __init__(self, answer: Callable[[int], list[np.ndarray]]) -> None:
         self._answer, self._calls = answer, 0
 
-    def detect(self, picture: np.ndarray) -> Faces | None:
+    def detect(self, picture: np.ndarray) -> list[np.ndarray]:
         self._calls += 1
         return self._answer(self._calls - 1)
 
 
-def face(number: int, rival: bool = False) -> Faces:
-    points = np.random.default_rng(0).uniform(20, 40, (68, 2)).astype(np.float32)
-    return Faces(points + np.float32(number), rival)
+def face(number: int) -> np.ndarray:
+    points = np.random.default_rng(0).uniform(0.2, 0.4, (68, 2)).astype(np.float32)
+    return points + np.float32(0.01 * number)
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda i: None, "no_face"),
-        (lambda i: face(i) if i % 2 else None, "face_lost"),
-        (lambda i: face(i, rival=True), "two_faces"),
+        (lambda i: [], "no_face"),
+        (lambda i: [face(i)] if i % 2 else [], "face_lost"),
+        (lambda i: [face(i), face(i) * 0.6], "two_faces"),
     ],
 )
 def test_faces_that_cannot_be_followed(
-    tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch, answer: Callable[[int], Faces | None], reason: str
+    tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch, answer: Callable[[int], list[np.ndarray]], reason: str
 ) -> None:
     clip(tmp_path / "raw" / "talk", mat=False)
-    (tmp_path / LANDMARKER).touch()
+    (tmp_path / TASK_FILE).touch()
     monkeypatch.setattr(clip_face, "_landmarker", lambda weights: FakeLandmarker(answer))
     with pytest.raises(UserError, match=rf"1 of 1 clips cannot be used \({reason} 1\)"):
         prepare(tmp_path / "raw", tmp_path / "store", coefficients="none", size=32, weights=tmp_path)
@@ -294,8 +295,8 @@ def test_faces_that_cannot_be_followed(
 
 def test_a_short_loss_of_the_face_is_bridged(tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     clip(tmp_path / "raw" / "talk", 20, mat=False)
-    (tmp_path / LANDMARKER).touch()
-    landmarker = FakeLandmarker(lambda i: None if i == 7 else face(i))
+    (tmp_path / TASK_FILE).touch()
+    landmarker = FakeLandmarker(lambda i: [] if i == 7 else [face(i)])
     monkeypatch.setattr(clip_face, "_landmarker", lambda weights: landmarker)
     prepare(tmp_path / "raw", tmp_path / "store", coefficients="none", size=32, weights=tmp_path)
     store = Store(tmp_path / "store")

@@ -9,6 +9,7 @@ import torch
 from datamodules.toy_mead.actors import Actor, make_actor, random_person, render_frames
 from face3d.camera import default_placement, project
 from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY, TRANSLATION
+from face3d.landmarker import mediapipe_tasks
 from face3d.procedural import EXPRESSION_NAMES, expression_vector, procedural_head
 
 PLACE = default_placement(1).numpy()
@@ -108,9 +109,9 @@ def _varied(actor: Actor, count: int, rng: np.random.Generator) -> tuple[dict[st
 
 @pytest.mark.real
 def test_mediapipe_finds_the_faces_and_reads_their_movements(real_weights: Path) -> None:
-    mediapipe = pytest.importorskip("mediapipe")
     stats = pytest.importorskip("scipy.stats")
-    vision, base = mediapipe.tasks.vision, mediapipe.tasks.BaseOptions
+    mediapipe = pytest.importorskip("mediapipe")
+    vision, base = mediapipe_tasks()
     options = vision.FaceLandmarkerOptions(
         base_options=base(model_asset_path=str(real_weights / "face_landmarker.task")), output_face_blendshapes=True
     )
