@@ -189,7 +189,8 @@ def _scale(width: int, height: int) -> float:
 
 def _track(pictures: Iterable[np.ndarray], weights: Path, name: str) -> Float[np.ndarray, "t 68 2"]:
     """Landmarks of each picture in its own pixels, short gaps interpolated; no face or two are a reason."""
-    found = [find_faces(_landmarker(weights), picture) for picture in pictures]
+    landmarker = _landmarker(weights)
+    found = [find_faces(landmarker, picture) for picture in pictures]
     seen = [index for index, faces in enumerate(found) if faces is not None]
     if not seen:
         raise RejectedClip("no_face", f"{name}: no face in any of {len(found)} frames")
