@@ -31,10 +31,11 @@ def draw(xy, depth, triangles, winner):
             points[v, 0] = (xy[n, v, 0] + 1.0) * 0.5 * width - 0.5
             points[v, 1] = (xy[n, v, 1] + 1.0) * 0.5 * height - 0.5
             points[v, 2] = 1.0 / depth[n, v] if depth[n, v] >= NEAR else -1.0
-        winner[n] = -1
+        seen = winner[n]
+        seen[:] = -1
         nearest[:] = 0.0
         for t in range(triangles.shape[0]):
-            _draw_triangle(points, triangles[t, 0], triangles[t, 1], triangles[t, 2], t, winner[n], nearest)
+            _draw_triangle(points, triangles[t, 0], triangles[t, 1], triangles[t, 2], t, seen, nearest)
 
 
 @compiled

@@ -159,8 +159,8 @@ def _background(look: Look, size: int) -> Float32[np.ndarray, "s s 3"]:
 
 
 def atlas_size_for(size: int) -> int:
-    """Texels across the head's square for pictures of that size: three for each pixel, within 192..1024."""
-    return int(min(max(3 * size, 192), 1024))
+    """Texels across the head's square for pictures of that size: two for each pixel, within 128..1024."""
+    return int(min(max(2 * size, 128), 1024))
 
 
 def render_frames(

@@ -49,59 +49,94 @@ def light(normal, gamma, shadow, albedo, shine, lit, out):
 @compiled
 @no_type_check
 def paint(winner, xy, depth, triangles, attributes, atlas_places, atlas, background, factor, out):
-    """Fill `out` [s, s, 3] uint8 from a supersampled visibility map [s * factor, s * factor]."""
-    size, fine = out.shape[0], winner.shape[0]
-    height, width = atlas.shape[0], atlas.shape[1]
-    share = 1.0 / (factor * factor)
-    values = np.empty(7, np.float32)
+    """Fill `out` [s, s, 3] uint8 from a supersampled visibility map [s * factor, s * factor].
+
+    A triangle is shaded once for each pixel that it shows in, at the middle of its samples there, and counts by them.
+    """
+    size, share = out.shape[0], 1.0 / (factor * factor)
+    corners = _corners(xy, depth, attributes, atlas_places)
+    colour, total = np.empty(3, np.float32), np.empty(3, np.float32)
     for y in range(size):
         for x in range(size):
-            red = green = blue = 0.0
-            for sub in range(factor * factor):
-                i, j = y * factor + sub // factor, x * factor + sub % factor
-                t = winner[i, j]
-                if t < 0:
-                    red += background[y, x, 0]
-                    green += background[y, x, 1]
-                    blue += background[y, x, 2]
-                    continue
-                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                column, row = (2.0 * j + 1.0) / fine - 1.0, (2.0 * i + 1.0) / fine - 1.0
-                ax, ay = xy[a, 0] - column, xy[a, 1] - row
-                bx, by = xy[b, 0] - column, xy[b, 1] - row
-                cx, cy = xy[c, 0] - column, xy[c, 1] - row
-                wa = (bx * cy - cx * by) / depth[a]
-                wb = (cx * ay - ax * cy) / depth[b]
-                wc = (ax * by - bx * ay) / depth[c]
-                total = wa + wb + wc
-                wa, wb, wc = np.float32(wa / total), np.float32(wb / total), np.float32(wc / total)
-                for k in range(7):
-                    values[k] = wa * attributes[a, k] + wb * attributes[b, k] + wc * attributes[c, k]
-                u = wa * atlas_places[a, 0] + wb * atlas_places[b, 0] + wc * atlas_places[c, 0]
-                v = wa * atlas_places[a, 1] + wb * atlas_places[b, 1] + wc * atlas_places[c, 1]
-                u, v = min(max(u, 0.0), width - 1.001), min(max(v, 0.0), height - 1.001)
-                left, top = int(u), int(v)
-                fu, fv = np.float32(u - left), np.float32(v - top)
-                w00, w01 = (1 - fu) * (1 - fv), fu * (1 - fv)
-                w10, w11 = (1 - fu) * fv, fu * fv
-                p00, p01 = atlas[top, left], atlas[top, left + 1]
-                p10, p11 = atlas[top + 1, left], atlas[top + 1, left + 1]
-                keep = w00 * p00[3] + w01 * p01[3] + w10 * p10[3] + w11 * p11[3]
-                red += (
-                    values[0] * keep
-                    + values[3] * (w00 * p00[0] + w01 * p01[0] + w10 * p10[0] + w11 * p11[0])
-                    + values[6]
-                )
-                green += (
-                    values[1] * keep
-                    + values[4] * (w00 * p00[1] + w01 * p01[1] + w10 * p10[1] + w11 * p11[1])
-                    + values[6]
-                )
-                blue += (
-                    values[2] * keep
-                    + values[5] * (w00 * p00[2] + w01 * p01[2] + w10 * p10[2] + w11 * p11[2])
-                    + values[6]
-                )
-            out[y, x, 0] = np.uint8(min(max(red * share, 0.0), 1.0) * 255.0 + 0.5)
-            out[y, x, 1] = np.uint8(min(max(green * share, 0.0), 1.0) * 255.0 + 0.5)
-            out[y, x, 2] = np.uint8(min(max(blue * share, 0.0), 1.0) * 255.0 + 0.5)
+            top, left = y * factor, x * factor
+            total[:] = 0.0
+            for i in range(top, top + factor):
+                for j in range(left, left + factor):
+                    t = winner[i, j]
+                    count, row, column = _samples(winner, t, top, left, i, j, factor)
+                    if count == 0:
+                        continue
+                    if t < 0:
+                        colour[:] = background[y, x]
+                    else:
+                        _shade(corners, triangles[t, 0], triangles[t, 1], triangles[t, 2], row, column, atlas, colour)
+                    for k in range(3):
+                        total[k] += np.float32(count * share) * colour[k]
+            for k in range(3):
+                out[y, x, k] = np.uint8(min(max(total[k], 0.0), 1.0) * 255.0 + 0.5)
+
+
+@compiled
+@no_type_check
+def _samples(winner, t, top, left, y, x, factor):
+    """How many samples of a pixel show triangle t, and the middle of them in normalised coordinates (y, x).
+
+    None where (y, x) is not the first of them.
+    """
+    count, row, column = 0, 0, 0
+    for i in range(top, top + factor):
+        for j in range(left, left + factor):
+            if winner[i, j] == t:
+                if count == 0 and (i != y or j != x):
+                    return 0, 0.0, 0.0
+                count, row, column = count + 1, row + i, column + j
+    if t < 0:
+        return count, 0.0, 0.0
+    scale = 2.0 / winner.shape[0]
+    return count, (row / count + 0.5) * scale - 1.0, (column / count + 0.5) * scale - 1.0
+
+
+@compiled
+@no_type_check
+def _corners(xy, depth, attributes, atlas_places):
+    """What is read of a vertex side by side [v, 12]: x, y, 1 / depth, place in the atlas, seven attributes."""
+    out = np.empty((xy.shape[0], 12), np.float32)
+    out[:, 0:2] = xy
+    out[:, 2] = 1.0 / depth
+    out[:, 3:5] = atlas_places
+    out[:, 5:] = attributes
+    return out
+
+
+@compiled
+@no_type_check
+def _shade(corners, a, b, c, row, column, atlas, colour):
+    """Colour [3] of a triangle at a point: lit albedo as far as the atlas lets it through, the atlas's own, shine."""
+    ax, ay = corners[a, 0] - column, corners[a, 1] - row
+    bx, by = corners[b, 0] - column, corners[b, 1] - row
+    cx, cy = corners[c, 0] - column, corners[c, 1] - row
+    wa = (bx * cy - cx * by) * corners[a, 2]
+    wb = (cx * ay - ax * cy) * corners[b, 2]
+    wc = (ax * by - bx * ay) * corners[c, 2]
+    whole = 1.0 / (wa + wb + wc)
+    wa, wb, wc = np.float32(wa * whole), np.float32(wb * whole), np.float32(wc * whole)
+    u = wa * corners[a, 3] + wb * corners[b, 3] + wc * corners[c, 3]
+    v = wa * corners[a, 4] + wb * corners[b, 4] + wc * corners[c, 4]
+    u, v = min(max(u, 0.0), atlas.shape[1] - 1.001), min(max(v, 0.0), atlas.shape[0] - 1.001)
+    left, top = int(u), int(v)
+    fu, fv = np.float32(u - left), np.float32(v - top)
+    cover = _texel(atlas, top, left, fv, fu, 3)
+    shine = wa * corners[a, 11] + wb * corners[b, 11] + wc * corners[c, 11]
+    for k in range(3):
+        lit = wa * corners[a, 5 + k] + wb * corners[b, 5 + k] + wc * corners[c, 5 + k]
+        light = wa * corners[a, 8 + k] + wb * corners[b, 8 + k] + wc * corners[c, 8 + k]
+        colour[k] = lit * cover + light * _texel(atlas, top, left, fv, fu, k) + shine
+
+
+@compiled
+@no_type_check
+def _texel(atlas, top, left, fv, fu, k):
+    """Channel k of the atlas between four texels."""
+    upper = atlas[top, left, k] + fu * (atlas[top, left + 1, k] - atlas[top, left, k])
+    lower = atlas[top + 1, left, k] + fu * (atlas[top + 1, left + 1, k] - atlas[top + 1, left, k])
+    return upper + fv * (lower - upper)
