@@ -143,7 +143,10 @@ def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clo
     coefficients, place = measured.coefficients[rows[:length]], placement(windows[rows[:length]], crop)
     pictures = [picture for _, picture in frames[:length]]
     with clock("landmarks"):
-        landmarks = _landmarks_of(measured.model, coefficients, place, pictures, settings)
+        if measured.keypoints is None:
+            landmarks = _landmarks_of(measured.model, coefficients, place, pictures, settings)
+        else:
+            landmarks = place[:, None, :1] * measured.keypoints[rows[:length]] + place[:, None, 1:]
     return Face(crop, pictures, place, landmarks, coefficients, measured.model)
 
 

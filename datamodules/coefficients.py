@@ -31,6 +31,8 @@ class Measured:
     coefficients: Float[np.ndarray, "t 257"]
     params: Float[np.ndarray, "t 5"]
     """(w0, h0, s, t0, t1) as in Deep3DFaceRecon's `align_img`."""
+    keypoints: Float[np.ndarray, "t 68 2"] | None = None
+    """Landmarks in normalised coordinates of the camera frame, where the file holds them (the toy world's do)."""
 
     def rows(self, source_indices: list[int], clip: VideoInfo, path: Path) -> list[int]:
         """The row of each 25 fps frame, given the source frames that these show; it may end before they do.
@@ -55,13 +57,15 @@ def read_mat(path: Path) -> Measured:
     content = _load(path)
     try:
         model = str(np.asarray(content["model"]).ravel()[0]) if "model" in content else BFM09
-        measured = Measured(model, *(_sadtalker(content) if "coeff_3dmm" in content else _deep3d(content)))
+        both = _sadtalker(content) if "coeff_3dmm" in content else _deep3d(content)
+        measured = Measured(model, *both, _keypoints(content, len(both[0])))
     except KeyError as error:
         line = f"{path}: has no {error}; expected coeff [T, 257] and transform_params [T, 5]"
         raise RejectedClip("bad_coefficients", line) from error
     except (ValueError, IndexError) as error:
         raise RejectedClip("bad_coefficients", f"{path}: {error}") from error
-    if not (np.isfinite(measured.coefficients).all() and np.isfinite(measured.params).all()):
+    arrays = (measured.coefficients, measured.params, measured.keypoints)
+    if not all(np.isfinite(array).all() for array in arrays if array is not None):
         raise RejectedClip("bad_coefficients", f"{path}: has values that are not finite")
     if not (measured.params[:, :3] > 0).all():
         raise RejectedClip("bad_coefficients", f"{path}: transform_params has sizes or scales that are not positive")
@@ -89,6 +93,15 @@ def _deep3d(content: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     if len(coefficients) != len(params):
         raise ValueError(f"coeff has {len(coefficients)} rows, transform_params {len(params)}")
     return coefficients, params
+
+
+def _keypoints(content: dict[str, Any], rows: int) -> np.ndarray | None:
+    if "keypoints" not in content:
+        return None
+    keypoints = np.asarray(content["keypoints"], np.float32)
+    if keypoints.shape != (rows, 68, 2):
+        raise ValueError(f"keypoints has shape {keypoints.shape}, not [{rows}, 68, 2]")
+    return keypoints
 
 
 def _sadtalker(content: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from face3d.procedural_parts import LEFT_EYE, RIGHT_EYE, SKIN, TONGUE, head_mesh
 from face3d.procedural_sculpt import distance
 
 SUPERSAMPLING = 2
-_LIT = np.array([math.sqrt(math.pi) / 2, math.sqrt(math.pi), 1.5 * math.sqrt(5 * math.pi / 6)])
+LIT = np.array([math.sqrt(math.pi) / 2, math.sqrt(math.pi), 1.5 * math.sqrt(5 * math.pi / 6)])
 """Weights of the three orders of spherical harmonics in Deep3DFaceRecon's shading."""
 
 _SEX_TRAITS = {
@@ -150,7 +150,7 @@ def _stage(actor: Actor, atlas_size: int) -> _Stage:
     return _Stage(actor, atlas_size)
 
 
-def _background(look: Look, size: int) -> Float32[np.ndarray, "s s 3"]:
+def background_of(look: Look, size: int) -> Float32[np.ndarray, "s s 3"]:
     """A soft vertical change between two colours, brighter to one side."""
     y, x = np.mgrid[:size, :size] / size
     top, bottom = (np.array(colour) for colour in look.background)
@@ -170,7 +170,7 @@ def render_frames(
     stage = _stage(actor, atlas_size_for(size))
     rows, places = torch.from_numpy(coefficients), torch.from_numpy(placement)
     frames = np.empty((len(rows), size, size, 3), np.uint8)
-    background = _background(actor.look, size)
+    background = background_of(actor.look, size)
     albedo = stage.albedo(rows[0]) if len(rows) else np.empty((0, 3))
     for start in range(0, len(rows), 32):
         part = slice(start, start + 32)
@@ -195,7 +195,7 @@ def _posed(stage: _Stage, head: np.ndarray, rows: torch.Tensor) -> np.ndarray:
 def _lit(stage: _Stage, points: np.ndarray, gamma: np.ndarray, albedo: np.ndarray) -> np.ndarray:
     normal, out = np.empty_like(points), np.empty((len(points), 7), np.float32)
     shade.normals(points, stage.triangles, normal)
-    shade.light(normal, gamma.reshape(3, 9), stage.shadow, albedo, stage.shine, _LIT, out)
+    shade.light(normal, gamma.reshape(3, 9), stage.shadow, albedo, stage.shine, LIT, out)
     return out
 
 

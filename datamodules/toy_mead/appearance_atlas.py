@@ -187,17 +187,17 @@ def _head_square(look: Look, size: int) -> np.ndarray:
     return np.concatenate([canvas.added, canvas.factor[:, None]], -1).reshape(size, size, 4)
 
 
-def _strip(look: Look, size: int) -> np.ndarray:
+def strip(look: Look, size: int) -> Float[np.ndarray, "size w 4"]:
     """Hair (upper half) and neck with cloth (lower half), [size, size / 2, 4]."""
     rng = np.random.default_rng(look.seed + 1)
-    strip = np.zeros((size, size // 2, 4))
-    strip[..., 3] = 1.0
+    out = np.zeros((size, size // 2, 4))
+    out[..., 3] = 1.0
     half = size // 2
     long = gaussian_filter(rng.standard_normal((half, half)), (size * 0.05, 0.7), mode="wrap")
     broad = gaussian_filter(rng.standard_normal((half, half)), (size * 0.06, size * 0.012), mode="wrap")
     strands = 1 + 0.22 * long / long.std() + 0.22 * broad / broad.std()
-    strip[:half, :, :3] = np.asarray(look.hair_colour) * np.clip(strands, 0.3, 2.2)[..., None]
-    strip[:half, :, 3] = 0
+    out[:half, :, :3] = np.asarray(look.hair_colour) * np.clip(strands, 0.3, 2.2)[..., None]
+    out[:half, :, 3] = 0
     v = 1 - (np.arange(half, size) + 0.5)[:, None] / size
     y = (v - 0.49) / 0.47 * 1.98 - 0.42
     front = np.linspace(1.0, 0.0, half)[None]
@@ -205,12 +205,12 @@ def _strip(look: Look, size: int) -> np.ndarray:
     cloth = ramp(y - collar, 0.012, -0.012)
     weave = 1 + 0.05 * rng.standard_normal((half, half))
     hem = 1 - 0.3 * np.exp(-(((y - collar + 0.05) / 0.012) ** 2))
-    strip[half:, :, :3] = (cloth * weave * hem)[..., None] * np.asarray(look.cloth)
-    strip[half:, :, 3] = 1 - cloth
-    return strip
+    out[half:, :, :3] = (cloth * weave * hem)[..., None] * np.asarray(look.cloth)
+    out[half:, :, 3] = 1 - cloth
+    return out
 
 
 def paint(look: Look, size: int) -> Float32[np.ndarray, "h w 4"]:
     """The actor's atlas, `size` high and 1.5 times as wide: added RGB and the factor on the model's albedo."""
-    atlas = np.concatenate([_head_square(look, size), _strip(look, size)], axis=1)
+    atlas = np.concatenate([_head_square(look, size), strip(look, size)], axis=1)
     return np.ascontiguousarray(atlas, dtype=np.float32)

@@ -67,11 +67,11 @@ def hair_coverage(points: Float[np.ndarray, "n 3"], look: Look) -> Float[np.ndar
     return np.maximum(np.maximum(front, side), nape)
 
 
-_SHELL = {
+SHELL = {
     "bald": (-0.05, -0.05), "cropped": (0.012, 0.018), "short": (0.035, 0.085), "parted": (0.05, 0.12),
     "voluminous": (0.14, 0.22), "bob": (0.09, 0.11), "long": (0.085, 0.10), "tied": (0.025, 0.045),
 }  # fmt: skip
-"""Thickness of the hair at the sides and on top."""
+"""Thickness of the hair at the sides and on top, by style."""
 _CURTAIN_END = {"bob": -0.62, "long": -1.75}
 
 
@@ -86,7 +86,7 @@ def _scalp() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _shell(look: Look) -> _Part:
     direction, skin, place = _scalp()
-    sides, top = _SHELL[look.hair]
+    sides, top = SHELL[look.hair]
     rng = np.random.default_rng(look.seed)
     waves = sum(np.sin(place @ rng.normal(0, 3.0, 2) + rng.uniform(0, 6.3)) for _ in range(4)) / 4
     inside = ramp(hair_coverage(skin, look) + 0.015 * waves, -0.01, 0.16)
@@ -164,11 +164,21 @@ def neck_atlas_height(y: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
 
 def extras(look: Look) -> Extras:
     """All added geometry of a look."""
-    parts = [_neck(), _ear(look, 1), _ear(look, -1), _shell(look)]
-    if look.hair in _CURTAIN_END:
-        parts.append(_curtain(look, _CURTAIN_END[look.hair]))
-    if look.hair == "tied":
-        parts.append(_bun(look))
+    return _joined([_neck(), _ear(look, 1), _ear(look, -1), _shell(look), *_loose(look)])
+
+
+def loose_hair(look: Look) -> Extras | None:
+    """The hair that hangs down or is tied behind, without the shell about the skull."""
+    parts = _loose(look)
+    return _joined(parts) if parts else None
+
+
+def _loose(look: Look) -> list[_Part]:
+    curtains = [_curtain(look, _CURTAIN_END[look.hair])] if look.hair in _CURTAIN_END else []
+    return curtains + ([_bun(look)] if look.hair == "tied" else [])
+
+
+def _joined(parts: list[_Part]) -> Extras:
     starts = np.cumsum([0] + [len(part[0]) for part in parts[:-1]])
     return Extras(
         points=np.concatenate([part[0] for part in parts]),

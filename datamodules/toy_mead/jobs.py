@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from conventions.files import atomic_file
-from datamodules.toy_mead.cast import Actor, face_at_rest, make_actor, render_frames
+from datamodules.toy_mead.cast import PROCEDURAL, Actor, Head, face_at_rest, keypoints, make_actor, render_frames, worn
 from datamodules.toy_mead.media import write_m4a, write_mat
 from datamodules.toy_mead.pairs import is_joined, part_path, write_part
 from datamodules.toy_mead.performance import perform
@@ -27,8 +27,8 @@ PORTRAIT_SIZE = 256
 
 
 @cache
-def _actor(name: str, seed: int) -> Actor:
-    return make_actor(name, seed)
+def _actor(name: str, seed: int, head: Head) -> Actor:
+    return make_actor(name, seed, head)
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class ClipJob:
     clip: ClipSpec
     seed: int
     size: int
+    head: Head = PROCEDURAL
 
     def is_done(self, root: Path) -> bool:
         """Whether the mp4 is there."""
@@ -46,13 +47,21 @@ class ClipJob:
     def run(self, root: Path) -> None:
         """Perform, render and encode the clip."""
         clip = self.clip
-        actor = _actor(clip.actor, self.seed)
+        actor = _actor(clip.actor, self.seed, self.head)
         shown = perform(
             clip.actor, face_at_rest(actor), clip.text, clip.emotion, clip.level, self.seed, number=clip.number
         )
-        frames = render_frames(actor, shown.coefficients, shown.placement, self.size)
+        rows = worn(actor, shown.coefficients)
+        frames = render_frames(actor, rows, shown.placement, self.size)
         write_m4a(root / clip.audio, shown.utterance.waveform)
-        write_mat((root / clip.video).with_suffix(".mat"), shown.coefficients, shown.placement, self.size)
+        write_mat(
+            (root / clip.video).with_suffix(".mat"),
+            rows,
+            shown.placement,
+            self.size,
+            self.head.model,
+            keypoints(actor, rows),
+        )
         write_video(root / clip.video, frames)
 
 
@@ -62,6 +71,7 @@ class PortraitJob:
 
     name: str
     seed: int
+    head: Head = PROCEDURAL
 
     def is_done(self, root: Path) -> bool:
         """Whether the png is there."""
@@ -69,10 +79,12 @@ class PortraitJob:
 
     def run(self, root: Path) -> None:
         """Render a face at rest, a little turned for every second person."""
-        actor = _actor(self.name, self.seed)
-        rows, place = face_at_rest(actor)[None], np.array([[CROP_SCALE, 0.0, 0.02]], np.float32)
+        actor = _actor(self.name, self.seed, self.head)
+        rows, place = worn(actor, face_at_rest(actor)[None]), np.array([[CROP_SCALE, 0.0, 0.02]], np.float32)
         frame = render_frames(actor, rows, place, PORTRAIT_SIZE)[0]
-        write_mat(root / "portraits" / f"{self.name}.mat", rows, place, PORTRAIT_SIZE)
+        write_mat(
+            root / "portraits" / f"{self.name}.mat", rows, place, PORTRAIT_SIZE, self.head.model, keypoints(actor, rows)
+        )
         with atomic_file(root / "portraits" / f"{self.name}.png") as file:
             Image.fromarray(frame).save(file, format="png")
 
@@ -85,6 +97,7 @@ class PairsJob:
     part: int
     people: int
     seed: int
+    head: Head = PROCEDURAL
 
     def is_done(self, root: Path) -> bool:
         """Whether the part, or the whole it went into, is there."""
@@ -92,7 +105,7 @@ class PairsJob:
 
     def run(self, root: Path) -> None:
         """Make the part."""
-        write_part(root, self.role, self.part, self.people, self.seed)
+        write_part(root, self.role, self.part, self.people, self.seed, self.head)
 
 
 Job = ClipJob | PortraitJob | PairsJob

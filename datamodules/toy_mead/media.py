@@ -11,7 +11,6 @@ from scipy.io import savemat
 from conventions.files import write_bytes
 from datamodules.toy_mead.speech import FILE_RATE
 
-MODEL_NAME = "procedural-v1"
 DEEP3D_SIZE = 224
 _MAT_HEADER = b"MATLAB 5.0 MAT-file, synthetic coefficients of the emospace toy world".ljust(116)
 """SciPy would write the date here."""
@@ -43,10 +42,19 @@ def transform_params(placement: Float[np.ndarray, "t 3"], size: int) -> Float32[
 
 
 def write_mat(
-    path: Path, coefficients: Float32[np.ndarray, "t 257"], placement: Float[np.ndarray, "t 3"], size: int
+    path: Path,
+    coefficients: Float32[np.ndarray, "t 257"],
+    placement: Float[np.ndarray, "t 3"],
+    size: int,
+    model: str,
+    keypoints: Float32[np.ndarray, "t 68 2"] | None = None,
 ) -> None:
-    """Write `coeff`, `transform_params` and `model` of a clip."""
+    """Write `coeff`, `transform_params` and `model` (the morphable model's name) of a clip.
+
+    `keypoints`, in normalised coordinates of the camera frame, are written for a model that a reader need not have.
+    """
     buffer = io.BytesIO()
-    content = {"coeff": coefficients, "transform_params": transform_params(placement, size), "model": MODEL_NAME}
+    content = {"coeff": coefficients, "transform_params": transform_params(placement, size), "model": model}
+    content |= {} if keypoints is None else {"keypoints": keypoints}
     savemat(buffer, content, do_compression=True)
     write_bytes(path, _MAT_HEADER + buffer.getvalue()[116:])

@@ -14,6 +14,7 @@ from jaxtyping import Float32, Int64, UInt8
 
 from conventions.errors import UserError
 from conventions.files import atomic_file, write_json
+from datamodules.toy_mead.cast import PROCEDURAL, Head
 from datamodules.toy_mead.pictures import Picture, Role, person_pictures, scene
 
 PEOPLE_PER_PART = 10
@@ -30,11 +31,11 @@ def num_parts(people: int) -> int:
     return -(-people // PEOPLE_PER_PART)
 
 
-def write_part(root: Path, role: Role, part: int, people: int, seed: int) -> None:
+def write_part(root: Path, role: Role, part: int, people: int, seed: int, head: Head = PROCEDURAL) -> None:
     """Make the pictures of `PEOPLE_PER_PART` people; of `prior`, also scenes, numbered after all people."""
     pictures: list[Picture] = []
     for number in range(part * PEOPLE_PER_PART, min(people, (part + 1) * PEOPLE_PER_PART)):
-        pictures += person_pictures(role, number, seed)
+        pictures += person_pictures(role, number, seed, head)
     if role == "prior":
         pictures += [scene(people + SCENES_PER_PART * part + i, seed) for i in range(SCENES_PER_PART)]
     with atomic_file(part_path(root, role, part)) as file:
@@ -50,7 +51,7 @@ def write_part(root: Path, role: Role, part: int, people: int, seed: int) -> Non
         )
 
 
-def join_parts(root: Path, role: Role, people: int) -> None:
+def join_parts(root: Path, role: Role, people: int, head: Head = PROCEDURAL) -> None:
     """Make a role's files of its parts, then remove the parts; `pairs.json` is written last."""
     folder, paths = root / "web" / role, [part_path(root, role, part) for part in range(num_parts(people))]
     parts = [dict(np.load(path, allow_pickle=False)) for path in paths]
@@ -58,7 +59,9 @@ def join_parts(root: Path, role: Role, people: int) -> None:
     for name in ("images", "coefficients", "placement", "person"):
         with atomic_file(folder / f"{name}.npy") as file:
             np.save(file, whole[name], allow_pickle=False)
-    labels = {name: whole[name].tolist() for name in ("caption", "style", "level")}
+    labels: dict[str, object] = {name: whole[name].tolist() for name in ("caption", "style", "level")}
+    if head != PROCEDURAL:
+        labels["model"] = head.model
     write_json(folder / "pairs.json", labels)
     for path in paths:
         path.unlink()
@@ -80,6 +83,8 @@ class PairSet:
     style: Sequence[str]
     """An emotion's folder name; empty for a scene without a face."""
     level: Sequence[int]
+    model: str
+    """The morphable model of the coefficients."""
 
     def __init__(self, root: Path, role: Role = "prior") -> None:
         self.root, self.role, folder = root, role, root / "web" / role
@@ -89,6 +94,7 @@ class PairSet:
             setattr(self, name, np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
         labels = json.loads((folder / "pairs.json").read_text(encoding="utf-8"))
         self.captions, self.style, self.level = labels["caption"], labels["style"], labels["level"]
+        self.model = labels.get("model", PROCEDURAL.model)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -8,7 +8,7 @@ import numpy as np
 
 from conventions.emotions import EMOTIONS
 from datamodules.toy_mead.action_units import units_vector
-from datamodules.toy_mead.cast import face_at_rest, make_actor, render_frames
+from datamodules.toy_mead.cast import PROCEDURAL, Head, face_at_rest, make_actor, render_frames, worn
 from datamodules.toy_mead.emotions import PATTERNS
 from datamodules.toy_mead.head import HEAD_ANGLES
 from datamodules.toy_mead.lexicon import caption, unrelated_caption
@@ -74,13 +74,14 @@ def _coefficients(rest: np.ndarray, emotion: str, level: int, rng: np.random.Gen
     return result
 
 
-def person_pictures(role: Role, number: int, seed: int) -> list[Picture]:
+def person_pictures(role: Role, number: int, seed: int, head: Head = PROCEDURAL) -> list[Picture]:
     """`PICTURES_EACH` pictures of one person, with captions that describe them."""
     rng = rng_of(seed, "web", role, number)
     sex = "M" if number % 2 else "W"
-    actor = make_actor(f"{sex}-{role}-{number}", seed)
+    actor = make_actor(f"{sex}-{role}-{number}", seed, head)
     styles = _styles(role, PICTURES_EACH[role], rng)
     rows = np.stack([_coefficients(face_at_rest(actor), *style, rng) for style in styles]).astype(np.float32)
+    rows = worn(actor, rows)
     places = np.stack([CROP_SCALE * rng.normal(1, 0.03, len(rows)), *rng.normal(0, 0.03, (2, len(rows)))], axis=1)
     images = render_frames(actor, rows, places.astype(np.float32), PAIR_SIZE)
     word = ("man" if sex == "M" else "woman") if rng.random() < 0.5 else "person"

@@ -5,7 +5,7 @@
 styles.json       the compound and new styles, which are extra emotion folders at level_2
 portraits/        pictures of people who are in no clip
 web/<role>/       captioned pictures (`pairs.PairSet`)
-toy.json          the manifest, written last
+toy.json          the manifest, written last; `head` is in it where people have another head than the procedural one
 """
 
 import json
@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from conventions.errors import UserError
 from conventions.files import write_json, write_text
+from datamodules.toy_mead.cast import Head, HeadName
 from datamodules.toy_mead.emotions import styles_json
 from datamodules.toy_mead.jobs import ClipJob, Job, PairsJob, PortraitJob, run_jobs
 from datamodules.toy_mead.pairs import is_joined, join_parts, num_parts
@@ -29,17 +30,22 @@ ROLES: tuple[Role, ...] = ("prior", "judge", "critic")
 
 README = """This folder holds a SYNTHETIC data set, written by `emospace toy`. It is not MEAD and shows no real person.
 
-Faces are renders of a procedural head, voices are espeak-ng, emotions are published action-unit patterns.
+Faces are renders of {head}, voices are espeak-ng, emotions are published action-unit patterns.
 The layout is MEAD's, so that the same programs read both; see toy.json for the seed and the preset.
 """
 
 
-def _jobs(seed: int, preset: str, size: int) -> list[Job]:
+HEADS = {"procedural": "a procedural head", "ict": "ICT-FaceKit (USC Institute for Creative Technologies, MIT licence)"}
+_LEFT_OUT = {"head": "procedural"}
+"""Settings that a manifest leaves out."""
+
+
+def _jobs(seed: int, preset: str, size: int, head: Head) -> list[Job]:
     numbers = PRESETS[preset]
-    clips: list[Job] = [ClipJob(clip, seed, size) for clip in clips_of(preset, seed)]
-    portraits: list[Job] = [PortraitJob(name, seed) for name in PORTRAIT_NAMES[: numbers.portraits]]
+    clips: list[Job] = [ClipJob(clip, seed, size, head) for clip in clips_of(preset, seed)]
+    portraits: list[Job] = [PortraitJob(name, seed, head) for name in PORTRAIT_NAMES[: numbers.portraits]]
     parts: list[Job] = [
-        PairsJob(role, part, numbers.people[role], seed)
+        PairsJob(role, part, numbers.people[role], seed, head)
         for role in ROLES
         for part in range(num_parts(numbers.people[role]))
     ]
@@ -58,9 +64,8 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
     for name in (MANIFEST, PLAN):
         if (root / name).is_file():
             there = _read(root / name)
-            wrong = [
-                f"{key} {there.get(key)}, not {value}" for key, value in settings.items() if there.get(key) != value
-            ]
+            there, asked = _LEFT_OUT | there, _LEFT_OUT | settings
+            wrong = [f"{key} {there.get(key)}, not {value}" for key, value in asked.items() if there.get(key) != value]
             if wrong:
                 raise UserError(f"{root}: holds another toy world ({'; '.join(wrong)}); choose an empty folder")
             return
@@ -90,29 +95,38 @@ def write_toy_mead(
     preset: Literal["default", "tiny"] = "default",
     size: int = 160,
     workers: int = 2,
+    head: HeadName = "procedural",
+    ict: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Write a toy world with square videos of `size` pixels and return its manifest; a complete one is left alone.
 
-    Killed at any moment, the next call finishes what is missing. `progress(done, total)` counts clips and pictures.
+    With head "ict" everyone has the head of ICT-FaceKit, of which `ict` is the user's own copy; plan, speech, emotions
+    and layout stay the same. Killed at any moment, the next call finishes what is missing. `progress(done, total)`
+    counts clips and pictures.
     """
     if preset not in PRESETS:
         raise UserError(f"preset: {preset!r} is unknown; valid: {', '.join(PRESETS)}")
     if size < 32 or size % 2:
         raise UserError(f"size: {size} is impossible; an even number of at least 32 pixels is needed")
+    wears = Head(head, ict)
+    wears.check()
     settings = {"format": VERSION, "seed": seed, "preset": preset, "size": size}
+    settings |= {} if head == _LEFT_OUT["head"] else {"head": head}
     try:
         _claim(root, settings)
         if not (root / MANIFEST).is_file():
-            _write(root, settings, workers, progress or (lambda done, total: None))
+            _write(root, settings, wears, workers, progress or (lambda done, total: None))
     except OSError as error:
         raise UserError(f"{root}: cannot be written ({error.strerror or error})") from error
     return _read(root / MANIFEST)
 
 
-def _write(root: Path, settings: dict[str, Any], workers: int, progress: Callable[[int, int], None]) -> None:
+def _write(
+    root: Path, settings: dict[str, Any], head: Head, workers: int, progress: Callable[[int, int], None]
+) -> None:
     _clear_leavings(root)
-    jobs = _jobs(settings["seed"], settings["preset"], settings["size"])
+    jobs = _jobs(settings["seed"], settings["preset"], settings["size"], head)
     missing = [job for job in jobs if not job.is_done(root)]
     done = len(jobs) - len(missing)
     progress(done, len(jobs))
@@ -121,8 +135,8 @@ def _write(root: Path, settings: dict[str, Any], workers: int, progress: Callabl
         progress(done, len(jobs))
     for role in ROLES:
         if not is_joined(root, role):
-            join_parts(root, role, PRESETS[settings["preset"]].people[role])
-    write_text(root / "README.txt", README)
+            join_parts(root, role, PRESETS[settings["preset"]].people[role], head)
+    write_text(root / "README.txt", README.format(head=HEADS[head.name]))
     write_json(root / "styles.json", styles_json())
     write_json(root / MANIFEST, _manifest(settings))
     (root / PLAN).unlink()
