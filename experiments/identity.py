@@ -14,9 +14,13 @@ HASH_LENGTH = 8
 
 
 def canonical(value: Any) -> Any:
-    """`value` as plain JSON data: dataclass fields without `numbers=False`, whole floats as integers, keys sorted."""
+    """`value` as plain JSON data: dataclass fields that change numbers, whole floats as integers, keys sorted.
+
+    A field's metadata may say `numbers=False`, or `numbers="unless default"`: such a field came later than runs that
+    must keep their names, and counts only where it is set.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field for field in dataclasses.fields(value) if field.metadata.get("numbers", True)]
+        fields = [field for field in dataclasses.fields(value) if _counts(field, getattr(value, field.name))]
         return {field.name: canonical(getattr(value, field.name)) for field in sorted(fields, key=lambda f: f.name)}
     if isinstance(value, Mapping):
         return {str(key): canonical(value[key]) for key in sorted(value, key=str)}
@@ -61,6 +65,11 @@ class RunName:
             return None
         experiment, _, stage = parts[0].rpartition("-")
         return cls(experiment, stage, parts[1], int(parts[2].removeprefix("s")), parts[3])
+
+
+def _counts(field: dataclasses.Field[Any], value: Any) -> bool:
+    numbers = field.metadata.get("numbers", True)
+    return value != field.default if numbers == "unless default" else bool(numbers)
 
 
 def _scalar(value: Any) -> Any:

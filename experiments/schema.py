@@ -75,6 +75,8 @@ class WorldConfig:
     """Size of the toy world."""
     seed: int = 0
     """The world's own seed."""
+    head: Literal["procedural", "ict"] = field(default="procedural", metadata={"numbers": "unless default"})
+    """Whose head its people have; "ict" needs your copy of ICT-FaceKit in `face_model`."""
     fills_store: bool = field(default=False, metadata=NO_NUMBERS)
     """Prepare the toy world's clips into `data.store` when nothing is there; false: the store is the user's own."""
 

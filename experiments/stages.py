@@ -98,7 +98,7 @@ def renderer(run: StageRun, size: int) -> Renderer:
         raise UserError(
             f"{run.config.data.store}: holds no coefficients; prepare it with --coefficients mat or landmarks"
         )
-    return Renderer(load_model(name, run.config.face_model or None), size)
+    return Renderer(load_model(name, _face_model(run)), size)
 
 
 def encoder_of(ame: StageModule) -> EmotionEncoder:
@@ -165,6 +165,10 @@ class _From:
         return iter(self.batches())
 
 
+def _face_model(run: StageRun) -> str | None:
+    return run.config.face_model or None
+
+
 def _pairs(run: StageRun, role: Any) -> PairSet:
     return PairSet(Path(run.config.world.root), role)
 
@@ -190,7 +194,7 @@ def _started(data: Any, start: int) -> Any:
 
 
 def _critics_job(run: StageRun, module: StageModule) -> Job:
-    data = CriticsData.load(run.config.judges, _pairs(run, "critic"), run.seed)
+    data = CriticsData.load(run.config.judges, _pairs(run, "critic"), run.seed, _face_model(run))
     steps = run.config.judges.critics.steps
     return Job(module, lambda start: _From(lambda: data.batches(start)), steps, lambda: module.evaluate(data))
 
@@ -198,7 +202,7 @@ def _critics_job(run: StageRun, module: StageModule) -> Job:
 def _judges_job(run: StageRun, module: StageModule) -> Job:
     config, data_config = run.config.judges, run.config.data
     split, store = Split.load(data_config.split), Store(data_config.store)
-    data = JudgesData.load(config, _pairs(run, "judge"), store, split, run.seed)
+    data = JudgesData.load(config, _pairs(run, "judge"), store, split, run.seed, _face_model(run))
     return Job(module, lambda start: _From(lambda: data.batches(start)), config.steps, lambda: module.evaluate(data))
 
 

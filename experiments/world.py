@@ -45,7 +45,23 @@ def _needs_world(experiment: Experiment) -> bool:
 def _ready_world(config: ExperimentConfig, workers: int) -> None:
     world = config.world
     progress = _told("toy world")
-    write_toy_mead(Path(world.root), seed=world.seed, preset=world.preset, workers=workers, progress=progress)
+    write_toy_mead(
+        Path(world.root),
+        seed=world.seed,
+        preset=world.preset,
+        workers=workers,
+        head=world.head,
+        ict=_ict(config),
+        progress=progress,
+    )
+
+
+def _ict(config: ExperimentConfig) -> Path | None:
+    if config.world.head != "ict":
+        return None
+    if not config.face_model:
+        raise UserError("face_model: is not set; world.head=ict needs the path of your copy of ICT-FaceKit there")
+    return Path(config.face_model)
 
 
 def _told(title: str) -> Any:

@@ -112,6 +112,7 @@ def _paint_hair(colour: np.ndarray, head: IctHead, look: Look) -> None:
     _cover(colour, np.asarray(look.hair_colour), scalp)
     jaw = ramp(p[:, 1], -0.30, -0.46) * ramp(p[:, 1] + 0.35 * p[:, 2], -0.95, -0.75) * ramp(p[:, 2], -0.58, -0.40)
     sides = ramp(np.abs(p[:, 0]), 0.50, 0.64) * ramp(p[:, 1], 0.15, -0.05) * ramp(p[:, 2], -0.58, -0.42)
+    sides *= ramp(p[:, 2], -0.12, -0.3)
     soul = 1 - 0.8 * blob(p, (0.0, -0.50, 0.4), (0.10, 0.035, 0.2))
     chin = np.maximum(jaw, sides * ramp(p[:, 1], -0.8, -0.6)) * soul * ~head.ear
     _cover(colour, np.asarray(look.brow_colour), np.clip(look.beard * 0.85 * chin, 0, 0.92) * bare)

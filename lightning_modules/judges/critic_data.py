@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from datamodules.batches import Batch
 from datamodules.sampling import generator
 from datamodules.toy_mead.pairs import PairSet
 from face3d.coefficients import GAMMA, IDENTITY, TEXTURE
-from face3d.morphable import load_model
+from face3d.morphable import MorphableModel, load_model
+from face3d.procedural import procedural_head
 from face3d.renderer import Renderer
 from lightning_modules.judges.config import JudgesConfig
 from lightning_modules.judges.data import PersonSampler, image_tensor
@@ -42,9 +44,9 @@ def swap_people(coefficients: np.ndarray, random: np.random.Generator) -> np.nda
 
 
 @torch.inference_mode()
-def render_faces(coefficients: np.ndarray, placement: np.ndarray, model: str) -> UInt8[Tensor, "n 3 64 64"]:
+def render_faces(coefficients: np.ndarray, placement: np.ndarray, model: MorphableModel) -> UInt8[Tensor, "n 3 64 64"]:
     """Pictures of coefficients, as L_emo's renderer draws them."""
-    renderer = Renderer(load_model(model), SIZE)
+    renderer = Renderer(model, SIZE)
     parts = []
     for first in range(0, len(coefficients), CHUNK):
         rows = slice(first, first + CHUNK)
@@ -61,7 +63,7 @@ class Renders:
     emotion: Int[Tensor, " n"]
 
     @classmethod
-    def draw(cls, faces: Faces, variants: int, seed: int, model: str) -> "Renders":
+    def draw(cls, faces: Faces, variants: int, seed: int, model: MorphableModel) -> "Renders":
         """`variants` renders of each face's expression: on its own face first, then on other people's."""
         random = np.random.default_rng([0xC317, seed])
         sets = [faces.coefficients] + [swap_people(faces.coefficients, random) for _ in range(variants - 1)]
@@ -76,7 +78,7 @@ class CriticsData:
     config: JudgesConfig
     faces: Faces
     seed: int
-    model: str = "procedural-v1"
+    model: MorphableModel = field(default_factory=procedural_head)
     train_faces: Faces = field(init=False)
     test_faces: Faces = field(init=False)
 
@@ -88,9 +90,11 @@ class CriticsData:
         self._people = PersonSampler(self.train_faces.person, self.config.pictures_per_person)
 
     @classmethod
-    def load(cls, config: JudgesConfig, pairs: PairSet, seed: int) -> "CriticsData":
+    def load(
+        cls, config: JudgesConfig, pairs: PairSet, seed: int, face_model: Path | str | None = None
+    ) -> "CriticsData":
         """The toy world's critic pictures."""
-        return cls(config, faces_of_pairs(pairs), seed)
+        return cls(config, faces_of_pairs(pairs, face_model), seed, load_model(pairs.model, face_model))
 
     def batches(self, start: int) -> Iterator[CriticBatch]:
         """Batches number start, start + 1, ... without end."""

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -77,13 +78,21 @@ class JudgesData:
         self._people = PersonSampler(self.train_faces.person, config.pictures_per_person)
 
     @classmethod
-    def load(cls, config: JudgesConfig, pairs: PairSet, store: Store, split: Split, seed: int) -> "JudgesData":
+    def load(
+        cls,
+        config: JudgesConfig,
+        pairs: PairSet,
+        store: Store,
+        split: Split,
+        seed: int,
+        face_model: Path | str | None = None,
+    ) -> "JudgesData":
         """Everything from the judge pictures of the toy world and the judge actors' clips of a store."""
         clips = [clip for clip in store.clips if split.role(clip.actor) == "judge" and clip.kind == "basic"]
         speech = speech_clips(store, clips)
         tested = tested_actors(sorted({clip.actor for clip in speech}), config.held_out)
         frames = faces_of_clips(store, [clip for clip in clips if clip.actor not in tested], config.clip_frames)
-        return cls(config, join([frames, faces_of_pairs(pairs)]), speech, seed)
+        return cls(config, join([frames, faces_of_pairs(pairs, face_model)]), speech, seed)
 
     def batches(self, start: int) -> Iterator[JudgeBatch]:
         """Batches number start, start + 1, ... without end."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 from conventions.emotions import EMOTIONS
 from datamodules.store import Store, StoredClip
 from datamodules.toy_mead.pairs import PairSet
-from face3d.morphable import load_model
+from face3d.morphable import MorphableModel, load_model
 from face3d.renderer import Renderer
 from metrics.backbones.judges import SIZE
 
@@ -48,9 +49,11 @@ def join(parts: Sequence[Faces]) -> Faces:
     return Faces(**(arrays | {"person": np.concatenate(shifted)}))
 
 
-def landmarks_of(coefficients: np.ndarray, placement: np.ndarray, model: str) -> Float32[np.ndarray, "n 68 2"]:
+def landmarks_of(
+    coefficients: np.ndarray, placement: np.ndarray, model: MorphableModel
+) -> Float32[np.ndarray, "n 68 2"]:
     """Landmarks of faces whose coefficients are the truth."""
-    renderer = Renderer(load_model(model), SIZE)
+    renderer = Renderer(model, SIZE)
     with torch.no_grad():
         parts = [
             renderer.keypoints(
@@ -61,13 +64,13 @@ def landmarks_of(coefficients: np.ndarray, placement: np.ndarray, model: str) ->
     return torch.cat(parts).numpy()
 
 
-def faces_of_pairs(pairs: PairSet, model: str = "procedural-v1") -> Faces:
-    """The pictures that show one of MEAD's emotions."""
+def faces_of_pairs(pairs: PairSet, face_model: Path | str | None = None) -> Faces:
+    """The pictures that show one of MEAD's emotions; `face_model` is the file of their model where it needs one."""
     rows = np.array([index for index, style in enumerate(pairs.style) if style in EMOTIONS])
     coefficients, placement = np.array(pairs.coefficients)[rows], np.array(pairs.placement)[rows]
     return Faces(
         images=np.array(pairs.images)[rows],
-        landmarks=landmarks_of(coefficients, placement, model),
+        landmarks=landmarks_of(coefficients, placement, load_model(pairs.model, face_model)),
         emotion=np.array([EMOTIONS.index(pairs.style[row]) for row in rows]),
         person=np.array(pairs.person)[rows],
         coefficients=coefficients,

@@ -33,6 +33,15 @@ def test_golden_hashes() -> None:
     )
 
 
+def test_a_late_field_counts_only_where_it_is_set() -> None:
+    @dataclass(frozen=True)
+    class Late(Inner):
+        head: str = field(default="old", metadata={"numbers": "unless default"})
+
+    assert hash_of(Late()) == hash_of(Inner())
+    assert hash_of(Late(head="new")) != hash_of(Inner())
+
+
 def test_canonical_form_leaves_out_what_changes_no_numbers() -> None:
     assert canonical(Outer()) == {"inner": {"rate": 0.1}, "names": ["a"], "steps": 3}
     assert hash_of(Inner(workers=9)) == hash_of(Inner())
