@@ -13,7 +13,7 @@ class ClipPriorConfig:
     """Training batches."""
     batch_size: int = 64
     """Pairs in a batch."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     """Peak rate of AdamW; cosine decay."""
     warmup: int = 20
     """Batches of linear warm-up."""
