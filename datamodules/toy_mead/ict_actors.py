@@ -19,7 +19,7 @@ from datamodules.toy_mead.ict_appearance import (
     paint_vertices,
     skin_colour,
 )
-from datamodules.toy_mead.ict_head import EYE_OFFSET, LEFT_EYE, RIGHT_EYE, SKIN, ict_head
+from datamodules.toy_mead.ict_head import EYE_OFFSET, LEFT_EYE, RIGHT_EYE, SKIN, combined, ict_head
 from datamodules.toy_mead.ict_movements import movement_map, rest
 from face3d import kernels
 from face3d.camera import project, rotation
@@ -68,9 +68,9 @@ def ict_keypoints(actor: IctActor, coefficients: Float32[np.ndarray, "t 257"]) -
     """The 68 landmarks of the actor, in normalised coordinates of the camera frame."""
     head, rows = ict_head(actor.path), torch.from_numpy(coefficients)
     at = head.keypoints
-    identity = np.tensordot(coefficients[:, IDENTITY], head.identity[:, at], axes=1)
+    identity = combined(coefficients[:, IDENTITY], head.identity[:, at])
     expression = coefficients[:, EXPRESSION][:, : len(head.expression)]
-    points = head.mean[at] + identity + np.tensordot(expression, head.expression[:, at], axes=1)
+    points = head.mean[at] + identity + combined(expression, head.expression[:, at])
     frame = torch.tensor([1.0, 0.0, 0.0]).expand(len(rows), 3)
     return project(torch.from_numpy(points), rows[:, ANGLE], rows[:, TRANSLATION], frame)[0].numpy()
 
@@ -99,7 +99,7 @@ class _Stage:
         """All vertices, turned with the head as far as they follow it."""
         head = self.head
         expression = rows[:, EXPRESSION][:, : len(head.expression)]
-        moved = self.rest + np.tensordot(expression, head.expression, axes=1)
+        moved = self.rest + combined(expression, head.expression)
         for eye in self.eyes:
             moved[:, eye.at] = eye.turned(expression)
         still = np.concatenate([moved, np.broadcast_to(self.added, (len(rows), *self.added.shape))], axis=1)
@@ -172,5 +172,13 @@ def _draw(
     shade.light(normal, row[GAMMA].reshape(3, 9), stage.shadow, stage.albedo, stage.shine, LIT, lit)
     fine = len(out) * SUPERSAMPLING
     winner = np.empty((1, fine, fine), np.int64)
-    kernels.draw(np.ascontiguousarray(xy[None]), np.ascontiguousarray(depth[None]), stage.triangles, winner)
-    shade.paint(winner[0], xy, depth, stage.triangles, lit, stage.places, stage.atlas, background, SUPERSAMPLING, out)
+    triangles = stage.triangles[_facing(xy, stage.triangles, len(stage.head.triangles))]
+    kernels.draw(np.ascontiguousarray(xy[None]), np.ascontiguousarray(depth[None]), triangles, winner)
+    shade.paint(winner[0], xy, depth, triangles, lit, stage.places, stage.atlas, background, SUPERSAMPLING, out)
+
+
+def _facing(xy: np.ndarray, triangles: np.ndarray, closed: int) -> np.ndarray:
+    """Which triangles may be seen: of the first `closed`, those that turn their outside to the viewer; all others."""
+    x, y = np.take(xy[:, 0], triangles[:closed]).T, np.take(xy[:, 1], triangles[:closed]).T
+    outside = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]) < 0
+    return np.concatenate([outside, np.ones(len(triangles) - closed, bool)])

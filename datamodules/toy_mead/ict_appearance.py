@@ -55,8 +55,9 @@ class Added:
 
 
 def coverage(points: Float[np.ndarray, "n 3"], look: Look) -> Float[np.ndarray, " n"]:
-    """How far inside the hair's outline points of the scalp are: this head's ears lie farther back."""
-    return hair_coverage(points + np.array([0.0, -0.08, 0.18]), look)
+    """How far inside the hair's outline points of the scalp are: this head's ears lie farther back, its brow higher."""
+    temple = pair(points, (0.44, 0.92, 0.0), (0.11, 0.14, 0.3))
+    return hair_coverage(points + np.array([0.0, -0.06, 0.18]), look) - (0.14 + 0.5 * look.hairline) * temple
 
 
 def skin_colour(texture: Float32[np.ndarray, "80"]) -> Float[np.ndarray, "3"]:

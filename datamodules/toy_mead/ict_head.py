@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse
+import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from scipy.sparse import csr_matrix
 
@@ -57,7 +58,15 @@ class IctHead:
 
     def shape(self, identity: Float[np.ndarray, "80"]) -> Float32[np.ndarray, "v 3"]:
         """The face of an identity at rest."""
-        return self.mean + np.tensordot(identity.astype(np.float32), self.identity, axes=1)
+        return self.mean + combined(identity[None], self.identity)[0]
+
+
+def combined(
+    coefficients: Float[np.ndarray, "t n"], basis: Float32[np.ndarray, "n v 3"]
+) -> Float32[np.ndarray, "t v 3"]:
+    """Offsets of basis shapes by their coefficients: torch's product, which keeps to the threads that it is given."""
+    product = torch.from_numpy(coefficients.astype(np.float32)) @ torch.from_numpy(basis).flatten(1)
+    return product.unflatten(1, basis.shape[1:]).numpy()
 
 
 @cache
