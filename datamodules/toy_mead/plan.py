@@ -28,6 +28,8 @@ class Preset:
     short_sentences: bool
     people: Mapping[str, int]
     portraits: int
+    video_size: int
+    """Side of the square videos in pixels, where no other is asked for."""
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -39,6 +41,7 @@ PRESETS: Mapping[str, Preset] = {
         short_sentences=False,
         people={"prior": 280, "judge": 120, "critic": 80},
         portraits=4,
+        video_size=160,
     ),
     "tiny": Preset(
         actors={"train": 2, "val": 1, "test": 1, "judge": 2},
@@ -46,8 +49,9 @@ PRESETS: Mapping[str, Preset] = {
         all_levels=frozenset({"train"}),
         unseen_styles=("happily_surprised", "sadly_angry", "awed", "pained", "confused", "proud"),
         short_sentences=True,
-        people={"prior": 24, "judge": 12, "critic": 8},
+        people={"prior": 10, "judge": 8, "critic": 6},
         portraits=2,
+        video_size=96,
     ),
 }
 

@@ -93,13 +93,15 @@ def write_toy_mead(
     *,
     seed: int = 0,
     preset: Literal["default", "tiny"] = "default",
-    size: int = 160,
+    size: int | None = None,
     workers: int = 2,
     head: HeadName = "procedural",
     ict: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Write a toy world with square videos of `size` pixels and return its manifest; a complete one is left alone.
+    """Write a toy world with square videos of `size` pixels (None: the preset's); a complete one is left alone.
+
+    Returns the manifest.
 
     With head "ict" everyone has the head of ICT-FaceKit, of which `ict` is the user's own copy; plan, speech, emotions
     and layout stay the same. Killed at any moment, the next call finishes what is missing. `progress(done, total)`
@@ -107,6 +109,7 @@ def write_toy_mead(
     """
     if preset not in PRESETS:
         raise UserError(f"preset: {preset!r} is unknown; valid: {', '.join(PRESETS)}")
+    size = PRESETS[preset].video_size if size is None else size
     if size < 32 or size % 2:
         raise UserError(f"size: {size} is impossible; an even number of at least 32 pixels is needed")
     wears = Head(head, ict)

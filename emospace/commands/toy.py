@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--preset", choices=["default", "tiny"], default="default")
-    parser.add_argument("--size", type=int, default=160, help="side of the square videos in pixels (default 160)")
+    parser.add_argument("--size", type=int, help="side of the square videos in pixels (default 160, tiny: 96)")
     parser.add_argument("--workers", type=int, default=2, help="processes; the bytes do not depend on their number")
     parser.add_argument("--head", choices=["procedural", "ict"], default="procedural", help="whose head people have")
     parser.add_argument("--ict", metavar="PATH", type=Path, help="your copy of ICT-FaceKit, for --head ict")

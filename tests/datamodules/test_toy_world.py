@@ -37,6 +37,7 @@ SMALL = Preset(
     short_sentences=True,
     people={"prior": 2, "judge": 1, "critic": 1},
     portraits=1,
+    video_size=64,
 )
 
 
