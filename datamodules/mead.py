@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,28 +15,11 @@ from torch.utils.data import DataLoader, IterableDataset
 from conventions.errors import UserError, nearest
 from datamodules import assemble
 from datamodules.batches import Batch
+from datamodules.config import DataConfig
 from datamodules.splits import Role, Split
 from datamodules.store import INT16_MAX, Store, StoredClip
 
 View = Literal["ame", "eac", "hef"]
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which clips a run sees."""
-
-    store: str = field(default="", metadata={"numbers": False})
-    """Folder of a packed store; runs are told apart by the store's content hash, not by its path."""
-    split: str = "toy"
-    """A split of `datamodules/splits`, or the path of a YAML file."""
-    image_size: int = 64
-    """Side of the pictures that AME and EAC see, in pixels."""
-    clip_frames: int = 25
-    """Length of a training stretch in video frames."""
-    views: tuple[str, ...] = ("front",)
-    """Cameras that are used."""
-    workers: int = field(default=0, metadata={"numbers": False})
-    """Processes that assemble batches; 0: the training process itself."""
 
 
 @dataclass(frozen=True)

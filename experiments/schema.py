@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from datamodules.mead import DataConfig
+from datamodules.config import DataConfig
 from lightning_modules.ame.config import AMEConfig
 from lightning_modules.eac.config import EACConfig
 from lightning_modules.hef.config import HEFConfig

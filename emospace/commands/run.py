@@ -27,13 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compose, make the data ready, execute; the run's id and metrics on stdout."""
     from ablations.registry import compose_variant
-    from experiments.runner import execute
-    from experiments.workers import WORKERS
-    from experiments.world import ready_store
 
     experiment = compose_variant(
         options.experiment, options.variant, options.seed, options.overrides, target=options.stage
     )
+    from experiments.runner import execute  # a wrong key is told before torch is loaded
+    from experiments.workers import WORKERS
+    from experiments.world import ready_store
+
     store = ready_store(experiment, options.workers)
     result = execute(experiment, options.runs, store, WORKERS, force=options.force)
     metrics = _metrics(options.runs, result.target)

@@ -10,7 +10,8 @@ from torch import Tensor
 from conventions.emotions import STYLES, style_index
 from conventions.errors import UserError
 from datamodules.batches import AMEBatch, Batch, EACBatch, HEFBatch
-from datamodules.mead import DataConfig, MEADDataModule, View
+from datamodules.config import DataConfig
+from datamodules.mead import MEADDataModule, View
 from datamodules.prepare import prepare
 from datamodules.sampling import StyleBalanced, generator
 from datamodules.splits import Split, available

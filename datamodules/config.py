@@ -1,0 +1,21 @@
+"""What a run asks of its data; in a file of its own, so that reading a configuration needs no torch."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which clips a run sees."""
+
+    store: str = field(default="", metadata={"numbers": False})
+    """Folder of a packed store; runs are told apart by the store's content hash, not by its path."""
+    split: str = "toy"
+    """A split of `datamodules/splits`, or the path of a YAML file."""
+    image_size: int = 64
+    """Side of the pictures that AME and EAC see, in pixels."""
+    clip_frames: int = 25
+    """Length of a training stretch in video frames."""
+    views: tuple[str, ...] = ("front",)
+    """Cameras that are used."""
+    workers: int = field(default=0, metadata={"numbers": False})
+    """Processes that assemble batches; 0: the training process itself."""
