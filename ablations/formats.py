@@ -8,7 +8,7 @@ from typing import Any
 
 from ablations.statistics import Summary
 from ablations.tables import Row, Table
-from metrics.suite import HIGHER_IS_BETTER
+from metrics.protocol import HIGHER_IS_BETTER
 
 DIGITS = {"LMD": 2, "LMD_face": 2, "Sync": 2, "SyncDistance": 2, "FID": 2, "PSNR": 2, "CSIM": 2, "SSIM": 2}
 SIGNS = {True: "yes", False: "NO", None: "undecided"}

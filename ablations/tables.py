@@ -15,7 +15,7 @@ from experiments.csvfiles import read_csv
 from experiments.graph import StageRun, plan
 from experiments.rundir import RunFolder
 from experiments.sweep import SweepJob
-from metrics.suite import HIGHER_IS_BETTER, PROTOCOL
+from metrics.protocol import HIGHER_IS_BETTER, PROTOCOL
 
 
 @dataclass(frozen=True)

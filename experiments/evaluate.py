@@ -24,7 +24,8 @@ from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.layers import resize
 from lightning_modules.hef.module import HEFModule
 from lightning_modules.judges.module import JudgesModule
-from metrics.suite import METRIC_NAMES, PROTOCOL, Suite
+from metrics.protocol import METRIC_NAMES, PROTOCOL
+from metrics.suite import Suite
 
 CHUNK = 16
 """Frames that HEF draws at once."""

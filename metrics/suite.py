@@ -19,34 +19,13 @@ from metrics.backbones.protocols import (
 )
 from metrics.frechet import ENOUGH_FRAMES, FrechetDistance
 from metrics.functional import features, image, landmarks, sync
+from metrics.protocol import METRIC_NAMES
 from metrics.speech_features import sync_windows
-
-PROTOCOL = "emospace-metrics-v1"
-"""Printed with every table; any change of a number's meaning changes it."""
 
 LMD_CROP = 256
 """LMD is given in px of a crop of this size, whatever the frames' own size."""
 
 SYNC_BATCH = 128
-
-HIGHER_IS_BETTER: dict[str, bool | None] = {
-    "EFD": False,
-    "LMD": False,
-    "LMD_face": False,
-    "Sync": True,
-    "SyncDistance": False,
-    "SyncOffset": None,
-    "CSIM": True,
-    "CSIM_source": True,
-    "FID": False,
-    "PSNR": True,
-    "SSIM": True,
-    "LPIPS": False,
-    "EmotionAccuracy": True,
-}
-"""Which way each metric should move; None: neither (an offset is right at 0)."""
-
-METRIC_NAMES: tuple[str, ...] = tuple(HIGHER_IS_BETTER)
 
 SET_METRICS = frozenset({"FID"})
 """Values of the whole set of clips; a single clip has none."""

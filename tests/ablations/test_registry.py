@@ -9,7 +9,7 @@ from experiments.compose import dotted_keys
 from experiments.graph import FULL, plan
 from experiments.identity import canonical
 from experiments.schema import ExperimentConfig
-from metrics.suite import HIGHER_IS_BETTER
+from metrics.protocol import HIGHER_IS_BETTER
 
 STORE = "5" * 64
 IDS = [variant.id for variant in VARIANTS]

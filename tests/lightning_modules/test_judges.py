@@ -14,7 +14,7 @@ from lightning_modules.judges.evaluation import same_person_auc
 from lightning_modules.judges.faces import Faces, held_out_people, join
 from lightning_modules.judges.module import JudgesModule
 from lightning_modules.judges.speech import SpeechClip
-from metrics.suite import METRIC_NAMES
+from metrics.protocol import METRIC_NAMES
 
 CONFIG = JudgesConfig(
     critics=CriticsConfig(steps=2, batch_size=8, width=4, renders=2),

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from metrics.functional import landmark_distance, psnr
-from metrics.suite import HIGHER_IS_BETTER, METRIC_NAMES, Suite, as_images
+from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES
+from metrics.suite import Suite, as_images
 
 NAMES = [
     "EFD",

@@ -1,0 +1,23 @@
+"""The protocol's name and its metrics, in a file that needs no torch: tables are built without it."""
+
+PROTOCOL = "emospace-metrics-v1"
+"""Printed with every table; any change of a number's meaning changes it."""
+
+HIGHER_IS_BETTER: dict[str, bool | None] = {
+    "EFD": False,
+    "LMD": False,
+    "LMD_face": False,
+    "Sync": True,
+    "SyncDistance": False,
+    "SyncOffset": None,
+    "CSIM": True,
+    "CSIM_source": True,
+    "FID": False,
+    "PSNR": True,
+    "SSIM": True,
+    "LPIPS": False,
+    "EmotionAccuracy": True,
+}
+"""Which way each metric should move; None: neither (an offset is right at 0)."""
+
+METRIC_NAMES: tuple[str, ...] = tuple(HIGHER_IS_BETTER)
