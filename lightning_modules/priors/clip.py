@@ -19,7 +19,7 @@ from lightning_modules.ame.config import AugmentConfig
 from lightning_modules.ame.losses import contrastive_loss, logit_scale, positives
 from lightning_modules.priors import trunk
 from lightning_modules.priors.config import ClipPriorConfig
-from lightning_modules.priors.data import CaptionedPictures, PairBatch, zero_shot_accuracy
+from lightning_modules.priors.data import CaptionedPictures, PairBatch, synonym_accuracy, zero_shot_accuracy
 from lightning_modules.priors.parts import ClipParts
 from lightning_modules.priors.tokenizer import CONTEXT, WordTokenizer, drop_words
 from lightning_modules.training.single import adamw_with_cosine
@@ -85,6 +85,6 @@ class ClipPrior(StageModule):
 
     @torch.no_grad()
     def evaluate(self, data: CaptionedPictures) -> dict[str, float]:
-        """Zero-shot accuracy on pictures of held-out people, of the basic and of the other styles."""
+        """Zero-shot accuracy on pictures of held-out people, basic and other styles; how well synonyms lie together."""
         self.eval()
-        return zero_shot_accuracy(self.embed_image, self.embed_text, data)
+        return zero_shot_accuracy(self.embed_image, self.embed_text, data) | synonym_accuracy(self.embed_text)

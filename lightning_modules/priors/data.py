@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from conventions.emotions import EMOTIONS
 from datamodules.batches import Batch
-from datamodules.toy_mead.lexicon import corpus, lexicon
+from datamodules.toy_mead.lexicon import corpus, lexicon, with_article
 from datamodules.toy_mead.pairs import PairSet
 from lightning_modules.priors.tokenizer import WordTokenizer
 
@@ -142,4 +142,23 @@ def _accuracy(embed_image: Embed, embed_text: Embed, pictures: CaptionedPictures
 
 def _prototype(embed_text: Embed, emotion: str) -> Tensor:
     texts = [f"a person who looks {word}" for word in lexicon().emotions[emotion]]
+    return F.normalize(embed_text(texts).mean(0), dim=-1)
+
+
+@torch.no_grad()
+def synonym_accuracy(embed_text: Embed) -> dict[str, float]:
+    """Share of emotion words whose nearest other word names the same style, by cosine, and what chance would give."""
+    words = [(style, word) for style, words in lexicon().emotions.items() for word in words]
+    vectors = torch.stack([_word(embed_text, word) for _, word in words])
+    similar = F.normalize(vectors - vectors.mean(0), dim=-1)
+    nearest = (similar @ similar.T).fill_diagonal_(-2).argmax(1).tolist()
+    styles = [style for style, _ in words]
+    right = [styles[index] == style for index, style in zip(nearest, styles, strict=True)]
+    chance = [(styles.count(style) - 1) / (len(styles) - 1) for style in styles]
+    return {"synonyms": float(np.mean(right)), "chance_synonyms": float(np.mean(chance))}
+
+
+def _word(embed_text: Embed, word: str) -> Tensor:
+    lines = [text.format(a=with_article(word), style=word, person="person") for text in lexicon().captions]
+    texts = [" ".join(line.split()) for line in lines]
     return F.normalize(embed_text(texts).mean(0), dim=-1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.toy_mead.lexicon import corpus, vocabulary
+from datamodules.toy_mead.lexicon import corpus, lexicon, vocabulary
 from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
 from lightning_modules.priors.clip import ClipPrior
 from lightning_modules.priors.config import ClipPriorConfig, GPT2PriorConfig
@@ -14,6 +14,7 @@ from lightning_modules.priors.data import (
     TextBatch,
     caption_batches,
     picture_batches,
+    synonym_accuracy,
     zero_shot_accuracy,
 )
 from lightning_modules.priors.gpt2 import GPT2Prior
@@ -97,7 +98,11 @@ def test_clip_learns_to_match_picture_and_caption() -> None:
     losses = fit(prior, picture_batches(pictures, prior.tokenizer, batch_size=12, seed=0), 25)
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
     metrics = prior.evaluate(pictures)
-    assert metrics.keys() == {"accuracy_basic", "accuracy_other", "chance_basic", "chance_other"}
+    names = {"basic", "other"}
+    assert metrics.keys() == {f"{kind}_{name}" for kind in ("accuracy", "chance") for name in names} | {
+        "synonyms",
+        "chance_synonyms",
+    }
     assert all(0 <= value <= 1 for value in metrics.values())
 
 
@@ -132,3 +137,21 @@ def test_batches_move_as_one() -> None:
     ).to("meta")
     assert batch.image.device.type == batch.tokens.device.type == "meta"
     assert len(TextBatch(torch.zeros(3, 5, dtype=torch.long))) == 3
+
+
+def test_synonyms_of_a_perfect_and_of_a_scattered_embedding() -> None:
+    styles = list(lexicon().emotions)
+    style_of = {word: styles.index(style) for style, words in lexicon().emotions.items() for word in words}
+
+    def style(texts) -> torch.Tensor:
+        named = [max((word for word in style_of if word in text), key=len) for text in texts]
+        return torch.eye(len(styles))[[style_of[word] for word in named]]
+
+    def scattered(texts) -> torch.Tensor:
+        return torch.randn(len(texts), 64, generator=torch.Generator().manual_seed(len(texts[0])))
+
+    perfect = synonym_accuracy(style)
+    alone = sum(len(words) == 1 for words in lexicon().emotions.values())
+    assert perfect["synonyms"] == 1 - alone / len(style_of)
+    assert synonym_accuracy(scattered)["synonyms"] < 0.2
+    assert 0 < perfect["chance_synonyms"] < 0.1
