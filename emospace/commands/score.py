@@ -1,16 +1,44 @@
-"""The metric protocol over any method's videos."""
+"""The metric protocol over any method's videos: GENERATED and TRUTH are two folders, or two videos."""
 
 import argparse
+from pathlib import Path
 
-from emospace.commands.later import refuse
+from emospace.commands.output import add_json, print_json, progress
 
-EXAMPLE = "emospace score GENERATED TRUTH"
+EXAMPLE = "emospace score wav2lip/ MEAD/test/ --out scores/wav2lip"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None are read yet."""
+    """Arguments of `emospace score`."""
+    parser.add_argument("generated", metavar="GENERATED", type=Path, help="videos of the method to score")
+    parser.add_argument("truth", metavar="TRUTH", type=Path, help="true videos: same relative paths, or same stems")
+    parser.add_argument("--pairs", type=Path, help="CSV with the columns generated,truth: paths in the two folders")
+    parser.add_argument("--name", help="the method's name in the table (default: name of GENERATED)")
+    parser.add_argument("--out", type=Path, help="folder for metrics.json and the values clip by clip")
+    parser.add_argument("--weights", type=Path, help="folder that holds the published networks (see emospace doctor)")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say in one line that this is not built yet."""
-    return refuse("the metrics of our own runs are in their metrics.json")
+    """Print the table or the JSON document; write both kinds of file with --out."""
+    from emospace.scoring.pairs import find_pairs
+
+    pairs = find_pairs(options.generated, options.truth, options.pairs)
+    from emospace.scoring.markdown import markdown
+    from emospace.scoring.score import check_folder, score
+
+    if options.out is not None:
+        check_folder(options.out)
+    scores = score(pairs, options.name or _name(options.generated), options.weights, progress("score"))
+    if options.out is not None:
+        scores.write(options.out)
+    if options.json:
+        print_json(scores.json())
+    else:
+        print(markdown(scores))
+    return 0
+
+
+def _name(generated: Path) -> str:
+    path = generated.resolve()
+    return path.stem if path.is_file() else path.name

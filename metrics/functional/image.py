@@ -1,6 +1,6 @@
 """Picture quality of a clip: PSNR, SSIM and LPIPS, each the mean of its per-frame values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,9 @@ PSNR_CEILING = 100.0
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
+
+PIECE = 2**22
+"""Numbers of a clip taken at once: SSIM holds a dozen float64 pictures of each frame."""
 
 
 def to_unit(images: Float[Tensor, "t c h w"]) -> Float[Tensor, "t c h w"]:
@@ -28,7 +31,7 @@ def frame_psnr(generated: Float[Tensor, "t c h w"], true: Float[Tensor, "t c h w
 
 def psnr(generated: Float[Tensor, "t c h w"], true: Float[Tensor, "t c h w"]) -> Float[Tensor, ""]:
     """Mean over frames of the PSNR in dB; pooling the squared error over frames first would give another number."""
-    return frame_psnr(generated, true).mean()
+    return _by_pieces(frame_psnr, generated, true).mean()
 
 
 def gaussian_blur(images: Float[Tensor, "t c h w"]) -> Float[Tensor, "t c ho wo"]:
@@ -56,7 +59,7 @@ def frame_ssim(generated: Float[Tensor, "t c h w"], true: Float[Tensor, "t c h w
 
 def ssim(generated: Float[Tensor, "t c h w"], true: Float[Tensor, "t c h w"]) -> Float[Tensor, ""]:
     """Mean over frames of SSIM, 1 for equal frames."""
-    return frame_ssim(generated, true).mean()
+    return _by_pieces(frame_ssim, generated, true).mean()
 
 
 def frame_lpips(
@@ -75,3 +78,11 @@ def frame_lpips(
 def unit_channels(features: Float[Tensor, "t c h w"], epsilon: float = 1e-10) -> Float[Tensor, "t c h w"]:
     """Feature maps whose channel vector has length 1 at each place; `epsilon` as in LPIPS."""
     return features / (features.square().sum(dim=1, keepdim=True).sqrt() + epsilon)
+
+
+def _by_pieces(
+    measure: Callable[[Tensor, Tensor], Tensor], generated: Float[Tensor, "t c h w"], true: Float[Tensor, "t c h w"]
+) -> Float[Tensor, " t"]:
+    """A per-frame measure of a clip of any length in bounded memory."""
+    frames = max(1, PIECE // max(1, generated.shape[1:].numel()))
+    return torch.cat([measure(x, y) for x, y in zip(generated.split(frames), true.split(frames), strict=True)])

@@ -50,7 +50,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["table", "2"], "2"),
         (["store", "nowhere"], "nowhere"),
         (["figure", "8"], "not built yet"),
-        (["score", "a", "b"], "not built yet"),
+        (["score", "a", "b"], "a: no such file or folder"),
         (["bench", "--json"], "not built yet"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Any method's videos scored against the true ones by the metric protocol."""

@@ -1,0 +1,109 @@
+"""The published networks of the metric protocol that this machine has, and how to get the others."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from conventions.errors import MissingPackage, UserError
+from datamodules.landmarks import find_weights, weight_folders
+from face3d.landmarker import TASK_FILE, TASK_SOURCE, mediapipe_tasks
+from metrics.backbones.inception import FID_FILE, FIDInception
+from metrics.backbones.lpips import ALEXNET_FILE, AlexLPIPS
+from metrics.backbones.mediapipe import MediaPipeLandmarks
+from metrics.backbones.protocols import LandmarkBackbone
+from metrics.backbones.sface import ONNX_FILE, SFace
+from metrics.backbones.syncnet import MODEL_FILE, SyncNet
+from metrics.suite import USES, Suite
+
+FILES = {
+    "landmarks": (TASK_FILE, TASK_SOURCE),
+    "identity": ("face_recognition_sface.onnx", ONNX_FILE.source),
+    "sync": (MODEL_FILE.name, MODEL_FILE.source),
+    "inception": (FID_FILE.name, FID_FILE.source),
+    "perceptual": (ALEXNET_FILE.name, ALEXNET_FILE.source),
+}
+"""File name and source of the network in each role; none is published for `emotion`."""
+
+NO_EMOTION_NETWORK = "no emotion network is published with the protocol: only our own runs have one, trained with them"
+
+REMEMBERED = 4096
+
+
+class RememberedLandmarks:
+    """A landmark backbone that looks at each picture once: LMD, CSIM and the reference rows ask for the same frames.
+
+    Right for backbones whose landmarks of a frame do not depend on the other frames.
+    """
+
+    def __init__(self, backbone: LandmarkBackbone) -> None:
+        self.name, self.stand_in = backbone.name, backbone.stand_in
+        self._backbone = backbone
+        self._known: OrderedDict[bytes, Tensor] = OrderedDict()
+
+    def landmarks(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 68 2"]:
+        """(x, y) in [-1, 1] across the frame; NaN where no face is found."""
+        return torch.stack([self._of(image) for image in images])
+
+    def _of(self, image: Float[Tensor, "3 h w"]) -> Float[Tensor, "68 2"]:
+        pixels = image.cpu().contiguous().numpy()
+        key = hashlib.blake2b(pixels.data, digest_size=16, person=str(image.shape[1]).encode()).digest()
+        if key not in self._known:
+            self._known[key] = self._backbone.landmarks(image[None])[0]
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+
+def published_suite(weights: Path | None, device: torch.device) -> tuple[Suite, dict[str, str]]:
+    """The protocol over the networks that are here, and for each role without one what would bring it.
+
+    Files are looked for in `weights`, EMOSPACE_WEIGHTS and the user's cache. One that is there but is not the
+    published file is a UserError: nothing is scored with a damaged network.
+    """
+    found: dict[str, Any] = {}
+    missing = {"emotion": NO_EMOTION_NETWORK}
+
+    def load(role: str, make: Callable[[Path], Any]) -> None:
+        path = _find(role, weights)
+        if path is None:
+            missing[role] = remedy(role, weights)
+            return
+        try:
+            found[role] = make(path)
+        except MissingPackage as error:
+            missing[role] = str(error)
+
+    load("landmarks", _landmarks)
+    if "landmarks" in found:
+        load("identity", lambda path: SFace(path, found["landmarks"]))
+    else:
+        missing["identity"] = f"faces are aligned by landmarks first: {missing['landmarks']}"
+    load("sync", lambda path: SyncNet.load(path).to(device))
+    load("inception", FIDInception)
+    load("perceptual", AlexLPIPS)
+    return Suite(**found), {role: missing[role] for role in USES if role in missing}
+
+
+def remedy(role: str, weights: Path | None) -> str:
+    """The one line that says which file to put where."""
+    name, source = FILES[role]
+    folders = " or ".join(map(str, weight_folders(weights)))
+    return f"put {name} from {source} into {folders} (--weights or EMOSPACE_WEIGHTS name another folder)"
+
+
+def _find(role: str, weights: Path | None) -> Path | None:
+    try:
+        return find_weights(FILES[role][0], weights)
+    except UserError:
+        return None
+
+
+def _landmarks(path: Path) -> RememberedLandmarks:
+    mediapipe_tasks()
+    return RememberedLandmarks(MediaPipeLandmarks(path))

@@ -1,0 +1,144 @@
+"""Which generated video belongs to which true one: by name, or as a CSV says."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from conventions.errors import UserError, nearest
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+COLUMNS = ("generated", "truth")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two videos of one clip."""
+
+    id: str
+    """The generated video's path inside its folder, without suffix."""
+    generated: Path
+    truth: Path
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What is scored, and the videos that have no partner: relative paths."""
+
+    pairs: list[Pair]
+    lone_generated: list[str]
+    lone_truth: list[str]
+
+
+def find_pairs(generated: Path, truth: Path, listed: Path | None = None) -> Pairs:
+    """Pairs of two videos or of two folders, by name or by the CSV file `listed`."""
+    for path in (generated, truth):
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder")
+    if listed is not None:
+        return Pairs(read_pairs(listed, generated, truth), [], [])
+    if generated.is_file() and truth.is_file():
+        return Pairs([Pair(generated.stem, generated, truth)], [], [])
+    for path, other in ((generated, truth), (truth, generated)):
+        if path.is_file():
+            raise UserError(f"{path}: is a file, but {other} is a folder; give two videos or two folders of videos")
+    return match_names(generated, truth)
+
+
+def match_names(generated: Path, truth: Path) -> Pairs:
+    """Videos of the same relative path, else of the same relative path but for the suffix, else of the same stem."""
+    made, true = videos(generated), videos(truth)
+    chosen: dict[Path, Path] = {}
+    lone: list[str] = []
+    for path in made:
+        partner = _partner(path, true, generated, truth)
+        if partner is None:
+            lone.append(path.as_posix())
+        elif partner in chosen:
+            both = f"{generated / chosen[partner]} and {generated / path}"
+            raise UserError(f"{truth / partner}: is the truth of two videos, {both}; name them apart or give --pairs")
+        else:
+            chosen[partner] = path
+    if not chosen:
+        examples = f"{generated / made[0]} has none among {truth / true[0]}, ..."
+        raise UserError(f"{generated}: no video has the name of one in {truth} ({examples}); give --pairs CSV")
+    pairs = [
+        Pair(path.with_suffix("").as_posix(), generated / path, truth / partner) for partner, path in chosen.items()
+    ]
+    return Pairs(
+        sorted(pairs, key=lambda pair: pair.id), lone, [path.as_posix() for path in true if path not in chosen]
+    )
+
+
+def videos(folder: Path) -> list[Path]:
+    """Relative paths of the video files in a folder and below it, sorted; hidden ones left out."""
+    found = sorted(
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+    if not found:
+        raise UserError(f"{folder}: holds no video ({' '.join(VIDEO_SUFFIXES)})")
+    return found
+
+
+def _partner(path: Path, true: list[Path], generated: Path, truth: Path) -> Path | None:
+    """The true video of one generated video; UserError where a stem fits several and no path does."""
+    if path in true:
+        return path
+    for fitting in (
+        [other for other in true if other.with_suffix("") == path.with_suffix("")],
+        [other for other in true if other.stem == path.stem],
+    ):
+        if len(fitting) > 1:
+            names = _some(str(truth / other) for other in fitting)
+            raise UserError(f"{generated / path}: may belong to {names}; keep the truth's folders, or give --pairs CSV")
+        if fitting:
+            return fitting[0]
+    return None
+
+
+def _some(names: Iterable[str], most: int = 3) -> str:
+    listed = list(names)
+    return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")
+
+
+def read_pairs(path: Path, generated: Path, truth: Path) -> list[Pair]:
+    """Pairs of a CSV file with the columns `generated` and `truth`, paths relative to the two folders."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; --pairs takes a CSV with the columns generated,truth")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            _check_columns(path, reader.fieldnames or [])
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: is no CSV text ({error})") from error
+    pairs = [_listed(f"{path}, line {line}", row, generated, truth) for line, row in rows]
+    if not pairs:
+        raise UserError(f"{path}: names no pair of videos")
+    first: dict[Path, int] = {}
+    for (line, _), pair in zip(rows, pairs, strict=True):
+        if (earlier := first.setdefault(pair.generated, line)) != line:
+            raise UserError(f"{path}, line {line}: {pair.generated} stands already in line {earlier}")
+    return pairs
+
+
+def _check_columns(path: Path, columns: Iterable[str]) -> None:
+    found = [(name or "").strip() for name in columns]
+    for name in found:
+        if name not in COLUMNS:
+            raise UserError(f"{path}: unknown column {name!r}{nearest(name, COLUMNS)}")
+    if sorted(found) != sorted(COLUMNS):
+        raise UserError(f"{path}: has the columns {','.join(found)}; expected {','.join(COLUMNS)}")
+
+
+def _listed(place: str, row: dict[str, str], generated: Path, truth: Path) -> Pair:
+    values = {(name or "").strip(): value for name, value in row.items()}
+    if set(values) != set(COLUMNS) or not all(isinstance(value, str) and value.strip() for value in values.values()):
+        raise UserError(f"{place}: expected two paths, one for each of {','.join(COLUMNS)}")
+    paths = {name: base / values[name].strip() for name, base in zip(COLUMNS, (generated, truth), strict=True)}
+    for name in COLUMNS:
+        if not paths[name].is_file():
+            raise UserError(f"{paths[name]}: no such file (column {name} of {place})")
+    return Pair(Path(values["generated"].strip()).with_suffix("").as_posix(), paths["generated"], paths["truth"])
