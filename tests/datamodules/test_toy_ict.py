@@ -158,6 +158,7 @@ def _varied(actor: IctActor, count: int, rng: np.random.Generator) -> tuple[dict
     return strengths, render(actor, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_mediapipe_finds_the_faces_and_reads_their_movements(path: Path, real_weights: Path) -> None:
     stats = pytest.importorskip("scipy.stats")
@@ -199,6 +200,7 @@ def _aligned(picture: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
     return (warp(picture / 255.0, transform, output_shape=(112, 112)) * 255).transpose(2, 0, 1)[None].astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_sface_tells_the_actors_apart(path: Path, model: MorphableModel, real_weights: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
