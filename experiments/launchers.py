@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, UserError
 from experiments.interruption import Interruption
@@ -28,6 +28,8 @@ class JobReport:
     state: JobState = "waiting"
     reason: str | None = None
     seconds: float = 0.0
+    task: str | None = None
+    """Slurm's id of the task, such as `12_3`; None with the local launcher."""
 
 
 @dataclass
@@ -40,6 +42,15 @@ class _Running:
 
 
 CommandOf = Callable[[SweepJob], list[str]]
+
+
+@runtime_checkable
+class Launcher(Protocol):
+    """Runs jobs, their progress below `logs`, and reports each one's end in order."""
+
+    def run(self, jobs: Sequence[SweepJob], logs: Path) -> list[JobReport]:
+        """Run every job; none that fails stops the others."""
+        ...
 
 
 def cli_command(job: SweepJob) -> list[str]:
@@ -114,47 +125,48 @@ class LocalLauncher:
             running.remove(work)
             report = work.report
             report.seconds = time.monotonic() - work.begun
-            report.state, report.reason = _ending(work)
-            ended = sum(other.state not in ("waiting", "running") for other in reports)
-            why = f": {report.reason}" if report.reason else ""
-            say(f"[{ended}/{len(reports)}] {report.job.label}: {report.state} in {report.seconds:.0f} s{why}")
+            report.state, report.reason = ending(work.process.returncode, work.log, report.state == "interrupted")
+            say_ended(report, reports)
 
 
-def _ending(work: _Running) -> tuple[JobState, str | None]:
-    code = work.process.returncode
+def say_ended(report: JobReport, reports: Sequence[JobReport]) -> None:
+    """One line of progress: how many of `reports` have ended, and how this one did."""
+    ended = sum(other.state not in ("waiting", "running") for other in reports)
+    why = f": {report.reason}" if report.reason else ""
+    say(f"[{ended}/{len(reports)}] {report.job.label}: {report.state} in {report.seconds:.0f} s{why}")
+
+
+def ending(code: int, log: Path, stopped: bool = False) -> tuple[JobState, str | None]:
+    """State and reason of a run's process by its exit code and the last line of its log."""
     if code == 0:
         return "done", None
-    if code == EXIT_INTERRUPTED or work.report.state == "interrupted":
+    if code == EXIT_INTERRUPTED or stopped:
         return "interrupted", "the same command goes on from here"
     if code < 0:
         return "failed", f"killed by signal {-code}"
-    lines = [line for line in work.log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return "failed", lines[-1] if lines else f"exit code {code}"
 
 
-def launcher(kind: str, slots: int) -> LocalLauncher:
-    """The launcher of `--launcher`; Slurm comes with a later release."""
-    if kind == "slurm":
-        raise UserError("--launcher slurm: is not there yet; use local, or submit `emospace sweep` itself as a job")
-    if kind != "local":
-        raise UserError(f"--launcher: {kind!r} is unknown; valid: local, slurm")
+def local_launcher(slots: int) -> LocalLauncher:
+    """The launcher on this machine with all of its GPUs."""
     import torch
 
     return LocalLauncher(slots, torch.cuda.device_count())
 
 
 def run_sweep(
-    jobs: Sequence[SweepJob], logs: Path, *, slots: int = 1, kind: str = "local"
+    jobs: Sequence[SweepJob], logs: Path, *, slots: int = 1, launcher: Launcher | None = None
 ) -> tuple[int, list[JobReport]]:
-    """Run the jobs; the exit code (0, 1 when any failed, 75 when stopped) and each job's end, in order."""
-    reports = launcher(kind, slots).run(jobs, logs)
+    """Run the jobs, by default on this machine; the exit code and each job's end, in order."""
+    reports = (launcher or local_launcher(slots)).run(jobs, logs)
     return exit_code(reports), reports
 
 
 def exit_code(reports: Sequence[JobReport]) -> int:
     """0 when all are done, 1 when any failed, else 75."""
     states = {report.state for report in reports}
-    return EXIT_FAILURE if "failed" in states else EXIT_INTERRUPTED if "interrupted" in states else 0
+    return EXIT_FAILURE if "failed" in states else 0 if states <= {"done"} else EXIT_INTERRUPTED
 
 
 def states_table(reports: Sequence[JobReport]) -> str:

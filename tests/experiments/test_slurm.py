@@ -1,0 +1,246 @@
+"""Slurm launcher: what is asked for, what is not submitted again, and, where there is a Slurm, a sweep on it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablations.registry import compose_variant
+from conventions.errors import UserError
+from emospace.cli import main
+from emospace.commands.sweep import run_state
+from experiments import slurm
+from experiments.graph import plan
+from experiments.launchers import exit_code
+from experiments.rundir import State, read_history
+from experiments.runner import Measured, write_metrics
+from experiments.slurm import Resources, RunTask, SlurmLauncher, ended_without_result, parameters, run_environment
+from experiments.sweep import SweepJob
+
+JOBS = [SweepJob(("toy", f"seed={seed}")) for seed in range(5)]
+
+
+def test_parameters_are_those_of_the_options() -> None:
+    asked = parameters(Resources("gpu", 60, 1, 8, 32), "table3", 4, {"EMOSPACE_RUNS": "/disk/my runs"})
+    assert asked == {
+        "job_name": "emospace-table3",
+        "partition": "gpu",
+        "time": 60,
+        "gpus_per_node": 1,
+        "cpus_per_task": 8,
+        "srun_args": ["--cpus-per-task=8"],
+        "mem": "32GB",
+        "array_parallelism": 4,
+        "signal_delay_s": 90,
+        "stderr_to_stdout": True,
+        "setup": ["export EMOSPACE_RUNS='/disk/my runs'"],
+        "additional_parameters": {"requeue": True},
+    }
+
+
+def test_what_is_not_asked_for_is_left_to_the_cluster() -> None:
+    left = {"partition", "gpus_per_node", "cpus_per_task", "srun_args", "mem"}
+    assert not left & set(parameters(Resources(), "demo", 1, {}))
+
+
+def test_submitit_knows_every_parameter(tmp_path: Path) -> None:
+    text = pytest.importorskip("submitit.slurm.slurm")._make_sbatch_string(
+        command="true", folder=tmp_path, map_count=3, **parameters(Resources("gpu", 60, 1, 8, 32), "demo", 2, {})
+    )
+    for flag in ("--array=0-2%2", "--requeue", "--gpus-per-node=1", "--signal=USR2@90", "--time=60", "--mem=32GB"):
+        assert f"#SBATCH {flag}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "part"), [({"minutes": 1}, "--time: 1"), ({"cpus": 0}, "--cpus: 0"), ({"gpus": -1}, "--gpus: -1")]
+)
+def test_impossible_resources_are_one_line(wrong: dict[str, int], part: str) -> None:
+    with pytest.raises(UserError, match=part):
+        Resources(**wrong)
+
+
+def test_without_slurm_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="sbatch is not found"):
+        SlurmLauncher(Resources(), tmp_path, lambda job: "missing").run(JOBS, tmp_path)
+
+
+def test_only_what_is_neither_done_nor_on_its_way_is_submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Done by its folder, in a local process, running in the queue, gone from the queue, never seen."""
+    submitted: list[RunTask] = []
+
+    def submit(self: SlurmLauncher, tasks: list[RunTask], folder: Path) -> list[str]:
+        submitted.extend(tasks)
+        return [f"9_{number}" for number in range(len(tasks))]
+
+    folder = tmp_path / "demo" / "slurm"
+    folder.mkdir(parents=True)
+    earlier = {JOBS[2].label: "7_0", JOBS[3].label: "7_1"}
+    (folder / "tasks.json").write_text(json.dumps(earlier))
+    states: dict[str, State] = {JOBS[0].label: "done", JOBS[1].label: "running", JOBS[3].label: "interrupted"}
+    monkeypatch.setattr(slurm, "_first_answer", lambda: {"7_0": "RUNNING", "7_1": "CANCELLED"})
+    monkeypatch.setattr(SlurmLauncher, "_submit", submit)
+    launcher = SlurmLauncher(Resources(), tmp_path, lambda job: states.get(job.label, "missing"), wait=False)
+    reports = launcher.run(JOBS, tmp_path / "demo")
+    assert [task.command[-1] for task in submitted] == ["seed=3", "seed=4"]
+    assert [report.state for report in reports] == ["done", "running", "running", "waiting", "waiting"]
+    assert [report.task for report in reports] == [None, None, "7_0", "9_0", "9_1"]
+    assert exit_code(reports) == 75
+    known = json.loads((folder / "tasks.json").read_text())
+    assert known == {JOBS[2].label: "7_0", JOBS[3].label: "9_0", JOBS[4].label: "9_1"}
+
+
+def test_a_task_ends_as_a_local_run_does(tmp_path: Path) -> None:
+    def ended(code: str) -> tuple[Any, ...]:
+        return RunTask([sys.executable, "-c", code], tmp_path / "log")()[:2]
+
+    assert ended("print('fine')") == ("done", None)
+    assert ended("raise MemoryError('7 GB')") == ("failed", "MemoryError: 7 GB")
+    assert ended("import os; os.kill(os.getpid(), 9)") == ("failed", "killed by signal 9")
+    assert (tmp_path / "log").read_text().startswith("fine\n"), "a run's later tries do not hide its earlier ones"
+
+
+def test_slurms_warning_does_not_end_the_run(tmp_path: Path) -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"
+    assert RunTask([sys.executable, "-c", code], tmp_path / "log")()[0] == "done"
+
+
+def test_a_checkpoint_stops_the_run_and_queues_the_same_task(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    task = RunTask([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log")
+    task._process = subprocess.Popen(task.command)
+    again = task.checkpoint().function
+    assert task._process.poll() == -signal.SIGTERM
+    assert (again.command, again.log, again._process) == (task.command, task.log, None)
+
+
+def test_a_run_sees_nothing_of_slurm_but_its_share_of_the_cores() -> None:
+    assert run_environment({"SLURM_NTASKS": "1", "SLURM_CPUS_PER_TASK": "8", "CUDA_VISIBLE_DEVICES": "1"}) == {
+        "CUDA_VISIBLE_DEVICES": "1",
+        "OMP_NUM_THREADS": "8",
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [("CANCELLED", "interrupted"), ("NODE_FAIL", "interrupted"), (None, "interrupted"), ("OUT_OF_MEMORY", "failed")],
+)
+def test_a_killed_task_ends_by_slurms_word(word: str | None, state: str) -> None:
+    assert ended_without_result(word)[0] == state
+
+
+def test_a_runs_state_is_read_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(EXPERIMENT)
+    words = ("tiny.yaml", "--stage", "gpt2", "prior_seed=3", "--runs", str(tmp_path))
+    assert run_state(words) == "missing", "the store is not there yet"
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "manifest.json").write_text(json.dumps(MANIFEST))
+    run = plan(compose_variant("tiny.yaml", overrides=["prior_seed=3"], target="gpt2"), "5" * 64)[-1]
+    write_metrics(run, run.folder(tmp_path), Measured({"perplexity": 2.0}))
+    run.folder(tmp_path).set_status("done", hash=run.hash)
+    assert run_state(words) == "done"
+    assert run_state((*words, "--force")) == "missing"
+    assert run_state((*words, "prior.gpt2.stepz=3")) == "missing"
+
+
+@pytest.mark.parametrize("words", [["--gpus", "1"], ["--time", "60"], ["--no-wait"]])
+def test_options_of_slurm_need_slurm(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "demo", *words]) == 2
+    assert "no effect without --launcher slurm" in capsys.readouterr().err
+
+
+SWEEP = """
+name: tiny
+method: grid
+parameters:
+  prior_seed: {values: [0, 1, 2, 3, 4, 5]}
+command: ["${env}", "${interpreter}", -m, emospace.cli, run, tiny.yaml, --stage, gpt2, "${args_no_hyphens}"]
+"""
+EXPERIMENT = """
+data: {store: store}
+prior:
+  gpt2: {steps: 200}
+tracking: {mode: disabled}
+trainer: {checkpoint_every: 5, accelerator: cpu}
+"""
+MANIFEST = {"format": "emospace-store", "version": 1, "hash": "5" * 64, "clips": []}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A sweep of six stand-ins of GPT-2, which need a store's name and nothing of its content."""
+    if shutil.which("sbatch") is None:
+        pytest.skip("no Slurm here")
+    (tmp_path / "tiny.yaml").write_text(EXPERIMENT)
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "manifest.json").write_text(json.dumps(MANIFEST))
+    return tmp_path
+
+
+def sweep(folder: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "emospace.cli", "sweep", "sweep.yaml", "--launcher", "slurm", "--json", *words]
+    environment = {**os.environ, "PYTHONPATH": str(slurm.ROOT)}
+    with (folder / "said").open("w") as said:
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=said, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, list[dict[str, Any]]]:
+    told, _ = process.communicate(timeout=600)
+    return process.returncode, json.loads(told)["runs"]
+
+
+def trained(folder: Path) -> dict[str, list[int]]:
+    """The steps in each run's curve: a run that was made twice would have some twice."""
+    files = (folder / "runs").glob("tiny-gpt2*/history.jsonl")
+    return {file.parent.name: [row["step"] for row in read_history(file)] for file in files}
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 300
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_a_sweep_on_slurm_cancelled_half_way_and_finished(folder: Path) -> None:
+    code, submitted = ended(sweep(folder, "--no-wait", "--slots", "2"))
+    assert code == 0
+    assert {run["state"] for run in submitted} == {"waiting"}
+    array = {run["task"].partition("_")[0] for run in submitted}
+    assert len(array) == 1
+
+    wait_for(lambda: any(trained(folder).values()))
+    following = sweep(folder)
+    wait_for(lambda: "0 of 6 runs submitted" in (folder / "said").read_text())
+    time.sleep(2)
+    following.send_signal(signal.SIGINT)
+    code, left = ended(following)
+    assert code == 75, "the command that follows ends, the array does not"
+    assert [run["task"] for run in left] == [run["task"] for run in submitted], "nothing is submitted again"
+    going = [run["task"] for run in left if run["state"] == "running"][-1]
+    subprocess.run(["scancel", going], check=True)
+    wait_for(lambda: (slurm.queue_states() or {}).get(going) == "CANCELLED")
+
+    code, runs = ended(sweep(folder, "--no-wait"))
+    assert going not in [run["task"] for run in runs], "the cancelled one is submitted again"
+    others = [run["task"] for run in runs if run["task"]]
+    assert sum(task.partition("_")[0] not in array for task in others) == 1, "and nothing else"
+
+    code, runs = ended(sweep(folder))
+    assert (code, {run["state"] for run in runs}) == (0, {"done"})
+    steps = trained(folder)
+    assert len(steps) == 6
+    assert all(of_run == sorted(set(of_run)) and of_run[-1] == 200 for of_run in steps.values())
+    logs = [path.read_text() for path in sorted((folder / "runs" / ".logs" / "tiny").glob("*.log"))]
+    assert [log.count(": done in") for log in logs] == [1] * 6
