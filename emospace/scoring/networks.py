@@ -16,7 +16,7 @@ from face3d.landmarker import TASK_FILE, TASK_SOURCE, mediapipe_tasks
 from metrics.backbones.inception import FID_FILE, FIDInception
 from metrics.backbones.lpips import ALEXNET_FILE, AlexLPIPS
 from metrics.backbones.mediapipe import MediaPipeLandmarks
-from metrics.backbones.protocols import LandmarkBackbone
+from metrics.backbones.protocols import IdentityBackbone, LandmarkBackbone
 from metrics.backbones.sface import ONNX_FILE, SFace
 from metrics.backbones.syncnet import MODEL_FILE, SyncNet
 from metrics.suite import USES, Suite
@@ -33,6 +33,10 @@ FILES = {
 NO_EMOTION_NETWORK = "no emotion network is published with the protocol: only our own runs have one, trained with them"
 
 REMEMBERED = 4096
+"""Pictures whose landmarks are kept."""
+
+CLIPS = 4
+"""Clips whose embeddings are kept: generated, true, source, and the source held still."""
 
 
 class RememberedLandmarks:
@@ -51,13 +55,37 @@ class RememberedLandmarks:
         return torch.stack([self._of(image) for image in images])
 
     def _of(self, image: Float[Tensor, "3 h w"]) -> Float[Tensor, "68 2"]:
-        pixels = image.cpu().contiguous().numpy()
-        key = hashlib.blake2b(pixels.data, digest_size=16, person=str(image.shape[1]).encode()).digest()
+        key = _digest(image)
         if key not in self._known:
             self._known[key] = self._backbone.landmarks(image[None])[0]
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return self._known[key]
+
+
+class RememberedIdentity:
+    """An identity backbone that embeds each clip once, and a picture held still as one frame."""
+
+    def __init__(self, backbone: IdentityBackbone) -> None:
+        self.name, self.stand_in = backbone.name, backbone.stand_in
+        self._backbone = backbone
+        self._known: OrderedDict[bytes, Tensor] = OrderedDict()
+
+    def embed(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
+        """Embeddings; NaN for a frame in which no face is found."""
+        if len(images) > 1 and bool((images == images[:1]).all()):
+            return self.embed(images[:1]).expand(len(images), -1)
+        key = _digest(images)
+        if key not in self._known:
+            self._known[key] = self._backbone.embed(images)
+            if len(self._known) > CLIPS:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+
+def _digest(images: Tensor) -> bytes:
+    pixels = images.cpu().contiguous().numpy()
+    return hashlib.blake2b(pixels.data, digest_size=16, person=str(images.shape[-2]).encode()).digest()
 
 
 def published_suite(weights: Path | None, device: torch.device) -> tuple[Suite, dict[str, str]]:
@@ -81,7 +109,7 @@ def published_suite(weights: Path | None, device: torch.device) -> tuple[Suite, 
 
     load("landmarks", _landmarks)
     if "landmarks" in found:
-        load("identity", lambda path: SFace(path, found["landmarks"]))
+        load("identity", lambda path: RememberedIdentity(SFace(path, found["landmarks"])))
     else:
         missing["identity"] = f"faces are aligned by landmarks first: {missing['landmarks']}"
     load("sync", lambda path: SyncNet.load(path).to(device))

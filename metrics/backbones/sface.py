@@ -55,6 +55,7 @@ def _session(path: Path) -> Any:
         raise MissingPackage("onnxruntime", "identity", "the SFace identity backbone") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
