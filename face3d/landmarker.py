@@ -55,7 +55,7 @@ class Landmarker:
 
     def _abandon(self) -> None:
         """At the interpreter's end its threads are gone: keep MediaPipe from asking them to close, and complaining."""
-        self._model._lib.close()
+        self._model._handle = None
 
     def __enter__(self) -> "Landmarker":
         return self
