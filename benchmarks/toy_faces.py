@@ -1,6 +1,6 @@
 """What networks trained on real faces make of a toy set: MediaPipe's landmarker and its scores, SFace's identities.
 
-`python benchmarks/toy_faces.py TOY_FOLDER WEIGHTS_FOLDER [--every 10]` reads every tenth frame of every clip.
+`python -m benchmarks.toy_faces TOY_FOLDER WEIGHTS_FOLDER [--every 10]` reads every tenth frame of every clip.
 """
 
 import argparse
@@ -73,13 +73,13 @@ class Strangers:
 
 
 def show_movements(actors: np.ndarray, expressions: np.ndarray, scores: list[dict[str, float]]) -> None:
-    """Print how well the scores follow the coefficients, within actors and over all: faces differ at rest too."""
+    """Print how well the scores follow the coefficients, over all actors and within each: faces differ at rest too."""
     for name, (movements, shapes, bound) in WATCHED.items():
         asked = expressions[:, [axis for movement in movements for axis in axes(movement)]].mean(1)
         read = np.array([np.mean([each[shape] for shape in shapes]) for each in scores])
         within = np.mean([spearmanr(asked[actors == actor], read[actors == actor])[0] for actor in set(actors)])
         pooled = spearmanr(asked, read)[0]
-        print(f"rank correlation of {name}: {within:.2f} within an actor (bound {bound}), {pooled:.2f} over all actors")
+        print(f"rank correlation of {name}: {pooled:.2f} over all actors (bound {bound}), {within:.2f} within an actor")
 
 
 def show_identities(actors: np.ndarray, identities: torch.Tensor) -> None:

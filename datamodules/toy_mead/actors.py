@@ -23,6 +23,9 @@ from face3d.procedural_parts import LEFT_EYE, RIGHT_EYE, SKIN, TONGUE, head_mesh
 from face3d.procedural_sculpt import distance
 
 SUPERSAMPLING = 2
+IDENTITY_SPREAD = 0.5
+"""Deviation of actors on the head's identity axes: at 1, brows and lips at rest differ as much as they ever move."""
+
 LIT = np.array([math.sqrt(math.pi) / 2, math.sqrt(math.pi), 1.5 * math.sqrt(5 * math.pi / 6)])
 """Weights of the three orders of spherical harmonics in Deep3DFaceRecon's shading."""
 
@@ -58,7 +61,7 @@ def random_person(rng: np.random.Generator) -> Actor:
 
 def _person(name: str, sex: Literal["M", "W"], rng: np.random.Generator) -> Actor:
     coefficients = np.zeros(NUM_COEFFICIENTS, np.float32)
-    coefficients[IDENTITY] = rng.normal(0, 1.0, 80) + (1 if sex == "M" else -1) * _sex_means()
+    coefficients[IDENTITY] = IDENTITY_SPREAD * (rng.normal(0, 1, 80) + (1 if sex == "M" else -1) * _sex_means())
     darkness = float(np.clip(rng.beta(1.3, 1.8), 0, 1))
     texture = rng.normal(0, 0.8, 80)
     texture[:3] = 3.2 * darkness - 1.1, rng.normal(0.15, 0.6), rng.normal(-0.1, 0.6)

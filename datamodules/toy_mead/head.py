@@ -75,6 +75,11 @@ def blinks(num_frames: int, phonemes: Sequence[Phoneme], manner: Manner, rng: np
     return closure
 
 
+def lid_tone(num_frames: int, rng: np.random.Generator) -> Float64[np.ndarray, " t"]:
+    """Lid closure of eyes that are open, about 0.02..0.25: how wide differs between clips and wanders within them."""
+    return np.clip(rng.normal(0.12, 0.05) + 0.03 * drift(num_frames, rng, 3.0), 0, 0.3)
+
+
 def gaze(num_frames: int, rng: np.random.Generator) -> Float64[np.ndarray, "t 2"]:
     """(right, down) in -1..1: fixations with jumps every 0.5 s or so."""
     jumps = rng.random(num_frames) < 0.08

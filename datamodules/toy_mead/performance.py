@@ -9,7 +9,7 @@ from jaxtyping import Float32, Float64
 from datamodules.toy_mead.action_units import axes, units_vector
 from datamodules.toy_mead.dynamics import Manner, accent, course, frame_times, manner_of
 from datamodules.toy_mead.emotions import PATTERNS, EmotionPattern, voice_parts
-from datamodules.toy_mead.head import blinks, gaze, head_angles, placement_track
+from datamodules.toy_mead.head import blinks, gaze, head_angles, lid_tone, placement_track
 from datamodules.toy_mead.prosody import LEVEL_STRENGTH, prosody
 from datamodules.toy_mead.seeds import rng_of
 from datamodules.toy_mead.speech import Phoneme, Utterance, speak, voice_of
@@ -17,11 +17,14 @@ from datamodules.toy_mead.visemes import CHANNELS, mouth
 from face3d.coefficients import ANGLE, EXPRESSION, TRANSLATION
 from face3d.procedural import EXPRESSION_NAMES
 
+BROW_FLASH = 0.3
+"""How far the brows rise on the sentence's nuclear stress."""
+
 _OPENING = ("jaw_open", "lips_part", "upper_lip_raiser", "lower_lip_depressor", "lip_funneler")
 _PRESSING = ("lip_pressor", "lip_tightener", "lip_suck")
 _SPREADING = ("lip_corner_puller", "lip_stretcher", "dimpler")
-MOUTH_SCALE: Mapping[str, float] = {"jaw_open": 0.62, "lips_part": 0.7}
-"""Speech opens the mouth less than the axes' full strength; other channels stay as they are."""
+MOUTH_SCALE: Mapping[str, float] = {"jaw_open": 1.1, "lips_part": 0.85}
+"""How far speech opens the mouth on the head's axes; other channels stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ def emotion_track(
     return strength * (upper + lower) * (1 + manner.asymmetry * sides)
 
 
+def brow_flashes(phonemes: tuple[Phoneme, ...], num_frames: int, manner: Manner) -> Float64[np.ndarray, " t"]:
+    """Brows that rise on stressed syllables whatever the emotion (Cave et al. 1996, ICSLP: brows follow F0's peaks)."""
+    return BROW_FLASH * manner.emphasis * accent(frame_times(num_frames), phonemes, 0.0)
+
+
 def _scale(track: np.ndarray, names: tuple[str, ...], factor: np.ndarray) -> None:
     for name in names:
         track[:, axes(name)] *= factor[:, None]
@@ -65,10 +73,10 @@ def add_speech(emotion: Float64[np.ndarray, "t 64"], channels: Mapping[str, np.n
     return track
 
 
-def _add_eyes(track: np.ndarray, lids: np.ndarray, looks: np.ndarray) -> None:
-    """Blinks close the lids from wherever they are; gaze is added to the emotion's."""
+def _add_eyes(track: np.ndarray, tone: np.ndarray, lids: np.ndarray, looks: np.ndarray) -> None:
+    """Blinks close the lids from wherever their tone and the emotion hold them; gaze is added to the emotion's."""
     closed = axes("eye_closure")
-    track[:, closed] = np.maximum(np.clip(track[:, closed], 0, 1), lids[:, None])
+    track[:, closed] = np.maximum(np.clip(track[:, closed] + tone[:, None], 0, 1), lids[:, None])
     _scale(track, ("upper_lid_raiser",), 1 - lids)
     for name, values in (
         ("gaze_right", looks[:, 0]),
@@ -110,7 +118,8 @@ def perform(
     frames, phonemes = utterance.num_frames, utterance.phonemes
     track = emotion_track(pattern, strength, phonemes, frames, manner)
     track = add_speech(track, mouth(phonemes, frames, change.articulation * manner.articulation))
-    _add_eyes(track, blinks(frames, phonemes, manner, rng), gaze(frames, rng))
+    track[:, axes("inner_brow_raiser") + axes("outer_brow_raiser")] += brow_flashes(phonemes, frames, manner)[:, None]
+    _add_eyes(track, lid_tone(frames, rng), blinks(frames, phonemes, manner, rng), gaze(frames, rng))
     track = np.clip(track, 0, 1.25)
     _residuals(track, actor, seed)
     strengths = strength * course(pattern.timing, phonemes, frames)

@@ -23,7 +23,7 @@ from datamodules.toy_mead.pairs import is_joined, join_parts, num_parts
 from datamodules.toy_mead.pictures import Role
 from datamodules.toy_mead.plan import PORTRAIT_NAMES, PRESETS, actors_of, clips_of
 
-VERSION = "toy-mead-2"
+VERSION = "toy-mead-3"
 MANIFEST = "toy.json"
 PLAN = ".toy-plan.json"
 ROLES: tuple[Role, ...] = ("prior", "judge", "critic")
