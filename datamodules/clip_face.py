@@ -23,6 +23,7 @@ from datamodules.landmarks import find_faces
 from datamodules.video import DecodedFrame, iterate_frames, probe
 from face3d.camera import CROP_WIDENING
 from face3d.landmarker import Landmarker
+from face3d.morphable import load_model
 
 MIN_FRAMES = 10
 MAX_FRAMES = 20 * 60 * VIDEO_FPS
@@ -182,7 +183,7 @@ def tracked_face(record: ClipRecord, settings: Settings, limit: int, clock: Cloc
     if settings.mode == "none":
         return Face(crop, jpegs, place, landmarks, None, None)
     with clock("fit"), _one_thread():
-        fitted = coefficient_files.fit(landmarks, place, settings.fit_model)
+        fitted = coefficient_files.fit(landmarks, place, load_model(settings.fit_model))
     return Face(crop, jpegs, place, landmarks, fitted, settings.fit_model)
 
 

@@ -13,6 +13,7 @@ from conventions.errors import RejectedClip
 from conventions.rates import VIDEO_FPS
 from datamodules.video import VideoInfo
 from face3d.coefficients import ANGLE, EXPRESSION, NUM_COEFFICIENTS, TRANSLATION, split
+from face3d.morphable import MorphableModel
 
 BFM09 = "bfm09"
 """The model of a file that names none: Deep3DFaceRecon's."""
@@ -132,14 +133,13 @@ def project_keypoints(
 
 
 def fit(
-    landmarks: Float[np.ndarray, "t 68 2"], placement: Float[np.ndarray, "t 3"], model: str = FIT_MODEL
+    landmarks: Float[np.ndarray, "t 68 2"], placement: Float[np.ndarray, "t 3"], model: MorphableModel
 ) -> Float[np.ndarray, "t 257"]:
     """Coefficients whose keypoints meet the landmarks (normalised crop coordinates) under the given placement."""
     from face3d.fitting import fit_landmarks
-    from face3d.morphable import load_model
 
     result = fit_landmarks(
-        load_model(model),
+        model,
         torch.from_numpy(np.asarray(landmarks, np.float32)),
         placement=torch.from_numpy(np.asarray(placement, np.float32)),
     )

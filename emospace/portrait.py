@@ -13,6 +13,7 @@ from datamodules.crop import align, camera_windows, cut, fixed_crop, placement, 
 from datamodules.landmarks import find_faces, find_weights
 from datamodules.mead import Reference
 from face3d.landmarker import TASK_FILE, Landmarker
+from face3d.morphable import MorphableModel
 
 
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -31,8 +32,8 @@ def as_tensor(picture: UInt8[np.ndarray, "h w 3"]) -> torch.Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1).float() / 127.5 - 1
 
 
-def read_portrait(path: Path, model: str, size: int, weights: Path | None = None) -> Reference:
-    """The face of a picture, cropped to `size` pixels, with coefficients of the face model `model`.
+def read_portrait(path: Path, model: MorphableModel, size: int, weights: Path | None = None) -> Reference:
+    """The face of a picture, cropped to `size` pixels, with coefficients of the face model.
 
     A `.mat` of the same name beside the picture (`coeff`, `transform_params`) is used where it is of that model;
     otherwise MediaPipe's landmarks are found and the model is fitted to them. UserError when there is no face, or more
@@ -45,16 +46,16 @@ def read_portrait(path: Path, model: str, size: int, weights: Path | None = None
     return _from_landmarks(picture, path, model, size, weights)
 
 
-def _from_mat(picture: np.ndarray, path: Path, sidecar: Path, model: str, size: int) -> Reference:
+def _from_mat(picture: np.ndarray, path: Path, sidecar: Path, model: MorphableModel, size: int) -> Reference:
     measured = read_mat(sidecar)
-    if measured.model != model:
-        raise UserError(f"{sidecar}: holds coefficients of {measured.model}, these weights were trained on {model}")
+    if measured.model != model.name:
+        raise UserError(f"{sidecar}: holds coefficients of {measured.model}, these weights were trained on {model.name}")
     height, width = picture.shape[:2]
     windows = camera_windows(measured.params[:1], width, height)
     return _reference(picture, path, windows, measured.coefficients[0], size)
 
 
-def _from_landmarks(picture: np.ndarray, path: Path, model: str, size: int, weights: Path | None) -> Reference:
+def _from_landmarks(picture: np.ndarray, path: Path, model: MorphableModel, size: int, weights: Path | None) -> Reference:
     with Landmarker(find_weights(TASK_FILE, weights)) as landmarker:
         faces = find_faces(landmarker, picture)
     if faces is None:

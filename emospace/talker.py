@@ -62,7 +62,7 @@ class Talker:
         self.run, self.device = run, device_of(run)
         self.pipeline = Pipeline.load(run, Networks(folder.path.parent), self.device)
         self.size = run.config.hef.resolution
-        self.face_model = self.pipeline.hef.renderer.model.name
+        self.face_model = self.pipeline.hef.renderer.model.to("cpu")
 
     def talk(
         self,
