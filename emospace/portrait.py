@@ -49,13 +49,16 @@ def read_portrait(path: Path, model: MorphableModel, size: int, weights: Path | 
 def _from_mat(picture: np.ndarray, path: Path, sidecar: Path, model: MorphableModel, size: int) -> Reference:
     measured = read_mat(sidecar)
     if measured.model != model.name:
-        raise UserError(f"{sidecar}: holds coefficients of {measured.model}, these weights were trained on {model.name}")
+        line = f"holds coefficients of {measured.model}, these weights were trained on {model.name}"
+        raise UserError(f"{sidecar}: {line}")
     height, width = picture.shape[:2]
     windows = camera_windows(measured.params[:1], width, height)
     return _reference(picture, path, windows, measured.coefficients[0], size)
 
 
-def _from_landmarks(picture: np.ndarray, path: Path, model: MorphableModel, size: int, weights: Path | None) -> Reference:
+def _from_landmarks(
+    picture: np.ndarray, path: Path, model: MorphableModel, size: int, weights: Path | None
+) -> Reference:
     with Landmarker(find_weights(TASK_FILE, weights)) as landmarker:
         faces = find_faces(landmarker, picture)
     if faces is None:
