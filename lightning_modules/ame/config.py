@@ -110,7 +110,7 @@ class AMEConfig:
     """Weight of a neighbouring level of the same emotion as a negative."""
     unrelated_prompts: int = 8
     """Emotion-unrelated prompts drawn for each batch."""
-    steps: int = 500
+    steps: int = 1000
     """Training batches; 0 keeps the initial weights over the frozen towers, for a store without emotion labels."""
     batch_size: int = 48
     """Clips in a batch."""
