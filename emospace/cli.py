@@ -24,6 +24,7 @@ COMMANDS = {
     "talk": "a talking face from a portrait, speech and an emotion",
     "bench": "parameters, FLOPs, time and memory of each module",
     "report": "runs, curves, tables and videos in one static page",
+    "wandb": "send finished runs to W&B from their folders; arrange its dashboard",
     "demo": "the whole thread on the toy world, in minutes",
 }
 

@@ -17,8 +17,8 @@ from datamodules.video import VideoWriter
 from emospace.emotion_input import emotion_code
 from emospace.portrait import read_portrait
 from experiments.evaluate import CHUNK, Pipeline, driving
+from experiments.readback import read_run
 from experiments.rundir import RunFolder, list_runs
-from experiments.runner import read_run
 from experiments.stages import Networks, device_of
 from face3d.coefficients import IDENTITY
 from lightning_modules.ame.emotion import EmotionCode

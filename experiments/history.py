@@ -10,7 +10,7 @@ from typing import Any
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import Logger
 
-Row = dict[str, float | int]
+from experiments.rundir import Row
 
 
 class HistoryLogger(Logger):

@@ -1,7 +1,6 @@
 """Executes planned stage runs: skips what is done, waits for shared parents, resumes, records how each one ended."""
 
 import contextlib
-import dataclasses
 import math
 import time
 import traceback
@@ -160,10 +159,8 @@ def _recorded(
         with heartbeat(folder, progress):
             measured = worker(Work(run, runs, folder, progress, interruption, mirror))
         write_metrics(run, folder, measured)
-        mirror.publish()
         end("done")
         say(f"{run.id}: done in {folder.status['seconds']:.0f} s")
-        return None
     except (InterruptedRunError, KeyboardInterrupt) as error:
         end("interrupted")
         raise InterruptedRunError from error
@@ -172,6 +169,8 @@ def _recorded(
         raise
     except Exception as error:
         return _failed(folder, end, error)
+    mirror.publish()
+    return None
 
 
 def _failed(folder: RunFolder, end: Callable[..., None], error: Exception) -> str:
@@ -188,20 +187,3 @@ def write_metrics(run: StageRun, folder: RunFolder, measured: Measured) -> None:
     undefined = [name for name in measured.metrics if name not in finite]
     content = {"hash": run.hash, "stage": run.stage, "required": list(finite), "metrics": finite}
     folder.write("metrics.json", {**content, "undefined": undefined, **measured.facts})
-
-
-def read_run(folder: RunFolder) -> StageRun:
-    """The stage run whose folder this is, with its parents, from the folder's files alone."""
-    from experiments.compose import load_yaml, merge
-    from experiments.schema import ExperimentConfig
-
-    status = folder.status
-    if not status:
-        raise UserError(f"{folder.path}: no run is here")
-    config = merge(ExperimentConfig, (f"{folder.id}/config.yaml", load_yaml(folder.path / "config.yaml")))
-    parents = folder.read("provenance.json").get("parents", {})
-    runs = {
-        role: read_run(dataclasses.replace(folder, path=folder.path.parent / name)) for role, name in parents.items()
-    }
-    identity = (folder.id, status["stage"], status["variant"], status["seed"], status["hash"])
-    return StageRun(*identity, config, runs)

@@ -1,27 +1,35 @@
 """Weights & Biases as a projection of the run folder. Only this module imports wandb; nothing it does can fail a run.
 
-An offline run is written once, when its stage has ended, from the folder's own files: no gaps and no doubles however
-often the run was interrupted. An online run also shows its scalars while it trains.
+An offline run is written whole when its stage has ended, from the folder's own files: no gaps and no doubles however
+often the run was interrupted. An online run also shows its scalars while it trains; every row has its own fixed step,
+so that what is sent twice lands on what is there.
 """
 
 import contextlib
 import csv
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from conventions.errors import MissingPackage
 from experiments.graph import StageRun
-from experiments.history import Row
 from experiments.identity import canonical
 from experiments.progress import say
-from experiments.rundir import RunFolder, read_history
+from experiments.rundir import Row, RunFolder, read_history
 from experiments.schema import TrackingConfig
 
 AGENT_VARIABLES = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 """What `wandb agent` sets for the one run that it waits for."""
 
 NOT_SCALARS = {"step", "time"}
+START_SECONDS = 30.0
+"""How long a run waits for W&B's server before it goes on without."""
+STAGING = "artifacts/staging"
+"""Where W&B keeps tables until they are uploaded, below WANDB_DATA_DIR."""
+FINISH_SECONDS = 600.0
+"""How long an upload may take after the run's own work; what is left then stays below `runs/<id>/wandb`."""
 
 
 class Mirror:
@@ -32,34 +40,46 @@ class Mirror:
         self.in_agent = "WANDB_SWEEP_ID" in os.environ
         self.reported = target
         self.mode = _mode(config, self.in_agent and target)
+        self.failed = False
         self._wandb_run: Any = None
-        self._broken = self.mode == "disabled"
+        self._sent = -1
+        """Last step of the history that W&B was given."""
 
     def follow(self, row: Row) -> None:
-        """A new row of history.jsonl: sent at once when online."""
-        if self.mode == "online":
-            self._try(lambda: self._log(row))
+        """A new row of history.jsonl: sent at once when online, with those that an earlier process wrote."""
+        if self.mode == "online" and not self.failed:
+            self._try(lambda: self._send([row]))
 
     def publish(self) -> None:
-        """Everything in the finished folder: curves (when offline), metrics, the table of clips, samples, weights."""
-        self._try(self._publish)
-        self._try(self._finish)
+        """Everything in the finished folder: curves, metrics, the table of clips, samples, weights.
+
+        What is written offline replaces what was: a run folder holds one offline run, however often this is done.
+        """
+        if self.mode == "disabled":
+            return
+        with _replacing(self.folder.path / "wandb", lambda: self.mode == "offline" and not self.failed):
+            if not self.failed:
+                self._try(self._publish)
+            self._close()
 
     def _publish(self) -> None:
-        if self.mode == "offline":
-            for row in read_history(self.folder.history):
-                self._log(row)
         live = self._live()
         metrics = self.folder.read("metrics.json").get("metrics", {})
         live.summary.update({f"test/{name}": value for name, value in metrics.items()})
-        self._media(live)
+        if media := self._media():
+            live.log(media, step=self._sent + 1)
         self._lineage(live)
 
-    def _log(self, row: Row) -> None:
-        values = {name: value for name, value in row.items() if name not in NOT_SCALARS and value is not None}
-        self._live().log({**values, "batch": row["step"]}, step=int(row["step"]))
+    def _send(self, rows: Sequence[Row]) -> None:
+        live = self._live()
+        for row in rows:
+            step = int(row["step"])
+            if step > self._sent:
+                values = {name: value for name, value in row.items() if name not in NOT_SCALARS and value is not None}
+                live.log({**values, "batch": step, "_timestamp": row["time"]}, step=step)
+                self._sent = step
 
-    def _media(self, live: Any) -> None:
+    def _media(self) -> dict[str, Any]:
         import wandb
 
         media: dict[str, Any] = {}
@@ -71,29 +91,38 @@ class Mirror:
         if table.exists():
             with table.open(newline="") as file:
                 columns, *rows = list(csv.reader(file))
-            media["per_clip"] = wandb.Table(
-                columns=list[Any](columns), data=[[_number(cell) for cell in row] for row in rows]
-            )
-        if media:
-            live.log(media)
+            data = [[_number(cell) for cell in row] for row in rows]
+            media["per_clip"] = wandb.Table(columns=list[Any](columns), data=data)
+        return media
 
     def _lineage(self, live: Any) -> None:
-        """The stage's weights as an artifact; in an online run, its parents' as inputs."""
+        """The stage's weights as an artifact that names its parents; in an online run, they are also its inputs."""
         import wandb
 
         weights = self.folder.checkpoints / "final.pt"
+        parents = self._parents()
         if weights.exists():
-            facts = {"hash": self.run.hash, "parents": {role: run.id for role, run in self.run.parents.items()}}
+            facts = {"hash": self.run.hash, "parents": parents}
             artifact = wandb.Artifact(_artifact_name(self.run.id), type="weights", metadata=facts)
             artifact.add_file(str(weights), policy="immutable")  # no second copy outside the run folder
             live.log_artifact(artifact)
         if self.mode == "online":
-            for parent in self.run.parents.values():
-                live.use_artifact(f"{_artifact_name(parent.id)}:latest")
+            for role, parent in parents.items():
+                try:
+                    live.use_artifact(f"{_artifact_name(parent)}:latest")
+                except Exception:
+                    say(
+                        f"{self.run.id}: W&B has no weights of its {role}; `emospace wandb publish {parent}` sends them"
+                    )
+
+    def _parents(self) -> dict[str, str]:
+        return self.folder.read("provenance.json").get("parents", {})
 
     def _live(self) -> Any:
+        """The W&B run; on its start it is given what history.jsonl holds already."""
         if self._wandb_run is None:
             self._wandb_run = self._start()
+            self._send(read_history(self.folder.history))
         return self._wandb_run
 
     def _start(self) -> Any:
@@ -105,31 +134,49 @@ class Mirror:
                 entity=self.config.entity or None,
                 name=run.id,
                 id=None if self.in_agent and self.reported else run.id,
-                group=f"{run.config.name}.{run.variant}",
+                group=run.config.name,
                 job_type=run.stage,
-                tags=[run.variant, f"seed{run.seed}", run.stage],
-                config={"hash": run.hash, "variant": run.variant, **canonical(run.config)},
+                tags=[run.variant, f"seed{run.seed}"],
+                config=self._facts(),
                 dir=str(self.folder.path),
                 mode=self.mode,
                 resume="allow" if self.mode == "online" else None,
                 reinit="create_new",
-                settings=wandb.Settings(silent=True, console="off", disable_git=True),
+                settings=wandb.Settings(
+                    silent=True,
+                    console="off",
+                    disable_git=True,
+                    init_timeout=START_SECONDS,
+                    finish_timeout=FINISH_SECONDS,
+                    finish_timeout_raises=True,
+                    x_disable_stats=self.mode == "offline",
+                    x_save_requirements=False,
+                ),
             )
 
-    def _finish(self) -> None:
-        if self._wandb_run is not None:
-            self._wandb_run.finish()
-            self._wandb_run = None
+    def _facts(self) -> dict[str, Any]:
+        """What W&B shows as the run's config: identity, origin, and every field that changes numbers."""
+        run, origin = self.run, self.folder.read("provenance.json")
+        identity = {"hash": run.hash, "stage": run.stage, "variant": run.variant, "parents": self._parents()}
+        known = {name: origin[name] for name in ("git", "packages", "machine", "store") if name in origin}
+        return {**identity, "origin": known, **canonical(run.config), "seed": run.seed}
+
+    def _close(self) -> None:
+        """Finish W&B's run, also one that failed: left open, it would hold up the end of the process."""
+        live, self._wandb_run = self._wandb_run, None
+        if live is not None:
+            self._try(live.finish)
 
     def _try(self, action: Callable[[], None]) -> None:
-        if self._broken:
-            return
         try:
-            action()
+            with _staging_in(self.folder.path / "wandb"):
+                action()
         except Exception as error:
-            self._broken = True
-            first = (str(error).splitlines() or [""])[0]
-            say(f"{self.run.id}: W&B left out ({type(error).__name__}: {first}); the run folder is complete")
+            if not self.failed:
+                first = (str(error).splitlines() or [""])[0]
+                why = f"{type(error).__name__}: {first}"
+                say(f"{self.run.id}: W&B left out ({why}); once it is done, `emospace wandb publish` makes up for it")
+            self.failed = True
 
 
 def _mode(config: TrackingConfig, needs_server: bool) -> str:
@@ -155,6 +202,32 @@ def _number(cell: str) -> float | str | None:
         return float(cell) if cell else None
     except ValueError:
         return cell
+
+
+@contextlib.contextmanager
+def _replacing(place: Path, whole: Callable[[], bool]) -> Iterator[None]:
+    """Keep one offline run below `place`: the one that the block writes when it is `whole`, else those before it."""
+
+    def offline() -> set[Path]:
+        return {*place.glob("offline-run-*"), *(place / STAGING).glob("*")}
+
+    earlier = offline()
+    yield
+    for path in earlier if whole() else offline() - earlier:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextlib.contextmanager
+def _staging_in(place: Path) -> Iterator[None]:
+    """W&B keeps an offline run's tables in the user's home unless it is told of a place: here, beside the run."""
+    before = os.environ.get("WANDB_DATA_DIR")
+    os.environ["WANDB_DATA_DIR"] = before or str(place.resolve())
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("WANDB_DATA_DIR", None)
 
 
 @contextlib.contextmanager

@@ -11,10 +11,10 @@ import pytorch_lightning as pl
 import torch
 
 from conventions.files import atomic_file
-from experiments.history import HistoryLogger, Row
+from experiments.history import HistoryLogger
 from experiments.interruption import InterruptedRunError, Interruption
 from experiments.progress import Progress
-from experiments.rundir import RunFolder, truncate_history
+from experiments.rundir import Row, RunFolder, truncate_history
 from experiments.schema import TrainerConfig
 from lightning_modules.training.checkpoints import read_checkpoint
 from lightning_modules.training.stage import StageModule

@@ -12,8 +12,9 @@ import pytest
 
 from conventions.errors import UserError
 from experiments.graph import STAGES, Experiment, compose, plan
+from experiments.readback import read_run
 from experiments.rundir import RunLockedError, list_runs
-from experiments.runner import Measured, Work, Worker, execute, read_run
+from experiments.runner import Measured, Work, Worker, execute
 
 STORE = {"hash": "5" * 64}
 QUIET = ("tracking.mode=disabled",)

@@ -7,12 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from experiments.csvfiles import write_csv
 from experiments.graph import StageRun, compose, plan
+from experiments.readback import read_alone
 from experiments.rundir import RunFolder
 from experiments.schema import TrackingConfig
 from experiments.tracking import Mirror
+
+PARENTS = {"critics": "toy-critics.full.s0.00000000"}
+GIT = {"commit": "abc", "dirty": None}
+CLOCKS = ("_runtime", "_timestamp", "start_time")
 
 
 @pytest.fixture
@@ -25,6 +31,9 @@ def folder(run: StageRun, tmp_path: Path) -> RunFolder:
     """A finished run that was once interrupted: its history goes on where the checkpoint was."""
     folder = run.folder(tmp_path)
     folder.write("metrics.json", {"hash": run.hash, "required": ["EFD"], "metrics": {"EFD": 0.25}})
+    folder.set_status("done", hash=run.hash, stage=run.stage, variant=run.variant, seed=run.seed)
+    folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(run.config)))
+    folder.write("provenance.json", {"parents": PARENTS, "git": GIT})
     rows = [{"step": step, "time": 1.5 * step, "train/loss": 1 / step} for step in (10, 20, 30)]
     folder.history.write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_csv(folder.path / "per_clip.csv", [{"id": "a", "EFD": 0.2}, {"id": "b", "EFD": float("nan")}])
@@ -46,39 +55,129 @@ def inspect(folder: RunFolder) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_an_offline_run_holds_everything_and_leaves_no_trace_outside(
-    run: StageRun, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def of_kind(records: list[dict], kind: str) -> list[dict]:
+    return [record[kind] for record in records if record["type"] == kind]
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> TrackingConfig:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    return TrackingConfig()
+
+
+def test_an_offline_run_holds_everything_and_leaves_no_trace_outside(
+    run: StageRun, folder: RunFolder, offline: TrackingConfig
+) -> None:
     before = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
-    Mirror(run, folder, TrackingConfig(), target=True).publish()
+    Mirror(run, folder, offline, target=True).publish()
     assert {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"} == before
     records = inspect(folder)
-    curve = [record["history"]["item"] for record in records if record["type"] == "history"]
+    *curve, media = [record["item"] for record in of_kind(records, "history")]
     assert [(item["_step"], item["batch"]) for item in curve] == [(10, 10), (20, 20), (30, 30)]
     assert [item["train/loss"] for item in curve] == [0.1, 0.05, pytest.approx(1 / 30)]
-    text = json.dumps(records)
-    for part in (run.id, run.hash, '"toy.full"', "seed0", "train/loss", "test/EFD", "samples/a", "per_clip"):
-        assert part in text, part
+    assert [item["_timestamp"] for item in curve] == [15, 30, 45], "when it was trained, not when it was sent"
+    assert (media["_step"], "train/loss" in media) == (31, False)
+    assert media["samples/a._type"] == "video-file"
+    assert (media["per_clip._type"], media["per_clip.nrows"], media["per_clip.ncols"]) == ("table-file", 2, 2)
+
+    [begun] = of_kind(records, "run")
+    assert (begun["run_id"], begun["run_group"], begun["job_type"]) == (run.id, "toy", "clip")
+    assert begun["tags"] == ["full", "seed0"]
+    config = begun["config"]["update"]
+    assert (config["hash"], config["variant"], config["parents"]) == (run.hash, "full", PARENTS)
+    assert (config["prior"]["clip"]["steps"], config["origin"]["git"]) == (run.config.prior.clip.steps, GIT)
+
+    artifacts = {artifact["type"]: artifact for artifact in of_kind(records, "artifact")}
+    assert json.loads(artifacts["weights"]["metadata"]) == {"hash": run.hash, "parents": PARENTS}
+    kept = [content["local_path"] for one in artifacts.values() for content in one["manifest"]["contents"]]
+    assert all(Path(path).is_relative_to(folder.path) and Path(path).exists() for path in kept)
+    assert {"test/EFD": 0.25} in [record["update"] for record in of_kind(records, "summary")]
+    assert [ended["exit_code"] for ended in of_kind(records, "exit")] == [0]
 
 
-@pytest.mark.parametrize("fault", ["library", "disk"])
-def test_a_failure_is_a_warning(
+def test_published_again_it_is_the_same_run_and_no_second(
+    run: StageRun, folder: RunFolder, offline: TrackingConfig
+) -> None:
+    Mirror(run, folder, offline, target=True).publish()
+    before, staged = inspect(folder), list(folder.path.glob("wandb/artifacts/staging/*"))
+    Mirror(read_alone(folder), folder, offline, target=False).publish()
+    after = inspect(folder)
+    for kind in ("history", "run"):
+        told = [[_without_clock(record) for record in of_kind(records, kind)] for records in (before, after)]
+        assert told[0] == told[1]
+    assert len(list(folder.path.glob("wandb/artifacts/staging/*"))) == len(staged)
+
+
+def _without_clock(record: dict) -> dict:
+    """A record without what differs each time it is written."""
+    item = record.get("item", {})
+    kept = {name: value for name, value in item.items() if name not in CLOCKS and "artifact_path" not in name}
+    return {**{name: value for name, value in record.items() if name not in CLOCKS}, "item": kept}
+
+
+def test_a_failure_keeps_the_run_that_was_published_before(
+    run: StageRun, folder: RunFolder, offline: TrackingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Mirror(run, folder, offline, target=True).publish()
+    before = inspect(folder)
+    monkeypatch.setattr("experiments.tracking.Mirror._media", _full_disk)
+    mirror = Mirror(run, folder, offline, target=True)
+    mirror.publish()
+    assert mirror.failed
+    assert inspect(folder) == before
+
+
+FAULTS = {
+    "library": {},
+    "disk": {},
+    "key": {"WANDB_API_KEY": "too-short"},
+    "network": {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_failure_is_one_warning(
     run: StageRun, folder: RunFolder, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], fault: str
 ) -> None:
+    monkeypatch.setattr("experiments.tracking.START_SECONDS", 1.0)
+    for name, value in FAULTS[fault].items():
+        monkeypatch.setenv(name, value)
     if fault == "library":
         monkeypatch.setitem(sys.modules, "wandb", None)
-    else:
-        monkeypatch.setattr("experiments.tracking.read_history", _full_disk)
-    mirror = Mirror(run, folder, TrackingConfig(mode="offline"), target=True)
-    mirror.follow({"step": 1})
+    elif fault == "disk":
+        monkeypatch.setattr("experiments.tracking.Mirror._media", _full_disk)
+    mirror = Mirror(run, folder, TrackingConfig(mode="online" if FAULTS[fault] else "offline"), target=True)
+    mirror.follow({"step": 1, "time": 0.0})
     mirror.publish()
+    assert mirror.failed
     lines = [line for line in capfd.readouterr().err.splitlines() if "W&B left out" in line]
     assert len(lines) == 1
+    assert "emospace wandb publish" in lines[0]
 
 
-def _full_disk(path: Path) -> list:
+def _full_disk(mirror: Mirror) -> dict:
     raise OSError(28, "No space left on device")
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_warning(
+    run: StageRun, folder: RunFolder, offline: TrackingConfig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A file system of 300 kB, which the curves alone fill."""
+    place = folder.path / "wandb"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    try:
+        rows = [{"step": step, "time": 1.0, **{f"train/{i}": step / 7 + i for i in range(20)}} for step in range(500)]
+        folder.history.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        mirror = Mirror(dataclasses.replace(run, id=f"{run.id}0"), folder, offline, target=True)
+        mirror.publish()
+        assert mirror.failed
+        assert "W&B left out (OSError: [Errno 28]" in capfd.readouterr().err
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_disabled_imports_nothing(run: StageRun, folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,88 @@
+"""Bring runs to Weights & Biases from their folders alone, and arrange its dashboard.
+
+publish [RUN ...]   clean W&B runs of these runs, of every finished run when none is named; again: the same, not twice
+workspace           a view of the project that is grouped by variant; needs the package wandb-workspaces and a key
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from conventions.errors import EXIT_FAILURE, UserError, nearest
+from emospace.commands.output import add_json, add_runs, print_json
+
+EXAMPLE = "emospace wandb publish --mode offline && wandb sync runs/*/wandb/offline-run-*"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `emospace wandb`."""
+    parser.add_argument("action", choices=("publish", "workspace"))
+    parser.add_argument("names", metavar="RUN", nargs="*", help="run ids for publish (default: all that are done)")
+    help_mode = "publish: write below runs/ID/wandb or send now (default auto: online with WANDB_API_KEY)"
+    parser.add_argument("--mode", choices=("auto", "offline", "online"), default="auto", help=help_mode)
+    parser.add_argument("--project", default="emospace", help="W&B project (default emospace)")
+    parser.add_argument("--entity", default="", help="W&B user or team (default: the key's own; workspace needs it)")
+    add_runs(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Publish, or save the workspace."""
+    return _publish(options) if options.action == "publish" else _workspace(options)
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from experiments.readback import read_alone
+    from experiments.rundir import RunFolder
+    from experiments.schema import TrackingConfig
+    from experiments.tracking import Mirror
+
+    config = TrackingConfig(mode=options.mode, project=options.project, entity=options.entity)
+    rows = []
+    for name in _chosen(options.runs, options.names):
+        folder = RunFolder(options.runs / name)
+        with folder.lock():
+            mirror = Mirror(read_alone(folder), folder, config, target=False)
+            mirror.publish()
+        rows.append({"id": name, "mode": mirror.mode, "published": not mirror.failed})
+        if not options.json:
+            print(f"{'failed' if mirror.failed else mirror.mode:<8} {name}", flush=True)
+    if options.json:
+        print_json(rows)
+    return 0 if all(row["published"] for row in rows) else EXIT_FAILURE
+
+
+def _chosen(runs: Path, names: Sequence[str]) -> list[str]:
+    """The runs to publish; UserError for one that is not there or not finished."""
+    from experiments.rundir import list_runs
+
+    states = {run.id: run.state for run in list_runs(runs)}
+    for name in names:
+        if name not in states:
+            raise UserError(f"run {name!r} is not in {runs}{nearest(name, states)}")
+        if states[name] != "done":
+            raise UserError(f"run {name}: is {states[name]}; only finished runs are published")
+    return list(names) or [name for name, state in states.items() if state == "done"]
+
+
+def _workspace(options: argparse.Namespace) -> int:
+    import sys
+
+    from experiments.workspace import build, logged_names
+
+    if options.names:
+        raise UserError(f"{options.names[0]!r}: workspace takes no runs; it shows all of the project")
+    if not options.entity:
+        raise UserError("--entity: is not set; a workspace is saved under a W&B user or team")
+    workspace = build(logged_names(options.runs), options.entity, options.project)
+    try:
+        workspace.save()
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        print(f"emospace wandb: W&B did not save the workspace ({type(error).__name__}: {first})", file=sys.stderr)
+        return EXIT_FAILURE
+    if options.json:
+        print_json({"url": workspace.url})
+    else:
+        print(workspace.url)
+    return 0

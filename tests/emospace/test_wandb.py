@@ -1,0 +1,106 @@
+"""`emospace wandb`: runs published from their folders alone, and the workspace that shows them by variant."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from emospace.cli import main
+from experiments.graph import StageRun, compose, plan
+from experiments.runner import Measured, write_metrics
+from experiments.workspace import NAME, build, logged_names
+
+
+@pytest.fixture(scope="module")
+def planned() -> list[StageRun]:
+    return plan(compose("toy"), "5" * 64)
+
+
+@pytest.fixture
+def runs(planned: list[StageRun], tmp_path: Path) -> Path:
+    """A finished evaluation, whose parents' folders are not here, a finished EAC and a failed HEF."""
+    for run in planned:
+        if run.stage not in ("eac", "hef", "evaluate"):
+            continue
+        folder = run.folder(tmp_path)
+        write_metrics(run, folder, Measured({"EFD": 0.5, "LMD": 2.0} if run.stage == "evaluate" else {}))
+        folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(run.config)))
+        folder.write("provenance.json", {"parents": {role: parent.id for role, parent in run.parents.items()}})
+        if run.stage == "eac":
+            folder.history.write_text('{"step": 10, "time": 1.0, "train/loss": 0.5}\n')
+        state = "failed" if run.stage == "hef" else "done"
+        folder.set_status(state, hash=run.hash, stage=run.stage, variant=run.variant, seed=run.seed)
+    return tmp_path
+
+
+def test_every_finished_run_is_published_once_however_often(
+    runs: Path, planned: list[StageRun], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    done = sorted(run.id for run in planned if run.stage in ("eac", "evaluate"))
+    for _ in range(2):
+        assert main(["wandb", "publish", "--runs", str(runs), "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told == [{"id": name, "mode": "offline", "published": True} for name in done]
+    written = sorted(path.name.split("-", 3)[3] for path in runs.glob("*/wandb/offline-run-*"))
+    assert written == done
+
+
+def test_a_failure_is_named_and_the_exit_code(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert main(["wandb", "publish", "--runs", str(runs)]) == 1
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.out.splitlines()] == ["failed", "failed"]
+    assert "needs the package wandb" in told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["publish", "toy-eac.ful"], "did you mean 'toy-eac.full.s0"),
+        (["publish", "HEF"], "only finished runs are published"),
+        (["workspace"], "--entity: is not set"),
+        (["workspace", "toy-eac.full"], "takes no runs"),
+        (["publsh"], "invalid choice: 'publsh'"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    runs: Path, planned: list[StageRun], words: list[str], part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hef = next(run.id for run in planned if run.stage == "hef")
+    assert main(["wandb", *[word.replace("HEF", hef) for word in words], "--runs", str(runs)]) == 2
+    told = capsys.readouterr()
+    assert (told.out, len(told.err.splitlines())) == ("", 1)
+    assert part in told.err
+
+
+def test_without_its_package_the_workspace_says_what_to_install(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
+    assert main(["wandb", "workspace", "--entity", "me", "--runs", str(runs)]) == 2
+    assert "pip install 'emospace[workspace]'" in capsys.readouterr().err
+
+
+def test_names_come_from_finished_runs_evaluation_first(runs: Path, tmp_path: Path) -> None:
+    assert logged_names(runs) == {"evaluate": ("test/EFD", "test/LMD"), "eac": ("train/loss",)}
+    assert list(logged_names(runs)) == ["evaluate", "eac"]
+
+
+def test_the_workspace_is_grouped_by_variant(runs: Path) -> None:
+    """The document that W&B's server would be sent."""
+    pytest.importorskip("wandb_workspaces")
+    view = build(logged_names(runs), "me", "faces")._to_model().model_dump(by_alias=True)
+    assert (view["entity"], view["project"], view["displayName"]) == ("me", "faces", NAME)
+    section = view["spec"]["section"]
+    assert [key["name"] for key in section["runSets"][0]["grouping"]] == ["stage.value", "variant.value"]
+    panels = {shown["name"]: shown["panels"] for shown in section["panelBankConfig"]["sections"]}
+    assert [panel["config"]["metrics"] for panel in panels["evaluate"]] == [["test/EFD"], ["test/LMD"]]
+    [curve] = panels["eac"]
+    assert (curve["config"]["xAxis"], curve["config"]["metrics"]) == ("batch", ["train/loss"])
+    grouped = [panel["config"]["groupBy"] for shown in panels.values() for panel in shown]
+    assert grouped == ["variant.value"] * 3
