@@ -44,7 +44,7 @@ def test_every_finished_run_is_published_once_however_often(
         assert main(["wandb", "publish", "--runs", str(runs), "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
         assert told == [{"id": name, "mode": "offline", "published": True} for name in done]
-    written = sorted(path.name.split("-", 3)[3] for path in runs.glob("*/wandb/offline-run-*"))
+    written = sorted(path.stem.removeprefix("run-") for path in runs.glob("*/wandb/offline-run-*/*.wandb"))
     assert written == done
 
 
