@@ -7,40 +7,33 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, UserError
+from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+from experiments.board import Board, JobReport, JobState, ended_line
 from experiments.interruption import Interruption
-from experiments.progress import say
+from experiments.rundir import State
 from experiments.sweep import SweepJob
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.2
+ELSEWHERE_SECONDS = 2.0
+"""Between two looks at runs that another process makes."""
 
-JobState = Literal["waiting", "running", "done", "failed", "interrupted"]
-
-
-@dataclass
-class JobReport:
-    """One job's state and, when it failed, its last word."""
-
-    job: SweepJob
-    state: JobState = "waiting"
-    reason: str | None = None
-    seconds: float = 0.0
-    task: str | None = None
-    """Slurm's id of the task, such as `12_3`; None with the local launcher."""
+StateOf = Callable[[SweepJob], State]
+"""The verified state of a job's run, from its folder."""
 
 
 @dataclass
 class _Running:
+    number: int
     report: JobReport
     process: subprocess.Popen
-    log: Path
     slot: int
     begun: float = field(default_factory=time.monotonic)
 
 
+_Numbered = tuple[int, JobReport]
 CommandOf = Callable[[SweepJob], list[str]]
 
 
@@ -61,29 +54,57 @@ def cli_command(job: SweepJob) -> list[str]:
 class LocalLauncher:
     """Runs jobs on this machine in `slots` processes at a time.
 
-    `gpus` > 0 gives slot i the GPU i modulo `gpus`; without GPUs the CPU cores are shared out among the slots.
+    `gpus` > 0 gives slot i the GPU i modulo `gpus`; without GPUs the CPU cores are shared out among the slots. What
+    `state_of` calls done is not started; what another process makes is waited for, and made here if that one fails.
     """
 
-    def __init__(self, slots: int = 1, gpus: int = 0, command: CommandOf = cli_command) -> None:
+    def __init__(
+        self, slots: int = 1, gpus: int = 0, command: CommandOf = cli_command, state_of: StateOf = lambda job: "missing"
+    ) -> None:
         if slots < 1:
             raise UserError(f"--slots: {slots} is impossible; it must be at least 1")
-        self.slots, self.gpus, self.command = slots, gpus, command
+        self.slots, self.gpus, self.command, self.state_of = slots, gpus, command, state_of
+        self.board = Board()
 
     def run(self, jobs: Sequence[SweepJob], logs: Path) -> list[JobReport]:
         """Run every job; none that fails stops the others. On SIGTERM or SIGINT the running ones are asked to stop."""
         logs.mkdir(parents=True, exist_ok=True)
         reports = [JobReport(job) for job in jobs]
-        waiting, running = list(enumerate(reports)), list[_Running]()
+        waiting, running, elsewhere = list(enumerate(reports)), list[_Running](), list[_Numbered]()
+        looked = 0.0
         with Interruption().listening() as interruption:
-            while waiting or running:
+            while waiting or running or elsewhere:
                 if interruption.wanted:
-                    waiting = self._stop(waiting, running)
+                    elsewhere, waiting = [], self._stop([*waiting, *elsewhere], running)
                 while waiting and len(running) < self.slots:
-                    number, report = waiting.pop(0)
-                    running.append(self._start(report, logs / f"{number:04}.log", self._free_slot(running)))
-                self._collect(running, reports)
+                    self._next(waiting.pop(0), logs, running, elsewhere)
+                elsewhere += self._collect(running, reports)
+                if elsewhere and time.monotonic() - looked >= ELSEWHERE_SECONDS:
+                    looked = time.monotonic()
+                    waiting, elsewhere = [*elsewhere, *waiting], []
+                self.board.show(reports)
                 time.sleep(POLL_SECONDS)
+        self.board.clear()
         return reports
+
+    def _next(self, one: _Numbered, logs: Path, running: list[_Running], elsewhere: list[_Numbered]) -> None:
+        """Start a job, unless it is done or another process is at it."""
+        number, report = one
+        state = self.state_of(report.job)
+        if state == "done":
+            report.state, report.reason = "done", None
+        elif state == "running":
+            self._leave(report)
+            elsewhere.append(one)
+        else:
+            report.log, report.reason = logs / f"{number:04}.log", None
+            running.append(self._start(number, report, self._free_slot(running)))
+
+    def _leave(self, report: JobReport) -> None:
+        if report.reason is None:
+            report.reason = "another process works on it"
+            self.board.say(f"{report.job.label}: {report.reason}; waiting for it")
+        report.state = "waiting"
 
     def _stop(self, waiting: list[tuple[int, JobReport]], running: list[_Running]) -> list[tuple[int, JobReport]]:
         for _, report in waiting:
@@ -98,9 +119,10 @@ class LocalLauncher:
         taken = {work.slot for work in running}
         return next(slot for slot in range(self.slots) if slot not in taken)
 
-    def _start(self, report: JobReport, log: Path, slot: int) -> _Running:
-        say(f"{report.job.label}: starts (its progress: {log})")
-        with log.open("wb") as file:
+    def _start(self, number: int, report: JobReport, slot: int) -> _Running:
+        assert report.log is not None
+        self.board.say(f"{report.job.label}: starts (its progress: {report.log})")
+        with report.log.open("ab") as file:
             process = subprocess.Popen(
                 self.command(report.job),
                 stdout=file,
@@ -110,7 +132,7 @@ class LocalLauncher:
                 start_new_session=True,
             )
         report.state = "running"
-        return _Running(report, process, log, slot)
+        return _Running(number, report, process, slot)
 
     def _environment(self, slot: int) -> dict[str, str]:
         threads = max(1, (os.cpu_count() or 1) // self.slots)
@@ -120,20 +142,21 @@ class LocalLauncher:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         return {**os.environ, **own, "PYTHONPATH": path}
 
-    def _collect(self, running: list[_Running], reports: Sequence[JobReport]) -> None:
+    def _collect(self, running: list[_Running], reports: Sequence[JobReport]) -> list[_Numbered]:
+        """Report those that ended; those that another process had taken first are given back."""
+        taken = []
         for work in [work for work in running if work.process.poll() is not None]:
             running.remove(work)
-            report = work.report
+            report, code = work.report, work.process.returncode
             report.seconds = time.monotonic() - work.begun
-            report.state, report.reason = ending(work.process.returncode, work.log, report.state == "interrupted")
-            say_ended(report, reports)
-
-
-def say_ended(report: JobReport, reports: Sequence[JobReport]) -> None:
-    """One line of progress: how many of `reports` have ended, and how this one did."""
-    ended = sum(other.state not in ("waiting", "running") for other in reports)
-    why = f": {report.reason}" if report.reason else ""
-    say(f"[{ended}/{len(reports)}] {report.job.label}: {report.state} in {report.seconds:.0f} s{why}")
+            if code == EXIT_USAGE and report.state == "running" and self.state_of(report.job) in ("running", "done"):
+                self._leave(report)
+                taken.append((work.number, report))
+            else:
+                assert report.log is not None
+                report.state, report.reason = ending(code, report.log, report.state == "interrupted")
+                self.board.say(ended_line(report, reports))
+        return taken
 
 
 def ending(code: int, log: Path, stopped: bool = False) -> tuple[JobState, str | None]:
@@ -148,18 +171,16 @@ def ending(code: int, log: Path, stopped: bool = False) -> tuple[JobState, str |
     return "failed", lines[-1] if lines else f"exit code {code}"
 
 
-def local_launcher(slots: int) -> LocalLauncher:
+def local_launcher(slots: int, state_of: StateOf = lambda job: "missing") -> LocalLauncher:
     """The launcher on this machine with all of its GPUs."""
     import torch
 
-    return LocalLauncher(slots, torch.cuda.device_count())
+    return LocalLauncher(slots, torch.cuda.device_count(), state_of=state_of)
 
 
-def run_sweep(
-    jobs: Sequence[SweepJob], logs: Path, *, slots: int = 1, launcher: Launcher | None = None
-) -> tuple[int, list[JobReport]]:
-    """Run the jobs, by default on this machine; the exit code and each job's end, in order."""
-    reports = (launcher or local_launcher(slots)).run(jobs, logs)
+def run_sweep(jobs: Sequence[SweepJob], logs: Path, launcher: Launcher) -> tuple[int, list[JobReport]]:
+    """Run the jobs; the exit code and each job's end, in order."""
+    reports = launcher.run(jobs, logs)
     return exit_code(reports), reports
 
 
@@ -167,9 +188,3 @@ def exit_code(reports: Sequence[JobReport]) -> int:
     """0 when all are done, 1 when any failed, else 75."""
     states = {report.state for report in reports}
     return EXIT_FAILURE if "failed" in states else 0 if states <= {"done"} else EXIT_INTERRUPTED
-
-
-def states_table(reports: Sequence[JobReport]) -> str:
-    """One line a job: state, time, what it is, why it failed."""
-    rows = [f"{r.state:<12}{r.seconds:>7.0f} s  {r.job.label}{f'  ({r.reason})' if r.reason else ''}" for r in reports]
-    return "\n".join(rows)

@@ -12,17 +12,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from conventions.errors import EXIT_INTERRUPTED, MissingPackage, UserError
 from conventions.files import write_json
+from experiments.board import Board, JobReport, JobState, ended_line
 from experiments.interruption import Interruption
-from experiments.launchers import ROOT, CommandOf, JobReport, JobState, cli_command, ending, say_ended
+from experiments.launchers import ROOT, CommandOf, StateOf, cli_command, ending
 from experiments.progress import say
-from experiments.rundir import RunFolder, State
+from experiments.rundir import RunFolder
 from experiments.sweep import SweepJob
 
 POLL_SECONDS = 5.0
@@ -46,7 +47,6 @@ Queue = Mapping[str, str]
 """Slurm's state of every task by its id, such as {"12_3": "RUNNING"}."""
 Ending = tuple[JobState, str | None, float]
 """State, reason and seconds: what a task leaves behind."""
-StateOf = Callable[[SweepJob], State]
 
 
 @dataclass(frozen=True)
@@ -191,13 +191,14 @@ class SlurmLauncher:
             raise UserError(f"--slots: {slots} is impossible; it must be at least 1")
         self.resources, self.runs, self.state_of = resources, runs.resolve(), state_of
         self.slots, self.wait, self.command = slots, wait, command
+        self.board = Board()
 
     def run(self, jobs: Sequence[SweepJob], logs: Path) -> list[JobReport]:
         """Submit what is neither done nor on its way, then follow all until they end or someone asks to stop."""
         queue = _first_answer()
         folder = (logs / "slurm").resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        reports = [JobReport(job) for job in jobs]
+        reports = [JobReport(job, log=folder.parent / f"{number:04}.log") for number, job in enumerate(jobs)]
         known = RunFolder(folder).read("tasks.json")
         missing = [number for number, report in enumerate(reports) if self._is_missing(report, known, queue)]
         if missing:
@@ -251,9 +252,11 @@ class SlurmLauncher:
                         if report.state in ("waiting", "running"):
                             self._update(report, queue, folder, ended_since)
                             if report.state not in ("waiting", "running"):
-                                say_ended(report, reports)
+                                self.board.say(ended_line(report, reports))
+                self.board.show(reports)
                 if not _sleep(POLL_SECONDS, interruption):
                     left = [report for report in reports if report.state in ("waiting", "running")]
+                    self.board.clear()
                     say(f"Slurm goes on with {_where(left)}: the same command follows it again, scancel ends it")
                     return
 
@@ -265,7 +268,7 @@ class SlurmLauncher:
         elif state := job_state(word):
             ended_since.pop(report.task, None)
             if state == "running" and report.state == "waiting":
-                say(f"{report.job.label}: starts (Slurm's task {report.task})")
+                self.board.say(f"{report.job.label}: starts (Slurm's task {report.task})")
             report.state = state
         elif time.monotonic() - ended_since.setdefault(report.task, time.monotonic()) >= GRACE_SECONDS:
             report.state, report.reason = ended_without_result(word)

@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     """Expand, launch, and print the table of states."""
     import os
 
-    from experiments.launchers import run_sweep, states_table
+    from experiments.board import states_table
+    from experiments.launchers import local_launcher, run_sweep
     from experiments.slurm import Resources, SlurmLauncher
     from experiments.sweep import SweepJob, expand_sweep
 
@@ -49,11 +50,12 @@ def run(options: argparse.Namespace) -> int:
     sweep = expand_sweep(options.sweep)
     os.environ["EMOSPACE_RUNS"] = str(options.runs)
     logs = options.runs / ".logs" / sweep.name
-    slurm = None
     if options.launcher == "slurm":
         wait = not options.no_wait
-        slurm = SlurmLauncher(Resources(**given), options.runs, state_of, slots=options.slots, wait=wait)
-    code, reports = run_sweep(sweep.jobs, logs, slots=1 if options.slots is None else options.slots, launcher=slurm)
+        launcher = SlurmLauncher(Resources(**given), options.runs, state_of, slots=options.slots, wait=wait)
+    else:
+        launcher = local_launcher(1 if options.slots is None else options.slots, state_of)
+    code, reports = run_sweep(sweep.jobs, logs, launcher)
     if options.no_wait:
         code = 0
     if options.json:

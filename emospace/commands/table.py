@@ -1,6 +1,7 @@
 """A paper table from finished runs, our values beside the paper's; `--run` first runs what is missing."""
 
 import argparse
+import sys
 
 from emospace.commands.output import add_runs
 
@@ -40,11 +41,16 @@ def _run_missing(options: argparse.Namespace) -> int:
     import os
 
     from ablations.tables import missing_jobs
-    from experiments.launchers import run_sweep
+    from emospace.commands.sweep import run_state
+    from experiments.launchers import local_launcher, run_sweep
 
     jobs = missing_jobs(options.table, options.runs, options.preset, options.seeds, options.overrides)
     if not jobs:
         return 0
     os.environ["EMOSPACE_RUNS"] = str(options.runs)
-    code, _ = run_sweep(jobs, options.runs / ".logs" / f"table-{options.table}", slots=options.slots)
+    launcher = local_launcher(options.slots, lambda job: run_state(job.words))
+    code, reports = run_sweep(jobs, options.runs / ".logs" / f"table-{options.table}", launcher)
+    for report in reports:
+        if report.state != "done":
+            print(f"{report.job.label}: {report.state}: {report.reason or 'not started'}", file=sys.stderr)
     return code

@@ -1,3 +1,4 @@
+import io
 import os
 import signal
 import sys
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from conventions.errors import UserError
-from experiments.launchers import LocalLauncher, cli_command, exit_code, states_table
+from experiments.board import Board, JobReport, states_table
+from experiments.launchers import LocalLauncher, cli_command, exit_code
+from experiments.rundir import RunFolder, State
 from experiments.sweep import SweepJob
 
 SCRIPTS = {
@@ -74,3 +77,86 @@ def test_the_command_is_what_an_agent_executes() -> None:
 def test_no_slots_are_refused() -> None:
     with pytest.raises(UserError, match="at least 1"):
         LocalLauncher(0)
+
+
+def test_what_is_done_is_not_started(tmp_path: Path) -> None:
+    states: dict[str, State] = {"well n=0": "done", "well n=1": "interrupted"}
+    launcher = LocalLauncher(1, command=command, state_of=lambda job: states[job.label])
+    reports = launcher.run(jobs("well", "well"), tmp_path)
+    assert [report.state for report in reports] == ["done", "done"]
+    assert [path.name for path in tmp_path.glob("*.log")] == ["0001.log"]
+
+
+WORK = """
+import sys, time
+from pathlib import Path
+from experiments.rundir import RunFolder, RunLockedError
+folder = RunFolder(Path(sys.argv[1]))
+try:
+    with folder.lock():
+        folder.set_status("running")
+        time.sleep(0.3)
+        with (folder.path.parent / "worked").open("a") as file:
+            file.write(folder.id + chr(10))
+        folder.write("metrics.json", {"hash": folder.digest, "metrics": {}})
+        folder.set_status("done", hash=folder.digest)
+except RunLockedError:
+    sys.exit(2)
+"""
+
+
+def test_two_launchers_at_once_run_nothing_twice_and_both_see_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.launchers.ELSEWHERE_SECONDS", 0.1)
+    made = {job.label: tmp_path / f"toy-eac.full.s{n}.0000000{n}" for n, job in enumerate(jobs("a", "b", "c"))}
+    ends: list[list[JobReport]] = []
+
+    def launch(number: int) -> None:
+        launcher = LocalLauncher(
+            2,
+            command=lambda job: [sys.executable, "-c", WORK, str(made[job.label])],
+            state_of=lambda job: RunFolder(made[job.label]).state(),
+        )
+        ends.append(launcher.run(jobs("a", "b", "c"), tmp_path / f"logs{number}"))
+
+    threads = [threading.Thread(target=launch, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [[report.state for report in reports] for reports in ends] == [["done"] * 3] * 2
+    assert sorted((tmp_path / "worked").read_text().split()) == sorted(path.name for path in made.values())
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """What a board shows of two running jobs, twice, with a line that stays between."""
+    for name in ("TERMINAL_SECONDS", "PLAIN_SECONDS"):
+        monkeypatch.setattr(f"experiments.board.{name}", 0.0)
+    log = tmp_path / "a.log"
+    log.write_text("first\ntoy-eac  12/400  loss 0.5\n")
+    reports = [JobReport(job, "running", log=log) for job in jobs("a", "b")] + [JobReport(jobs("c")[0])]
+    monkeypatch.setattr(sys, "stderr", stream)
+    board = Board()
+    board.show(reports)
+    board.say("a line that stays")
+    board.show(reports)
+    board.clear()
+    return stream.getvalue()
+
+
+def test_the_table_is_redrawn_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown(Terminal(), monkeypatch, tmp_path)
+    table = "a n=0: toy-eac  12/400  loss 0.5\nb n=1: toy-eac  12/400  loss 0.5\n2 running, 1 waiting, of 3\n"
+    assert text == f"{table}\x1b[3A\x1b[Ja line that stays\n{table}\x1b[3A\x1b[J"
+
+
+def test_elsewhere_it_is_plain_lines_of_what_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown(io.StringIO(), monkeypatch, tmp_path)
+    assert text.count("12/400") == 2
+    assert "\x1b" not in text
