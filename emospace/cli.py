@@ -28,7 +28,7 @@ COMMANDS = {
     "demo": "the whole thread on the toy world, in minutes",
 }
 
-UNBUILT = {f"emospace.commands.{name}" for name in ("figure", "bench")}
+UNBUILT = {f"emospace.commands.{name}" for name in ("figure",)}
 """Commands that say in one line that they are not built yet, whatever they are given."""
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}

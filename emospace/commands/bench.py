@@ -1,16 +1,44 @@
-"""Parameters, FLOPs, time and memory of each module and preset."""
+"""Parameters, FLOP (2 x MAC), time and memory of HEF, EAC and AME by sub-module and preset, at batch 1.
+
+HEF's figures are for a driven frame; the portrait's features (once) and the discriminator (training) stand apart. The
+paper preset takes some seconds a call on a CPU: --counts times nothing, --module and --preset choose.
+"""
 
 import argparse
 
-from emospace.commands.later import refuse
+from emospace.commands.output import add_json, print_json
 
-EXAMPLE = "emospace bench --json"
+EXAMPLE = "emospace bench --module hef --preset toy small --json"
+
+MODULES = ("hef", "eac", "ame")
+PRESETS = ("toy", "small", "paper")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None are read yet."""
+    """Arguments of `emospace bench`."""
+    parser.add_argument("--module", nargs="+", choices=MODULES, default=MODULES, help="default: all")
+    parser.add_argument(
+        "--preset", nargs="+", choices=PRESETS, default=PRESETS, help="default: all; `small` (256 px) is HEF's alone"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to time")
+    parser.add_argument("--counts", action="store_true", help="count only, time nothing")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say in one line that this is not built yet."""
-    return refuse("the scripts in benchmarks/ measure the parts")
+    """Print the table or the JSON document."""
+    import torch
+
+    from conventions.errors import UserError
+    from emospace.bench.report import lines, measure
+
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no GPU here; leave it out to time on the CPU")
+    device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    document = measure(options.module, options.preset, device, timed=not options.counts)
+    if options.json:
+        print_json(document)
+        return 0
+    for line in lines(document):
+        print(line)
+    return 0

@@ -51,7 +51,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["store", "nowhere"], "nowhere"),
         (["figure", "8"], "not built yet"),
         (["score", "a", "b"], "a: no such file or folder"),
-        (["bench", "--json"], "not built yet"),
+        (["bench", "--preset", "papre"], "papre"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
