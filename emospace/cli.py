@@ -28,9 +28,6 @@ COMMANDS = {
     "demo": "the whole thread on the toy world, in minutes",
 }
 
-UNBUILT = {f"emospace.commands.{name}" for name in ("figure",)}
-"""Commands that say in one line that they are not built yet, whatever they are given."""
-
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
 
 
@@ -53,7 +50,7 @@ def build_parser(command: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    parser.set_defaults(run=module.run, takes_anything=module.run.__module__ in UNBUILT)
+    parser.set_defaults(run=module.run)
     return parser
 
 
@@ -94,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
     """Options and `key=value` words in any order; what is unknown is an error with exit code 2."""
     options, unknown = parser.parse_known_intermixed_args(words)
-    if unknown and not options.takes_anything:
+    if unknown:
         known = [name for action in parser._actions for name in action.option_strings]
         parser.error(f"unknown argument {unknown[0]!r}{nearest(unknown[0].partition('=')[0], known)}")
     return options

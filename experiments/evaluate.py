@@ -114,6 +114,22 @@ def emotion_picture(data: MEADDataModule, clip: StoredClip, clips: Sequence[Stor
     return data.clip_item(chosen).frames[chosen.length // 2]
 
 
+def speak(
+    pipeline: Pipeline,
+    run: StageRun,
+    data: MEADDataModule,
+    clip: StoredClip,
+    clips: Sequence[StoredClip],
+    item: ClipItem,
+    source: Reference,
+) -> Talking:
+    """A test clip as the run makes it: its emotion told by `evaluate.modality`, with a picture from `clips`."""
+    modality, device = run.config.evaluate.modality, pipeline.eac.device
+    picture = emotion_picture(data, clip, clips) if modality == "image" else source.image
+    codes = [emotion_code(e, modality, item, picture, device) for e in (pipeline.encoder, pipeline.hef_encoder)]
+    return pipeline.talk(item, source, codes[0], codes[1])
+
+
 def chosen_clips(run: StageRun, data: MEADDataModule) -> list[StoredClip]:
     """The test clips to score: all, or `evaluate.max_clips` of them, evenly taken."""
     config = run.config.evaluate
@@ -175,10 +191,7 @@ def evaluate(work: Work) -> Measured:
     work.progress.total = len(clips)
 
     def make(clip: StoredClip, item: ClipItem, source: Reference) -> Tensor:
-        modality = run.config.evaluate.modality
-        picture = emotion_picture(data, clip, clips) if modality == "image" else source.image
-        codes = [emotion_code(e, modality, item, picture, device) for e in (pipeline.encoder, pipeline.hef_encoder)]
-        talking = pipeline.talk(item, source, codes[0], codes[1])
+        talking = speak(pipeline, run, data, clip, clips, item, source)
         if clip.id in shown:
             sample = Sample(source.image, talking.render, talking.frames, item.frames, talking.flow, item.audio)
             write_sample(work.folder.samples, clip.id, sample)

@@ -42,11 +42,12 @@ def write_sample(folder: Path, clip: str, sample: Sample) -> None:
         Image.fromarray(strip).save(file, format="PNG")
 
 
-def panels(sample: Sample) -> list[UInt8[np.ndarray, "t r r 3"]]:
+def panels(sample: Sample, full_colour: float = FULL_COLOUR) -> list[UInt8[np.ndarray, "t r r 3"]]:
     """Source, render, output, truth and flow as pictures, all of the output's length."""
     source = sample.source[None].expand_as(sample.output)
     truth = sample.truth[: len(sample.output)]
-    return [*(as_pictures(part) for part in (source, sample.render, sample.output, truth)), flow_pictures(sample.flow)]
+    pictures = [as_pictures(part) for part in (source, sample.render, sample.output, truth)]
+    return [*pictures, flow_pictures(sample.flow, full_colour)]
 
 
 def as_pictures(frames: Float[Tensor, "t 3 r r"]) -> UInt8[np.ndarray, "t r r 3"]:
@@ -55,12 +56,20 @@ def as_pictures(frames: Float[Tensor, "t 3 r r"]) -> UInt8[np.ndarray, "t r r 3"
     return pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy()
 
 
-def flow_pictures(flow: Float[Tensor, "t 2 r r"]) -> UInt8[np.ndarray, "t r r 3"]:
-    """Colour wheel: hue is the direction, saturation the length; white stands still."""
+def flow_pictures(flow: Float[Tensor, "t 2 r r"], full_colour: float = FULL_COLOUR) -> UInt8[np.ndarray, "t r r 3"]:
+    """Colour wheel: hue is the direction, saturation the length up to `full_colour`; white stands still."""
     field = flow.detach().float().cpu()
-    length = (field.norm(dim=1) / FULL_COLOUR).clamp(max=1)
+    length = (field.norm(dim=1) / full_colour).clamp(max=1)
     turn = torch.atan2(field[:, 1], field[:, 0]) / (2 * torch.pi) % 1
     hue = (turn[:, None] * 6 + torch.tensor([0.0, 4.0, 2.0])[:, None, None]) % 6
     pure = ((hue - 3).abs() - 1).clamp(0, 1)
     colour = 1 - length[:, None] * (1 - pure)
     return (colour * 255).round().permute(0, 2, 3, 1).to(torch.uint8).numpy()
+
+
+def flow_wheel(size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """The wheel that explains `flow_pictures`: each place has the colour of a flow from the middle to it."""
+    axis = torch.linspace(-1, 1, size)
+    across = torch.stack([axis[None].expand(size, size), axis[:, None].expand(size, size)])
+    inside = across.norm(dim=0) <= 1
+    return flow_pictures((across * inside)[None], 1.0)[0]

@@ -1,16 +1,36 @@
-"""A paper figure (5 to 11) from finished runs."""
+"""A paper figure from finished runs: 6 (actors never seen, with flow) and 11 (the flow ablations) so far.
+
+It is drawn anew from the runs' weights and the store's test clips. With --out NAME.mp4 the panels move.
+"""
 
 import argparse
+from pathlib import Path
 
-from emospace.commands.later import refuse
+from emospace.commands.output import add_runs
 
-EXAMPLE = "emospace figure 8"
+EXAMPLE = "emospace figure 6 --preset toy --out figure6.png"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None are read yet."""
+    """Arguments of `emospace figure`."""
+    parser.add_argument("number", metavar="5|6|7|8|9|10|11")
+    parser.add_argument("overrides", metavar="key=value", nargs="*")
+    parser.add_argument("--preset", default="toy", help="experiment whose runs are drawn (default toy)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", type=int, default=3, help="clips to show (default 3)")
+    parser.add_argument("--out", type=Path, help="file to write, .png or .mp4 (default figureN.png)")
+    add_runs(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say in one line that this is not built yet."""
-    return refuse("each run's samples/ holds strips of source, render, output, truth and flow")
+    """Draw and write the figure; its path on stdout."""
+    from ablations.figures.registry import Request, draw
+    from conventions.errors import UserError
+
+    if options.rows < 1:
+        raise UserError(f"--rows {options.rows}: at least 1")
+    out = options.out or Path(f"figure{options.number}.png")
+    request = Request(options.runs, options.preset, options.seed, options.overrides, options.rows)
+    draw(options.number, request).write(out)
+    print(out)
+    return 0

@@ -1,0 +1,98 @@
+"""A plate: clips in rows, what was made of them in columns; as a PNG with headings, or as an mp4 of the panels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+
+from conventions.errors import UserError
+from conventions.files import atomic_file
+from datamodules.video import write_video
+from experiments.samples import flow_wheel
+
+Clip = UInt8[np.ndarray, "t h w 3"]
+
+CELL, GAP, LEFT, TOP, BOTTOM = 1.4, 0.05, 0.95, 0.75, 1.05
+"""Inches: a picture, the space between two, and the margins that hold words and the wheel."""
+
+DOTS = 160
+"""Dots an inch."""
+
+GREY = "#555555"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip: its label, a video for each column, and the frame that a still picture shows."""
+
+    label: str
+    cells: Sequence[Clip]
+    still: int
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure made of pictures."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    notes: Sequence[str]
+    """Lines under the pictures."""
+    rim: str
+    """Length of the flow at the rim of the colour wheel, in words."""
+
+    def write(self, out: Path) -> None:
+        """`.png`: one frame of each clip, with words; `.mp4`: the panels alone, as long as the shortest clip."""
+        writers = {".png": self._write_png, ".mp4": self._write_mp4}
+        if out.suffix not in writers:
+            raise UserError(f"--out {out}: a figure of clips is written as .png or .mp4")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        writers[out.suffix](out)
+
+    def _write_mp4(self, out: Path) -> None:
+        length = min(len(cell) for row in self.rows for cell in row.cells)
+        rows = [np.concatenate([cell[:length] for cell in row.cells], axis=2) for row in self.rows]
+        write_video(out, np.concatenate(rows, axis=1))
+
+    def _write_png(self, out: Path) -> None:
+        width = LEFT + len(self.columns) * (CELL + GAP) + 0.15
+        height = TOP + len(self.rows) * (CELL + GAP) + BOTTOM
+        figure = Figure(figsize=(width, height), dpi=DOTS)
+        figure.text(0.1 / width, 1 - 0.08 / height, self.title, va="top", fontsize=11, weight="bold")
+        for line, row in enumerate(self.rows):
+            bottom = height - TOP - (line + 1) * (CELL + GAP)
+            label = figure.text((LEFT - 0.1) / width, (bottom + CELL / 2) / height, row.label, fontsize=8)
+            label.set(ha="right", va="center")
+            for column, cell in enumerate(row.cells):
+                left = LEFT + column * (CELL + GAP)
+                _picture(figure, cell[row.still], (left, bottom, CELL), (width, height))
+                if line == 0:
+                    middle, over = (left + CELL / 2) / width, (height - TOP + 0.04) / height
+                    figure.text(middle, over, self.columns[column], ha="center", va="bottom", fontsize=8)
+        self._legend(figure, (width, height))
+        with atomic_file(out) as file:
+            figure.savefig(file, format="png")
+
+    def _legend(self, figure: Figure, size: tuple[float, float]) -> None:
+        wheel = BOTTOM - 0.3
+        _picture(figure, flow_wheel(200), (LEFT - wheel - 0.1, 0.2, wheel), size)
+        words = "\n".join((f"wheel: direction of flow; rim {self.rim}", *self.notes))
+        place = LEFT / size[0], (0.2 + wheel / 2) / size[1]
+        figure.text(*place, words, va="center", fontsize=7, color=GREY, linespacing=1.5)
+
+
+def _picture(
+    figure: Figure,
+    picture: UInt8[np.ndarray, "h w 3"],
+    place: tuple[float, float, float],
+    size: tuple[float, float],
+) -> None:
+    """A picture at (left, bottom, side) in inches of a figure of `size`."""
+    left, bottom, side = place
+    axes = figure.add_axes((left / size[0], bottom / size[1], side / size[0], side / size[1]))
+    axes.imshow(picture, interpolation="lanczos")
+    axes.set_axis_off()

@@ -1,0 +1,60 @@
+"""Which figures there are. A new one is a module with `draw(request) -> Drawing` and its name here."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from conventions.errors import UserError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a figure is drawn from: the finished runs of one experiment and seed."""
+
+    runs: Path
+    preset: str = "toy"
+    seed: int = 0
+    overrides: Sequence[str] = ()
+    rows: int = 3
+    """Clips to show, where the figure shows clips."""
+
+
+class Drawing(Protocol):
+    """A figure that is ready to be written."""
+
+    def write(self, out: Path) -> None:
+        """Write the file; UserError for a kind of file that the figure cannot be."""
+        ...
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the paper."""
+
+    title: str
+    module: str | None
+    """Its module in `ablations.figures`; None: not built yet."""
+
+
+FIGURES: Mapping[str, Figure] = {
+    "5": Figure("comparison on unseen styles", None),
+    "6": Figure("actors never seen, with flow", "unseen_actors"),
+    "7": Figure("interpolation and intensity", None),
+    "8": Figure("clusters of the intensity token", None),
+    "9": Figure("L_emo and the 3D reconstruction", None),
+    "10": Figure("ablations of EAC, clip by clip", None),
+    "11": Figure("ablations of the flow, clip by clip", "flow_variants"),
+}
+
+
+def draw(number: str, request: Request) -> Drawing:
+    """The figure of that number; UserError when there is none, or when a run that it needs is not finished."""
+    if number not in FIGURES:
+        raise UserError(f"figure {number!r} is unknown; there are {', '.join(FIGURES)}")
+    figure = FIGURES[number]
+    if figure.module is None:
+        built = ", ".join(name for name, one in FIGURES.items() if one.module)
+        raise UserError(f"figure {number} ({figure.title}) is not built yet; built are {built}")
+    return importlib.import_module(f"ablations.figures.{figure.module}").draw(request)

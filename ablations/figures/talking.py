@@ -1,0 +1,87 @@
+"""What figures of clips are made from: the pipelines of finished runs, and test clips of actors never seen."""
+
+from collections.abc import Sequence
+
+import torch
+
+from ablations.figures.registry import Request
+from ablations.registry import compose_variant
+from conventions.errors import UserError
+from datamodules.mead import ClipItem, Reference
+from datamodules.store import Store, StoredClip
+from experiments.evaluate import Pipeline, Talking, chosen_clips, speak, test_data
+from experiments.graph import FULL, StageRun, plan
+from experiments.stages import Networks, device_of
+from face3d.coefficients import EXPRESSION
+
+
+def finished_run(request: Request, variant: str) -> StageRun:
+    """The evaluation run of a variant whose EAC and HEF are done; UserError with the command that makes them."""
+    words = [request.preset, *(["--variant", variant] if variant != FULL else []), "--seed", str(request.seed)]
+    command = " ".join(["emospace run", *words, *request.overrides])
+    experiment = compose_variant(request.preset, variant, request.seed, request.overrides)
+    try:
+        store = Store(experiment.config.data.store)
+    except UserError as error:
+        made = f"; `{command}` makes it" if experiment.config.world.fills_store else ""
+        raise UserError(f"{error}{made}") from error
+    run = plan(experiment, store.hash)[-1]
+    for needed in (run.parents["eac"], run.parents["hef"]):
+        if (state := needed.folder(request.runs).state()) != "done":
+            raise UserError(f"run {needed.id} is {state} in {request.runs}; `{command}` makes it")
+    return run
+
+
+class TalkingRun:
+    """One finished run's pipeline over the test clips, and what its HEF measured."""
+
+    def __init__(self, request: Request, variant: str = FULL) -> None:
+        self.run = finished_run(request, variant)
+        self.pipeline = Pipeline.load(self.run, Networks(request.runs), device_of(self.run))
+        self.data = test_data(self.run)
+        self.clips = chosen_clips(self.run, self.data)
+        self.hef = self.run.parents["hef"].folder(request.runs).read("metrics.json")["metrics"]
+
+    def materials(self, clip: StoredClip) -> tuple[ClipItem, Reference]:
+        """The clip and its actor's portrait."""
+        return self.data.clip_item(clip), self.data.reference_frame(clip.actor)
+
+    @torch.no_grad()
+    def talk(self, clip: StoredClip) -> Talking:
+        """The clip's speech and style on its actor's portrait."""
+        return speak(self.pipeline, self.run, self.data, clip, self.clips, *self.materials(clip))
+
+
+def varied(clips: Sequence[StoredClip], count: int) -> list[StoredClip]:
+    """`count` clips: actor after actor, each a further emotion at its strongest, as far as they reach."""
+    chosen: list[StoredClip] = []
+    free = [clip for clip in clips if clip.emotion not in ("neutral", None)] or list(clips)
+    actors = sorted({clip.actor for clip in free})
+    for turn in range(min(count, len(free))):
+        used = {clip.emotion for clip in chosen}
+        own = [clip for clip in free if clip.actor == actors[turn % len(actors)]] or free
+        chosen.append(min(own, key=lambda c: (c.emotion in used, -(c.level or 0), c.emotion or "", c.id)))
+        free.remove(chosen[-1])
+    return chosen
+
+
+def label(clip: StoredClip) -> str:
+    """Actor, emotion and level."""
+    level = f" {clip.level}" if clip.level else ""
+    return f"{clip.actor}\n{clip.emotion or 'unlabelled'}{level}"
+
+
+def liveliest(item: ClipItem, source: Reference) -> int:
+    """The frame whose true expression differs most from the portrait's: what it shows depends on no model."""
+    return int((item.coefficients[:, EXPRESSION] - source.coefficients[EXPRESSION]).norm(dim=1).argmax())
+
+
+def colour_scale(made: Sequence[Talking]) -> float:
+    """Flow length of the wheel's rim in normalised units: one in a hundred pixels moves further."""
+    lengths = torch.cat([talking.flow.norm(dim=1).flatten() for talking in made])
+    return max(float(lengths.kthvalue(max(1, round(0.99 * len(lengths)))).values), 1e-6)
+
+
+def rim_words(scale: float, size: int) -> str:
+    """The rim in pixels of the frame."""
+    return f"{scale * size / 2:.1f} px of {size}"
