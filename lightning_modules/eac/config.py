@@ -62,7 +62,7 @@ class EACConfig:
     """Share of batches conditioned on a picture or a voice in place of text."""
     level_swap: float = 0.25
     """Share of text conditions whose vector is another level's, so that strength is taken from the token."""
-    steps: int = 400
+    steps: int = 1000
     """Training batches."""
     batch_size: int = 24
     """Clips in a batch."""
