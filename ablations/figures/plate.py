@@ -42,8 +42,8 @@ class Plate:
     rows: Sequence[Row]
     notes: Sequence[str]
     """Lines under the pictures."""
-    rim: str
-    """Length of the flow at the rim of the colour wheel, in words."""
+    rim: str = ""
+    """Length of the flow at the rim of the colour wheel, in words; empty where no flow is shown."""
 
     def write(self, out: Path) -> None:
         """`.png`: one frame of each clip, with words; `.mp4`: the panels alone, as long as the shortest clip."""
@@ -78,9 +78,10 @@ class Plate:
             figure.savefig(file, format="png")
 
     def _legend(self, figure: Figure, size: tuple[float, float]) -> None:
-        wheel = BOTTOM - 0.3
-        _picture(figure, flow_wheel(200), (LEFT - wheel - 0.1, 0.2, wheel), size)
-        words = "\n".join((f"wheel: direction of flow; rim {self.rim}", *self.notes))
+        wheel, words = BOTTOM - 0.3, "\n".join(self.notes)
+        if self.rim:
+            _picture(figure, flow_wheel(200), (LEFT - wheel - 0.1, 0.2, wheel), size)
+            words = f"wheel: direction of flow; rim {self.rim}\n{words}"
         place = LEFT / size[0], (0.2 + wheel / 2) / size[1]
         figure.text(*place, words, va="center", fontsize=7, color=GREY, linespacing=1.5)
 

@@ -39,10 +39,10 @@ class Figure:
 
 
 FIGURES: Mapping[str, Figure] = {
-    "5": Figure("comparison on unseen styles", None),
+    "5": Figure("unseen styles, by emotion encoding", "unseen_styles"),
     "6": Figure("actors never seen, with flow", "unseen_actors"),
-    "7": Figure("interpolation and intensity", None),
-    "8": Figure("clusters of the intensity token", None),
+    "7": Figure("interpolation and intensity", "interpolation"),
+    "8": Figure("clusters of the intensity token", "token_clusters"),
     "9": Figure("L_emo and the 3D reconstruction", None),
     "10": Figure("ablations of EAC, clip by clip", None),
     "11": Figure("ablations of the flow, clip by clip", "flow_variants"),

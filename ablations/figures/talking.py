@@ -15,8 +15,8 @@ from experiments.stages import Networks, device_of
 from face3d.coefficients import EXPRESSION
 
 
-def finished_run(request: Request, variant: str) -> StageRun:
-    """The evaluation run of a variant whose EAC and HEF are done; UserError with the command that makes them."""
+def finished_run(request: Request, variant: str, needed: Sequence[str] = ("eac", "hef")) -> StageRun:
+    """The evaluation run of a variant whose `needed` stages are done; UserError with the command that makes them."""
     words = [request.preset, *(["--variant", variant] if variant != FULL else []), "--seed", str(request.seed)]
     command = " ".join(["emospace run", *words, *request.overrides])
     experiment = compose_variant(request.preset, variant, request.seed, request.overrides)
@@ -25,11 +25,11 @@ def finished_run(request: Request, variant: str) -> StageRun:
     except UserError as error:
         made = f"; `{command}` makes it" if experiment.config.world.fills_store else ""
         raise UserError(f"{error}{made}") from error
-    run = plan(experiment, store.hash)[-1]
-    for needed in (run.parents["eac"], run.parents["hef"]):
-        if (state := needed.folder(request.runs).state()) != "done":
-            raise UserError(f"run {needed.id} is {state} in {request.runs}; `{command}` makes it")
-    return run
+    planned = plan(experiment, store.hash)
+    for one in planned:
+        if one.stage in needed and (state := one.folder(request.runs).state()) != "done":
+            raise UserError(f"run {one.id} is {state} in {request.runs}; `{command}` makes it")
+    return planned[-1]
 
 
 class TalkingRun:
