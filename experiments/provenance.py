@@ -1,5 +1,6 @@
 """Where a run's numbers came from: code, packages, machine, data and command."""
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -14,11 +15,17 @@ from typing import Any
 
 import torch
 
+from conventions.files import sha256_of
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "wandb", "omegaconf", "numpy", "scipy", "librosa", "av")
 
 
-def provenance(store: Mapping[str, Any], parents: Mapping[str, str]) -> dict[str, Any]:
+WEIGHTS = ("ame.text.clip_weights", "ame.text.gpt2_model", "hef.perceptual_path", "face_model")
+"""Config keys that may name files or folders of weights; other values (tags, stand-ins) stand in config.yaml."""
+
+
+def provenance(store: Mapping[str, Any], parents: Mapping[str, str], config: Any) -> dict[str, Any]:
     """What to write into provenance.json when a run begins; `parents` maps roles to run ids."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -28,7 +35,32 @@ def provenance(store: Mapping[str, Any], parents: Mapping[str, str]) -> dict[str
         "machine": machine(),
         "store": dict(store),
         "parents": dict(parents),
+        "weights": weights(config),
     }
+
+
+def weights(config: Any) -> dict[str, dict[str, str]]:
+    """Path and SHA-256 of every file or folder of weights that a typed config names, by config key."""
+    named = {key: functools.reduce(getattr, key.split("."), config) for key in WEIGHTS}
+    paths = {key: Path(value) for key, value in named.items() if value and Path(value).exists()}
+    return {key: {"path": str(path), "sha256": _hash_of(path, _changed(path))} for key, path in paths.items()}
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def _changed(path: Path) -> int:
+    return max((file.stat().st_mtime_ns for file in _files(path)), default=0)
+
+
+@cache
+def _hash_of(path: Path, changed: int) -> str:
+    """A file's hash, or that of a folder's names and hashes; `changed` makes a new file a new question."""
+    if path.is_file():
+        return sha256_of(path)
+    listed = "".join(f"{sha256_of(file)}  {file.relative_to(path)}\n" for file in _files(path))
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 @cache
@@ -37,9 +69,15 @@ def git_state() -> dict[str, Any]:
     commit = _git("rev-parse", "HEAD")
     if not commit:
         return {}
-    difference = _git("diff", "HEAD")
-    dirty = hashlib.sha256(difference.encode()).hexdigest() if difference else None
+    changes = difference()
+    dirty = hashlib.sha256(changes.encode()).hexdigest() if changes else None
     return {"commit": commit.strip(), "dirty": dirty, "untracked": len(_git("status", "--short").splitlines())}
+
+
+@cache
+def difference() -> str:
+    """The patch from the commit to the code that runs; empty in a clean tree or outside git."""
+    return _git("diff", "HEAD")
 
 
 @cache

@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, UserError
 from experiments.graph import Experiment, StageRun, plan
 from experiments.interruption import InterruptedRunError, Interruption
+from experiments.parents import check_parents, weights_of_parents
 from experiments.progress import Progress, heartbeat, say
-from experiments.provenance import peak_memory_bytes, provenance
+from experiments.provenance import difference, peak_memory_bytes, provenance
 from experiments.rundir import RunFolder, RunLockedError
 from experiments.tracking import Mirror
 
@@ -104,7 +105,7 @@ def _run_stage(
         with _held(folder, interruption, waits):
             if folder.state() == "done":
                 return outcome("was done")
-            _begin(run, folder, store)
+            _begin(run, runs, store)
             reason = _recorded(run, runs, folder, worker, interruption, final=not waits)
     except InterruptedRunError:
         say(f"{run.id}: interrupted; the same command goes on from here")
@@ -133,12 +134,18 @@ def _held(folder: RunFolder, interruption: Interruption, waits: bool) -> Iterato
         time.sleep(WAIT_SECONDS)
 
 
-def _begin(run: StageRun, folder: RunFolder, store: Mapping[str, Any]) -> None:
+def _begin(run: StageRun, runs: Path, store: Mapping[str, Any]) -> None:
+    """Write down what begins: config, provenance, the patch of changed code, status."""
     import os
 
+    folder = run.folder(runs)
+    check_parents(run, runs, str(store["hash"]))
     folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(run.config)))
     parents = {role: parent.id for role, parent in run.parents.items()}
-    folder.write("provenance.json", provenance(store, parents))
+    origin = provenance(store, parents, run.config)
+    folder.write("provenance.json", {**origin, "parent_weights": weights_of_parents(run, runs)})
+    if patch := difference():
+        folder.write_text("changes.patch", patch)
     identity = {"hash": run.hash, "stage": run.stage, "variant": run.variant, "seed": run.seed}
     folder.set_status("running", pid=os.getpid(), **identity)
 

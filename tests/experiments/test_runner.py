@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from conventions.errors import UserError
 from experiments.graph import STAGES, Experiment, compose, plan
+from experiments.parents import check_parents
 from experiments.readback import read_run
 from experiments.rundir import RunLockedError, list_runs
 from experiments.runner import Measured, Work, Worker, execute
@@ -186,3 +188,46 @@ def test_a_waiting_run_takes_over_from_a_killed_one(held: subprocess.Popen, tmp_
     assert result.exit_code == 0
     assert "clip" in recorder.worked
     assert all(outcome.state == "done" for outcome in result.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "part"),
+    [
+        ("provenance.json", "5" * 64, "6" * 64, "was made on the store 666666666666, this one is 555555555555"),
+        ("config.yaml", "split: toy", "split: mead_authors", "was made on the split mead_authors, not toy"),
+        ("status.json", '"hash": "', '"hash": "0', "is of another configuration"),
+    ],
+)
+def test_a_child_refuses_a_parent_made_on_something_else(
+    tmp_path: Path, file: str, old: str, new: str, part: str
+) -> None:
+    """As a folder that was copied or edited by hand may be."""
+    planned = plan(toy(), "5" * 64)
+    execute(toy(), tmp_path, STORE, Recorder().workers())
+    eac, target = (next(run for run in planned if run.stage == stage) for stage in ("eac", "evaluate"))
+    place = eac.folder(tmp_path).path / file
+    assert old in place.read_text()
+    place.write_text(place.read_text().replace(old, new))
+    with pytest.raises(UserError, match=part):
+        check_parents(target, tmp_path, STORE["hash"])
+
+
+def test_provenance_names_the_weights_that_a_run_stands_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vgg.pth").write_bytes(b"weights")
+    (tmp_path / "gpt2").mkdir()
+    (tmp_path / "gpt2" / "model.bin").write_bytes(b"more")
+    monkeypatch.setattr("experiments.runner.difference", lambda: "--- a changed line")
+
+    def work(work: Work) -> Measured:
+        work.folder.checkpoints.mkdir()
+        (work.folder.checkpoints / "final.pt").write_bytes(work.run.stage.encode())
+        return Measured({"loss": 0.5})
+
+    words = (f"hef.perceptual_path={tmp_path / 'vgg.pth'}", f"ame.text.gpt2_model={tmp_path / 'gpt2'}")
+    result = execute(toy(*words), tmp_path / "runs", STORE, dict.fromkeys(STAGES, work))
+    told = json.loads((tmp_path / "runs" / result.target / "provenance.json").read_text())
+    assert told["weights"].keys() == {"hef.perceptual_path", "ame.text.gpt2_model"}
+    assert told["weights"]["hef.perceptual_path"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert told["parent_weights"]["eac"] == hashlib.sha256(b"eac").hexdigest()
+    assert told["parent_weights"].keys() == told["parents"].keys()
+    assert (tmp_path / "runs" / result.target / "changes.patch").read_text() == "--- a changed line"
