@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="toy", help="experiment whose runs fill the tables (default toy)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="mp4 files to show first")
+    parser.add_argument("--figure", type=Path, nargs="*", default=[], help="png or jpg files to show, such as figures")
     add_runs(parser)
 
 
@@ -23,13 +24,17 @@ def run(options: argparse.Namespace) -> int:
     from ablations.tables import build_table
     from conventions.errors import UserError
     from emospace.report.page import write_report
+    from emospace.report.runs import MIME
 
     if not options.runs.is_dir():
         raise UserError(f"{options.runs}: no such folder of runs; `emospace run toy` makes one")
-    missing = next((video for video in options.video if not video.is_file()), None)
-    if missing:
-        raise UserError(f"{missing}: no such video")
+    for path in [*options.video, *options.figure]:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        if path.suffix not in (MIME if path in options.figure else {".mp4"}):
+            raise UserError(f"{path}: cannot be shown; a video is mp4, a figure png or jpg")
     tables = [build_table(name, options.runs, options.preset, options.seeds) for name in options.table]
-    write_report(options.out, options.runs, tables, [(video.stem, video) for video in options.video])
+    videos = [(video.stem, video) for video in options.video]
+    write_report(options.out, options.runs, tables, videos, options.figure)
     print(options.out)
     return 0

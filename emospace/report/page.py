@@ -1,6 +1,7 @@
 """Compose the page from run folders, tables and videos."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,8 +33,23 @@ def charts_by_stage(runs: Sequence[RunView], colours: dict[str, int]) -> dict[st
     return groups
 
 
+def stage_colours(runs: Sequence[RunView]) -> dict[str, int]:
+    """A number for each run, counted within its stage: the charts of a stage show no others."""
+    counts = Counter[str]()
+    colours = {}
+    for run in runs:
+        if run.history:
+            colours[run.name] = counts[run.stage]
+            counts[run.stage] += 1
+    return colours
+
+
 def write_report(
-    out: Path, runs_folder: Path, tables: Sequence[Table], videos: Sequence[tuple[str, Path]] = ()
+    out: Path,
+    runs_folder: Path,
+    tables: Sequence[Table],
+    videos: Sequence[tuple[str, Path]] = (),
+    figures: Sequence[Path] = (),
 ) -> None:
     """Write the page to `out`, whole or not at all.
 
@@ -42,9 +58,10 @@ def write_report(
         runs_folder: folder of run folders.
         tables: paper tables, filled from finished runs.
         videos: (caption, mp4 file) pairs shown first.
+        figures: png or jpg files.
     """
     runs = read_runs(runs_folder)
-    colours = {run.name: index for index, run in enumerate(runs)}
+    colours = stage_colours(runs)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -53,6 +70,7 @@ def write_report(
         colours=colours,
         charts=charts_by_stage(runs, colours),
         tables=[(f"Table {t.paper.name}: {t.paper.title}", Markup(table_html(t.markdown()))) for t in tables],
+        figures=[(path.stem, data_uri(path)) for path in figures],
         videos=[(caption, data_uri(path)) for caption, path in videos],
         galleries=[
             (

@@ -1,8 +1,17 @@
 """The static page: curves, tables and run folders as one file."""
 
 import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from emospace.cli import main
 from emospace.report.curves import chart, thin
 from emospace.report.page import write_report
 from emospace.report.runs import flatten
@@ -58,3 +67,83 @@ def test_table_html_escapes_and_emboldens() -> None:
 
 def test_flatten() -> None:
     assert flatten({"a": {"b": 1}, "c": [1, "x"]}) == {"a.b": "1", "c": '[1, "x"]'}
+
+
+PICTURE = (Path(__file__).parent.parent.parent / "docs/pictures/strip.png").resolve()
+CHOOSE = """<script>
+first.value = "toy-eac.full.s0.aaaaaaaa"; second.value = "toy-hef.full.s0.cccccccc"; second.dispatchEvent(new Event("change"));
+</script>"""
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Callable[..., str]:
+    """A headless browser without network: opens a file with further options, gives what it prints."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no headless browser here")
+
+    def show(page: Path, *options: str) -> str:
+        fixed = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+        offline = ["--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr"]
+        done = subprocess.run(
+            [program, *fixed, *offline, *options, page.as_uri()],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        assert "CONSOLE" not in done.stderr, "no script fails and nothing is asked of a network"
+        return done.stdout
+
+    return show
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    runs, out = tmp_path / "runs", tmp_path / "page.html"
+    for name, steps in (
+        ("toy-eac.full.s0.aaaaaaaa", 1),
+        ("toy-eac.eac_mlp.s0.bbbbbbbb", 2),
+        ("toy-hef.full.s0.cccccccc", 3),
+    ):
+        make_run(runs, name, steps)
+    write_report(out, runs, [], figures=[PICTURE])
+    return out
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_difference_of_any_two_runs(page: Path, browser: Callable[..., str]) -> None:
+    page.write_text(page.read_text().replace("</body>", CHOOSE + "</body>"))
+    shown = browser(page, "--dump-dom")
+    assert "<td>eac.steps</td><td>1</td><td>3</td>" in shown
+    assert shown.count("<polyline") == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "dark"), [(0, True), (1, False)])
+def test_a_browser_paints_it_light_and_dark(
+    page: Path, browser: Callable[..., str], tmp_path: Path, scheme: int, dark: bool
+) -> None:
+    picture = tmp_path / "shot.png"
+    browser(page, f"--blink-settings=preferredColorScheme={scheme}", f"--screenshot={picture}", "--window-size=900,700")
+    pixels = np.asarray(Image.open(picture).convert("L"), dtype=float)
+    ground = np.median(pixels)
+    assert (ground < 64) == dark
+    assert np.abs(pixels - ground).max() > 120, "text stands out from its ground"
+
+
+def test_colours_are_counted_within_a_stage(page: Path) -> None:
+    text = page.read_text()
+    lines = re.findall(r'<polyline class="(c\d)"[^>]*><title>([^<]*)', text)
+    assert lines == [
+        ("c0", "toy-eac.eac_mlp.s0.bbbbbbbb"),
+        ("c1", "toy-eac.full.s0.aaaaaaaa"),
+        ("c0", "toy-hef.full.s0.cccccccc"),
+    ]
+    assert 'alt="strip" src="data:image/png' in text
+
+
+@pytest.mark.parametrize("words", [["--video", "none.mp4"], ["--figure", "README.md"]])
+def test_what_cannot_be_shown_is_one_line(tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path / "page.html"), "--runs", str(tmp_path), "--table", *words]) == 2
+    assert words[1] in capsys.readouterr().err

@@ -1,0 +1,65 @@
+"""Every variant of the registry, run in one tiny world: parents are shared, and each one's numbers are its own."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ablations.registry import VARIANTS
+from emospace.cli import main
+from experiments.csvfiles import read_csv
+from experiments.identity import RunName
+
+pytestmark = pytest.mark.slow
+
+WORDS = [
+    *("world.preset=tiny", "prior.clip.steps=2", "prior.gpt2.steps=2", "judges.steps=2", "judges.critics.steps=2"),
+    *("ame.steps=2", "eac.steps=2", "hef.steps=2", "evaluate.max_clips=2", "evaluate.samples=0"),
+    "tracking.mode=disabled",
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which each variant was run once."""
+    folder, before = tmp_path_factory.mktemp("variants"), Path.cwd()
+    os.chdir(folder)
+    try:
+        for variant in VARIANTS:
+            assert main(["run", "demo", "--variant", variant.id, *WORDS]) == 0, variant.id
+        yield folder
+    finally:
+        os.chdir(before)
+
+
+def test_every_variant_changes_the_numbers_of_what_it_is_compared_with(home: Path) -> None:
+    values = {}
+    for folder in (home / "runs").glob("demo-evaluate.*"):
+        name = RunName.parse(folder.name)
+        assert name is not None
+        metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
+        clips = read_csv(folder / "per_clip.csv")
+        values[name.variant] = (metrics, [sorted(row.items()) for row in clips])
+    assert set(values) == {variant.id for variant in VARIANTS}
+    assert all(values[one] != values[other] for one in values for other in values if one < other)
+
+
+def test_shared_stages_are_trained_once(home: Path) -> None:
+    """Stand-ins once, an AME for each encoding, an EAC and an HEF for each difference in them."""
+    stages = Counter(RunName.parse(folder.name).stage for folder in (home / "runs").glob("demo-*"))
+    once = dict.fromkeys(("clip", "gpt2", "critics", "judges"), 1)
+    expected = {**once, "ame": 3, "eac": 6, "hef": 3, "references": 2, "evaluate": len(VARIANTS)}
+    assert stages == expected
+
+
+def test_the_tables_are_whole_and_nothing_is_left_to_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stamps = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
+    for name in ("1", "3", "unseen"):
+        assert main(["table", name, "--preset", "demo", "--run", "--json", *WORDS]) == 0
+        table = json.loads(capsys.readouterr().out)
+        assert table["missing"] == []
+        assert all(row["metrics"]["EFD"]["n"] == 1 for row in table["rows"] if row["variant"])
+    assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == stamps
