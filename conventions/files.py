@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that appears at `path` when the block ends well and leaves nothing when it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    partial = Path(name)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # as the user's umask allows
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

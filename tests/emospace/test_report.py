@@ -71,7 +71,8 @@ def test_flatten() -> None:
 
 PICTURE = (Path(__file__).parent.parent.parent / "docs/pictures/strip.png").resolve()
 CHOOSE = """<script>
-first.value = "toy-eac.full.s0.aaaaaaaa"; second.value = "toy-hef.full.s0.cccccccc"; second.dispatchEvent(new Event("change"));
+first.value = "toy-eac.full.s0.aaaaaaaa"; second.value = "toy-hef.full.s0.cccccccc";
+second.dispatchEvent(new Event("change"));
 </script>"""
 
 

@@ -101,3 +101,12 @@ def test_ten_thousand_folders_are_listed_quickly(tmp_path: Path) -> None:
     start = time.perf_counter()
     assert len(list_runs(tmp_path)) == 300
     assert time.perf_counter() - start < 0.3 * 10  # 10,000 in at most 10 s, with room for a busy machine
+
+
+def test_files_are_as_open_to_others_as_the_user_wishes(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        place = finished(tmp_path).path / "metrics.json"
+    finally:
+        os.umask(before)
+    assert place.stat().st_mode & 0o777 == 0o640
