@@ -18,6 +18,7 @@ from conventions.errors import UserError
 from emospace.cli import main
 from emospace.commands.sweep import run_state
 from experiments import slurm
+from experiments.board import JobReport
 from experiments.graph import plan
 from experiments.launchers import exit_code
 from experiments.rundir import State, read_history
@@ -96,6 +97,35 @@ def test_only_what_is_neither_done_nor_on_its_way_is_submitted(tmp_path: Path, m
     assert exit_code(reports) == 75
     known = json.loads((folder / "tasks.json").read_text())
     assert known == {JOBS[2].label: "7_0", JOBS[3].label: "9_0", JOBS[4].label: "9_1"}
+
+
+def test_tasks_are_followed_to_their_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One ends well, one raises, one is on a node that dies; Slurm's silence in between changes nothing."""
+    answers = iter(
+        [{"9_0": "PENDING", "9_1": "RUNNING", "9_2": "RUNNING"}, None, {"9_0": "RUNNING", "9_2": "NODE_FAIL"}]
+    )
+    ends: dict[str, tuple[Any, ...]] = {}
+
+    def queue() -> dict[str, str] | None:
+        answer = next(answers, {"9_2": "NODE_FAIL"})
+        if answer == {"9_2": "NODE_FAIL"}:
+            ends.update({"9_0": ("done", None, 3.0), "9_1": ("failed", "MemoryError: 7 GB", 2.0)})
+        return answer
+
+    monkeypatch.setattr(slurm, "queue_states", queue)
+    monkeypatch.setattr(slurm, "result_of", lambda task, folder: ends.get(task))
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(slurm, "GRACE_SECONDS", 0.2)
+    reports = [JobReport(job, "waiting", task=f"9_{number}") for number, job in enumerate(JOBS[:3])]
+    SlurmLauncher(Resources(), tmp_path, lambda job: "missing")._follow(reports, tmp_path)
+    assert [report.state for report in reports] == ["done", "failed", "interrupted"]
+    assert "node fail" in str(reports[2].reason)
+    assert exit_code(reports) == 1
+    told = capsys.readouterr().err
+    assert "starts (Slurm's task 9_0)" in told
+    assert "[3/3]" in told
 
 
 def test_a_task_ends_as_a_local_run_does(tmp_path: Path) -> None:
