@@ -231,3 +231,14 @@ def test_provenance_names_the_weights_that_a_run_stands_on(tmp_path: Path, monke
     assert told["parent_weights"]["eac"] == hashlib.sha256(b"eac").hexdigest()
     assert told["parent_weights"].keys() == told["parents"].keys()
     assert (tmp_path / "runs" / result.target / "changes.patch").read_text() == "--- a changed line"
+
+
+@pytest.mark.parametrize("mode", ["offline", "online"])
+def test_without_wandb_everything_is_done_with_one_warning_a_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    result = execute(compose("toy", overrides=[f"tracking.mode={mode}"]), tmp_path, STORE, Recorder().workers())
+    assert result.exit_code == 0
+    assert set(states(tmp_path).values()) == {"done"}
+    assert capsys.readouterr().err.count("W&B left out") == len(result.outcomes)

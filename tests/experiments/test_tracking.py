@@ -192,6 +192,7 @@ class FakeWandb:
     def __init__(self) -> None:
         self.started: list[dict] = []
         self.seen: list[str | None] = []
+        self.steps: list[int] = []
 
     class Settings:
         def __init__(self, **values: object) -> None:
@@ -204,6 +205,7 @@ class FakeWandb:
 
     def log(self, values: dict, step: int) -> None:
         assert values["batch"] == step
+        self.steps.append(step)
 
     def finish(self) -> None:
         pass
@@ -222,3 +224,15 @@ def test_inside_an_agent_only_the_target_takes_the_agents_run(
     assert fake.seen == ["given" if target else None]
     assert fake.started[0]["id"] == (None if target else run.id)
     assert os.environ["WANDB_RUN_ID"] == "given"
+
+
+def test_an_online_run_catches_up_with_what_an_earlier_process_wrote(
+    run: StageRun, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", fake)  # pyright: ignore[reportArgumentType]
+    mirror = Mirror(run, folder, TrackingConfig(mode="online"), target=True)
+    mirror.follow({"step": 30, "time": 45.0, "train/loss": 0.3})
+    mirror.follow({"step": 40, "time": 60.0, "train/loss": 0.2})
+    assert fake.steps == [10, 20, 30, 40], "rows before this process too, none twice"
+    assert [started["resume"] for started in fake.started] == ["allow"]
