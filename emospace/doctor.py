@@ -29,6 +29,7 @@ OPTIONAL = {
     "mediapipe": ("landmarks", "landmarks of real clips and portraits"),
     "onnxruntime": ("identity", "face recognition of real clips"),
     "submitit": ("slurm", "sweeps on a Slurm cluster"),
+    "wandb_workspaces": ("workspace", "a W&B dashboard grouped by variant"),
 }
 
 GATED = {"BFM_model_front.mat": "Basel Face Model 2009 as packed by Deep3DFaceRecon; needs a licence from Basel"}
