@@ -91,13 +91,14 @@ def make_batch(draw: Renderer, count: int, generator: torch.Generator) -> HEFBat
 
 
 class Pairs(IterableDataset[HEFBatch]):
-    """Endless batches; number k depends on k alone."""
+    """Endless batches; number k depends on k and the process's rank alone."""
 
     def __init__(self, size: int = 16, count: int = 2, start: int = 0) -> None:
         self.draw, self.count, self.start = renderer(size), count, start
 
     def __iter__(self) -> Iterator[HEFBatch]:
         k = self.start
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         while True:
-            yield make_batch(self.draw, self.count, batch_generator(7, k))
+            yield make_batch(self.draw, self.count, batch_generator(7, k, rank))
             k += 1

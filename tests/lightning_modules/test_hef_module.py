@@ -71,6 +71,41 @@ def test_state_holds_two_networks_and_the_average_of_the_generator_only() -> Non
     assert generator == average
 
 
+class _Gradients(pl.Callback):
+    """At each generator step: whether the discriminator's gradients are still those of its own last step."""
+
+    def __init__(self) -> None:
+        self.before: list[Any] = []
+        self.alone: list[bool] = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.before = [None if p.grad is None else p.grad.clone() for p in pl_module.discriminator.parameters()]
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
+        if optimizer is trainer.optimizers[0]:
+            now = [p.grad for p in pl_module.discriminator.parameters()]
+            same = [a is b is None or torch.equal(a, b) for a, b in zip(self.before, now, strict=True)]
+            self.alone.append(all(same))
+
+
+def test_generator_steps_leave_the_discriminators_gradients_alone() -> None:
+    gradients = _Gradients()
+    fit(build(), 3, callbacks=[gradients])
+    assert gradients.alone == [True] * 3
+    assert all(gradient is not None for gradient in gradients.before)
+
+
+def test_each_trainable_parameter_is_in_exactly_one_optimiser() -> None:
+    module = build()
+    generator, discriminator = (
+        [id(p) for group in optimizer.param_groups for p in group["params"]]
+        for optimizer in module.configure_optimizers()  # type: ignore[union-attr]
+    )
+    assert sorted(generator + discriminator) == sorted(id(p) for p in module.parameters() if p.requires_grad)
+    assert set(generator) == {id(p) for p in module.generator.parameters()}
+    assert set(discriminator) == {id(p) for p in module.discriminator.parameters()}
+
+
 def test_resumed_run_equals_unbroken_run_bit_for_bit(tmp_path: Path) -> None:
     unbroken, resumed = build(penalty_every=3), build(penalty_every=3)
     end = fit(unbroken, 6)
@@ -152,16 +187,30 @@ def test_bf16_trains() -> None:
 
 
 class _SaveRank(pl.Callback):
+    """Leaves each rank's weights, and what its batches held, in a folder."""
+
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self.seen: list[float] = []
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        torch.save(pl_module.state_dict(), f"{self.folder}/rank{trainer.global_rank}.pt")
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.seen.append(float(batch.target.double().sum()))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        optimizers = [optimizer.state_dict() for optimizer in trainer.optimizers]
+        left = {"weights": pl_module.state_dict(), "seen": self.seen, "optimizers": optimizers}
+        torch.save(left, f"{self.folder}/rank{trainer.global_rank}.pt")
 
 
 @pytest.mark.slow
-def test_two_processes_end_with_equal_weights(tmp_path: Path) -> None:
+def test_two_processes_end_with_equal_weights_from_batches_of_their_own(tmp_path: Path) -> None:
     options = {"devices": 2, "strategy": "ddp_fork_find_unused_parameters_true", "accelerator": "cpu"}
-    fit(build(penalty_every=2), 3, callbacks=[_SaveRank(str(tmp_path))], **options)
-    first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
-    assert equal(first, second)
+    module = build(penalty_every=2, batch_size=4, micro_batches=2)
+    fit(module, 3, callbacks=[_SaveRank(str(tmp_path))], **options)
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert {name.split(".")[0] for name in first["weights"]} == {"generator", "discriminator", "average"}
+    assert equal(first["weights"], second["weights"])
+    for one, other in zip(first["optimizers"], second["optimizers"], strict=True):
+        assert all(equal(one["state"][key], other["state"][key]) for key in one["state"])
+    assert len(first["seen"]) == len(second["seen"]) == 3
+    assert not set(first["seen"]) & set(second["seen"])

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from conventions.errors import UserError
 from lightning_modules.training.adversarial import AdversarialStage, clip_gradients, held_still, refuse_half_precision
 from lightning_modules.training.ema import ExponentialAverage
-from lightning_modules.training.optimisers import make_optimizer
+from lightning_modules.training.optimisers import learning_rate_factor, make_optimizer, make_schedule
 from lightning_modules.training.seeding import batch_generator
 
 
@@ -41,7 +41,6 @@ class Duel(AdversarialStage):
         self.unused = nn.Linear(2, 2).requires_grad_(False)
         self.average = ExponentialAverage(self.generator, 0.9)
         self.seen: list[float] = []
-        self.adversary_gradients: list[Tensor | None] = []
 
     @property
     def adversary(self) -> nn.Module:
@@ -104,6 +103,23 @@ def test_generator_step_leaves_the_adversary_gradients_alone() -> None:
     assert torch.equal(module.discriminator.weight.grad, mark)
     assert module.generator.weight.grad is not None
     assert module.discriminator.weight.requires_grad
+
+
+class Scheduled(Duel):
+    """Each network's rate rises and falls by batches."""
+
+    def configure_optimizers(self) -> Any:
+        optimizers = super().configure_optimizers()
+        return optimizers, [make_schedule(one, kind="cosine", warmup=2, steps=6) for one in optimizers]
+
+
+def test_schedules_count_batches_also_after_a_resume(tmp_path: Path) -> None:
+    wanted = 0.1 * learning_rate_factor(5, kind="cosine", warmup=2, steps=6)
+    whole, broken = fit(Scheduled(), 5), fit(Scheduled(), 3)
+    broken.save_checkpoint(tmp_path / "at3.ckpt")
+    resumed = fit(Scheduled(), 5, start=3, checkpoint=tmp_path / "at3.ckpt")
+    for trainer in (whole, resumed):
+        assert [group["lr"] for one in trainer.optimizers for group in one.param_groups] == pytest.approx([wanted] * 2)
 
 
 def test_each_optimiser_is_clipped_by_its_own_norm(monkeypatch: pytest.MonkeyPatch) -> None:
