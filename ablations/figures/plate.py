@@ -15,8 +15,8 @@ from experiments.samples import flow_wheel
 
 Clip = UInt8[np.ndarray, "t h w 3"]
 
-CELL, GAP, LEFT, TOP, BOTTOM = 1.4, 0.05, 0.95, 0.75, 1.05
-"""Inches: a picture, the space between two, and the margins that hold words and the wheel."""
+CELL, GAP, LEFT, TOP, LINE, BOTTOM = 1.4, 0.05, 0.95, 0.4, 0.15, 1.05
+"""Inches: a picture, the space between two, the margins that hold words and the wheel, and a line of a heading."""
 
 DOTS = 160
 """Dots an inch."""
@@ -60,18 +60,19 @@ class Plate:
 
     def _write_png(self, out: Path) -> None:
         width = LEFT + len(self.columns) * (CELL + GAP) + 0.15
-        height = TOP + len(self.rows) * (CELL + GAP) + BOTTOM
+        top = TOP + LINE * max(heading.count("\n") + 1 for heading in self.columns)
+        height = top + len(self.rows) * (CELL + GAP) + BOTTOM
         figure = Figure(figsize=(width, height), dpi=DOTS)
         figure.text(0.1 / width, 1 - 0.08 / height, self.title, va="top", fontsize=11, weight="bold")
         for line, row in enumerate(self.rows):
-            bottom = height - TOP - (line + 1) * (CELL + GAP)
+            bottom = height - top - (line + 1) * (CELL + GAP)
             label = figure.text((LEFT - 0.1) / width, (bottom + CELL / 2) / height, row.label, fontsize=8)
             label.set(ha="right", va="center")
             for column, cell in enumerate(row.cells):
                 left = LEFT + column * (CELL + GAP)
                 _picture(figure, cell[row.still], (left, bottom, CELL), (width, height))
                 if line == 0:
-                    middle, over = (left + CELL / 2) / width, (height - TOP + 0.04) / height
+                    middle, over = (left + CELL / 2) / width, (height - top + 0.04) / height
                     figure.text(middle, over, self.columns[column], ha="center", va="bottom", fontsize=8)
         self._legend(figure, (width, height))
         with atomic_file(out) as file:
@@ -81,7 +82,7 @@ class Plate:
         wheel, words = BOTTOM - 0.3, "\n".join(self.notes)
         if self.rim:
             _picture(figure, flow_wheel(200), (LEFT - wheel - 0.1, 0.2, wheel), size)
-            words = f"wheel: direction of flow; rim {self.rim}\n{words}"
+            words = f"flow: from each pixel to its place in the source; wheel's rim: {self.rim}\n{words}"
         place = LEFT / size[0], (0.2 + wheel / 2) / size[1]
         figure.text(*place, words, va="center", fontsize=7, color=GREY, linespacing=1.5)
 
