@@ -1,6 +1,7 @@
 """`MEADDataModule`: endless, exactly resumable batches of a store for training, and whole clips for evaluation."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -65,7 +66,8 @@ class _Endless(IterableDataset):
 
 
 def _rank() -> int:
-    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    """This process among those of one training; known from the environment before their group is formed."""
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else int(os.environ.get("LOCAL_RANK", 0))
 
 
 class MEADDataModule(pl.LightningDataModule):

@@ -13,7 +13,7 @@ from conventions.errors import UserError, nearest
 from experiments.compose import experiment_sources, merge, nested, parse_overrides
 from experiments.identity import canonical, run_id, stage_hash
 from experiments.rundir import RunFolder
-from experiments.schema import ExperimentConfig
+from experiments.schema import ExperimentConfig, TrainerConfig
 
 FULL = "full"
 """The variant without differences; a stage that a variant does not touch is the full model's."""
@@ -33,15 +33,20 @@ class StageSpec:
     """False: trained on the toy world's pictures or words alone, whatever the store."""
 
 
+def alone(config: ExperimentConfig) -> TrainerConfig:
+    """How stand-ins are trained: in one process, however many the experiment's own stages have."""
+    return dataclasses.replace(config.trainer, devices=1)
+
+
 def _critic_sections(config: ExperimentConfig) -> Mapping[str, Any]:
     judges = config.judges
     shared = {name: getattr(judges, name) for name in ("temperature", "held_out", "pictures_per_person")}
-    return {"critics": judges.critics, "shared": shared, "world": config.world, "trainer": config.trainer}
+    return {"critics": judges.critics, "shared": shared, "world": config.world, "trainer": alone(config)}
 
 
 def _judge_sections(config: ExperimentConfig) -> Mapping[str, Any]:
     own = {name: value for name, value in canonical(config.judges).items() if name != "critics"}
-    return {"judges": own, "split": config.data.split, "world": config.world, "trainer": config.trainer}
+    return {"judges": own, "split": config.data.split, "world": config.world, "trainer": alone(config)}
 
 
 def _reference_sections(config: ExperimentConfig) -> Mapping[str, Any]:
@@ -68,11 +73,11 @@ def _named(*names: str) -> Callable[[ExperimentConfig], Parents]:
 
 
 def _clip_sections(config: ExperimentConfig) -> Mapping[str, Any]:
-    return {"prior": config.prior.clip, "shape": _shape("clip"), "world": config.world, "trainer": config.trainer}
+    return {"prior": config.prior.clip, "shape": _shape("clip"), "world": config.world, "trainer": alone(config)}
 
 
 def _gpt2_sections(config: ExperimentConfig) -> Mapping[str, Any]:
-    return {"prior": config.prior.gpt2, "shape": _shape("gpt2"), "trainer": config.trainer}
+    return {"prior": config.prior.gpt2, "shape": _shape("gpt2"), "trainer": alone(config)}
 
 
 @functools.cache

@@ -21,7 +21,8 @@ class TrainerConfig:
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Arithmetic; bf16-mixed on GPUs. Half precision with loss scaling is not offered: HEF clips by hand."""
     devices: int = 1
-    """Processes of one run (Lightning DDP when more than one); each sees its own batches."""
+    """Processes that train AME, EAC and HEF (Lightning DDP when more than one); stand-ins have one. Each draws
+    batches of its own, so that a step sees `devices` times `batch_size`: another run."""
     accelerator: Literal["auto", "cpu", "gpu"] = field(default="auto", metadata=NO_NUMBERS)
     """Where to train; auto takes a GPU when there is one."""
     checkpoint_every: int = field(default=200, metadata=NO_NUMBERS)

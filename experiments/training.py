@@ -5,15 +5,17 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from conventions.files import atomic_file
 from experiments.history import HistoryLogger
 from experiments.interruption import InterruptedRunError, Interruption
 from experiments.progress import Progress
+from experiments.ranks import other_ranks
 from experiments.rundir import Row, RunFolder, truncate_history
 from experiments.schema import TrainerConfig
 from lightning_modules.training.checkpoints import read_checkpoint
@@ -48,7 +50,7 @@ class RunCallback(pl.Callback):
         step = trainer.global_step
         # A resumed Lightning counts one batch too many here, and would log on other batches than an unbroken run.
         trainer.fit_loop.epoch_loop._batches_that_stepped = step
-        stop = self.interruption.wanted
+        stop = self._all_stop(trainer)
         if step > self.progress.step:
             self.progress.advance(step, self._note(trainer))
             if stop or step % self.every == 0:
@@ -59,6 +61,13 @@ class RunCallback(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The last batch has no next one to be counted by."""
         self.progress.advance(trainer.global_step, self._note(trainer))
+        if trainer.world_size > 1:
+            check_equal_ranks(trainer, pl_module)
+
+    def _all_stop(self, trainer: pl.Trainer) -> bool:
+        """Whether rank 0 was asked to stop: all ranks hear of it before the same batch."""
+        wanted = self.interruption.wanted
+        return trainer.strategy.reduce_boolean_decision(wanted, all=False) if trainer.world_size > 1 else wanted
 
     def _note(self, trainer: pl.Trainer) -> str:
         logger = trainer.logger
@@ -67,12 +76,20 @@ class RunCallback(pl.Callback):
         return f"loss {loss:.4g}" if loss is not None else ""
 
 
+def check_equal_ranks(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Assert that every rank holds the same weights, averages included, by the sums of their tensors."""
+    sums = torch.stack([value.double().sum() for value in module.state_dict().values()])
+    everyone = trainer.strategy.all_gather(sums)
+    assert torch.equal(everyone, sums.expand_as(everyone)), "the ranks ended with different weights"
+
+
 def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
-    """Write Lightning's checkpoint beside its place, then put it there in one move."""
+    """Write Lightning's checkpoint beside its place, then put it there in one move; every rank calls it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     trainer.save_checkpoint(partial, weights_only=False)
-    partial.replace(path)
+    if trainer.is_global_zero:
+        partial.replace(path)
 
 
 def train(
@@ -84,17 +101,33 @@ def train(
     follow: Callable[[Row], None] | None = None,
 ) -> None:
     """Train `job` to its last step, from its last checkpoint where there is one, and write final.pt."""
-    last = folder.checkpoints / "last.ckpt"
-    start = int(read_checkpoint(last)["global_step"]) if last.exists() else 0
+    last, start = _last_checkpoint(folder)
     truncate_history(folder.history, start)
     progress.start(start)
     logger = HistoryLogger(folder.history, follow)
     callback = RunCallback(folder, config.checkpoint_every, progress, interruption)
-    trainer = _trainer(job.steps, config, folder, logger, callback)
-    trainer.fit(job.module, job.batches(start), ckpt_path=last if start else None, weights_only=True)
-    assert trainer.global_step == job.steps, f"trained {trainer.global_step} batches of {job.steps}"
+    with other_ranks(folder, config.devices):
+        _fit(job, _trainer(job.steps, config, folder, logger, callback), last, start)
     save_weights(job.module, folder.checkpoints / "final.pt")
     last.unlink(missing_ok=True)
+
+
+def train_beside(job: Job, folder: RunFolder, config: TrainerConfig) -> None:
+    """Train `job` as a further rank of `train` in another process; nothing is written here."""
+    last, start = _last_checkpoint(folder)
+    callback = RunCallback(folder, config.checkpoint_every, Progress(folder.id, job.steps), Interruption())
+    _fit(job, _trainer(job.steps, config, folder, False, callback), last, start)
+
+
+def _last_checkpoint(folder: RunFolder) -> tuple[Path, int]:
+    """Where the last checkpoint is kept, and the first batch after it (0 without one)."""
+    last = folder.checkpoints / "last.ckpt"
+    return last, int(read_checkpoint(last)["global_step"]) if last.exists() else 0
+
+
+def _fit(job: Job, trainer: pl.Trainer, last: Path, start: int) -> None:
+    trainer.fit(job.module, job.batches(start), ckpt_path=last if start else None, weights_only=True)
+    assert trainer.global_step == job.steps, f"trained {trainer.global_step} batches of {job.steps}"
 
 
 def save_weights(module: StageModule, path: Path) -> None:
@@ -104,14 +137,17 @@ def save_weights(module: StageModule, path: Path) -> None:
 
 
 def _trainer(
-    steps: int, config: TrainerConfig, folder: RunFolder, logger: HistoryLogger, callback: RunCallback
+    steps: int, config: TrainerConfig, folder: RunFolder, logger: HistoryLogger | Literal[False], callback: RunCallback
 ) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "Found .* module.s. in eval mode", category=UserWarning)  # frozen parents are
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+    alone = config.devices == 1
     return pl.Trainer(
         accelerator=config.accelerator,
-        devices=1,
+        devices=config.devices,
+        strategy="auto" if alone else "ddp_find_unused_parameters_true",  # generator and discriminator take turns
+        plugins=None if alone else [LightningEnvironment()],
         precision=config.precision,
         max_steps=steps,
         logger=logger,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from experiments.evaluate import evaluate, references
-from experiments.graph import STAGES
+from experiments.graph import STAGES, alone
 from experiments.runner import Measured, Work, Worker
 from experiments.stages import Networks, device_of, job, num_steps
 from experiments.training import save_weights, train
@@ -21,7 +21,7 @@ def train_stage(work: Work) -> Measured:
     if final.exists():
         load_state(task.module, read_checkpoint(final)["state_dict"], str(final))
     else:
-        config = work.run.config.trainer
+        config = alone(work.run.config) if STAGES[work.run.stage].stand_in else work.run.config.trainer
         train(task, work.folder, config, work.progress, work.interruption, work.mirror.follow)
     work.interruption.check()
     task.module.to(device_of(work.run)).eval()

@@ -53,6 +53,17 @@ def test_workers_do_not_change_the_batches(config: DataConfig) -> None:
     assert all(same(a, b) for a, b in zip(take(alone, 4), take(helped, 4), strict=True))
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_each_rank_draws_batches_of_its_own(config: DataConfig, view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = take(MEADDataModule(config, view, 4, seed=7), 2)
+    by_rank = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        by_rank.append(take(MEADDataModule(config, view, 4, seed=7), 2))
+    assert all(same(a, b) for a, b in zip(alone, by_rank[0], strict=True))
+    assert not any(same(a, b) for a, b in zip(*by_rank, strict=True))
+
+
 def test_shapes_and_ranges(config: DataConfig) -> None:
     ame = take(MEADDataModule(config, "ame", 3), 1)[0]
     assert isinstance(ame, AMEBatch)

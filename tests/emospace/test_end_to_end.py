@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from conventions.rates import VIDEO_FPS
@@ -65,6 +66,37 @@ def test_every_stage_is_done_and_nothing_is_done_twice(home: Path, capsys: pytes
     stamps = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
     assert main(["run", "demo", *WORDS]) == 0
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == stamps
+
+
+def test_two_processes_train_hef_together(home: Path) -> None:
+    words = ["run", "demo", "--stage", "hef", *WORDS, "hef.steps=3", "trainer.devices=2", "trainer.accelerator=cpu"]
+    assert main([*words, "trainer.log_every=1", "trainer.checkpoint_every=2"]) == 0  # asserts that their weights agree
+    done = {path.name for path in (home / "runs").glob("demo-*")}
+    [hef] = [name for name in done if name.startswith("demo-hef") and _config(home, name)["trainer"]["devices"] == 2]
+    history = [json.loads(line) for line in (home / "runs" / hef / "history.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in history] == [1, 2, 3]
+    assert not list((home / "runs" / hef).glob("rank*.log"))
+    assert sum(name.startswith("demo-clip") for name in done) == 1, "stand-ins are the same run"
+    assert "LOCAL_RANK" not in os.environ
+
+
+def _config(home: Path, run: str) -> dict:
+    return OmegaConf.to_container(OmegaConf.load(home / "runs" / run / "config.yaml"))  # type: ignore[return-value]
+
+
+def test_figure_6_is_drawn_and_figure_11_names_the_command_that_it_needs(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["figure", "6", "--preset", "demo", "--rows", "2", "--out", "six.png", *WORDS]) == 0
+    with Image.open(home / "six.png") as picture:
+        assert picture.width > picture.height > 300
+    assert main(["figure", "6", "--preset", "demo", "--rows", "2", "--out", "six.mp4", *WORDS]) == 0
+    assert read_video(home / "six.mp4").shape[1:] == (128, 5 * 64, 3)
+    capsys.readouterr()
+    assert main(["figure", "11", "--preset", "demo", *WORDS]) == 2
+    assert "`emospace run demo --variant hef_wo_res --seed 0 world.preset=tiny" in said(capsys)
+    assert main(["figure", "6", "--preset", "demo", "--out", "six.gif", *WORDS]) == 2
+    assert ".png or .mp4" in said(capsys)
 
 
 def test_table_and_report_show_the_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,6 +92,11 @@ def test_a_change_reaches_exactly_the_stages_below_it() -> None:
     assert {stage for stage in before if before[stage] != after[stage]} == {"ame", "eac", "hef", "evaluate"}
 
 
+def test_several_processes_are_another_run_but_the_stand_ins_stay() -> None:
+    before, after = hashes(), hashes("trainer.devices=2")
+    assert {stage for stage in before if before[stage] != after[stage]} == {"ame", "eac", "hef", "evaluate"}
+
+
 def test_what_changes_no_numbers_changes_no_identity() -> None:
     assert hashes() == hashes(
         "trainer.log_every=3", "tracking.mode=disabled", "data.store=elsewhere", "evaluate.samples=9"
