@@ -11,8 +11,9 @@ import numpy as np
 from conventions.errors import UserError
 from conventions.files import atomic_file, write_json
 from datamodules.crop import CROP
+from datamodules.manifest import FORMAT, MANIFEST, VERSION, content_hash
 from datamodules.parts import PICTURES, SIZES, read_part
-from datamodules.store import ARRAYS, FORMAT, FRAME_ENDS, FRAMES, MANIFEST, VERSION, content_hash
+from datamodules.store import ARRAYS, FRAME_ENDS, FRAMES
 
 
 class _Hashing:

@@ -18,11 +18,12 @@ from datamodules.clip_part import prepare_clip
 from datamodules.crop import CROP
 from datamodules.disk import space_on
 from datamodules.landmarks import find_weights
+from datamodules.manifest import MANIFEST, VERSION
 from datamodules.packing import pack
 from datamodules.parts import PARTS, Part, digest, part_of, read_meta, write_part
 from datamodules.pool import run_tasks
 from datamodules.prepare_report import PrepareReport
-from datamodules.store import MANIFEST, VERSION, Store
+from datamodules.store import Store
 from face3d.landmarker import TASK_FILE
 
 Mode = Literal["auto", "mat", "landmarks", "none"]

@@ -7,9 +7,7 @@ the manifest is there.
 
 import dataclasses
 import functools
-import hashlib
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,12 +29,9 @@ from conventions.rates import (
     SAMPLES_PER_FRAME,
     VIDEO_FPS,
 )
+from datamodules.manifest import MANIFEST, content_hash, read_manifest
 from face3d.coefficients import NUM_COEFFICIENTS
 
-FORMAT = "emospace-store"
-VERSION = 1
-"""Raised whenever the meaning or the making of any stored value changes."""
-MANIFEST = "manifest.json"
 FRAMES = "frames.bin"
 FRAME_ENDS = "frame_ends"
 
@@ -209,34 +204,6 @@ class Store:
             damaged.append(MANIFEST)
         if damaged:
             raise UserError(f"{self.path}: damaged: {', '.join(damaged)}: prepare the store again")
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of the store at `path`; a `UserError` where there is none that this version can read."""
-    file = path / MANIFEST
-    if not file.is_file():
-        hint = "preparation has not finished: run it again" if (path / ".parts").is_dir() else "no store is there"
-        raise UserError(f"{path}: {hint} (emospace prepare RAW {path})")
-    try:
-        manifest = json.loads(file.read_text())
-        kind, version = manifest["format"], manifest["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: is no manifest of a store: prepare the store again") from error
-    if kind != FORMAT:
-        raise UserError(f"{file}: is of format {kind!r}, not {FORMAT!r}")
-    if version != VERSION:
-        age = "older" if version < VERSION else "newer"
-        raise UserError(
-            f"{path}: store version {version} is {age} than the {VERSION} that this program reads: "
-            f"prepare it again (emospace prepare RAW {path})"
-        )
-    return manifest
-
-
-def content_hash(manifest: dict[str, Any]) -> str:
-    """SHA-256 over all of a manifest that describes content: not where the clips came from, nor what was left out."""
-    content = {key: manifest[key] for key in ("version", "size", "crop", "coefficient_model", "clips", "files")}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _counts(values: Iterable[Any]) -> dict[str, int]:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from conventions.errors import UserError
+from datamodules.manifest import VERSION, store_hash
 from datamodules.prepare import prepare
-from datamodules.store import ARRAYS, VERSION, Store, describe
+from datamodules.store import ARRAYS, Store, describe
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,19 @@ def test_changed_labels_are_found(store: Path) -> None:
     (store / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=r"damaged: manifest\.json"):
         Store(store).verify()
+
+
+def test_the_hash_alone_is_read_from_the_manifest_and_again_when_it_changes(made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    path.mkdir()
+    with pytest.raises(UserError, match="no store is there"):
+        store_hash(path)
+    text = (made / "manifest.json").read_text()
+    (path / "manifest.json").write_text(text)
+    assert store_hash(path) == Store(made).hash
+    other = json.dumps({**json.loads(text), "hash": "f" * 64})
+    (path / "manifest.json").write_text(other)
+    assert store_hash(path) == "f" * 64
 
 
 @pytest.mark.parametrize(("version", "word"), [(VERSION - 1, "older"), (VERSION + 1, "newer")])
