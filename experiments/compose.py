@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,8 +20,8 @@ T = TypeVar("T")
 def dotted_keys(schema: type, prefix: str = "") -> list[str]:
     """Every leaf key of a dataclass tree in dotted form, such as `eac.weights.velocity`."""
     keys: list[str] = []
-    for name, kind in _field_types(schema).items():
-        keys += dotted_keys(kind, f"{prefix}{name}.") if _is_section(kind) else [f"{prefix}{name}"]
+    for name, kind in field_types(schema).items():
+        keys += dotted_keys(kind, f"{prefix}{name}.") if is_section(kind) else [f"{prefix}{name}"]
     return keys
 
 
@@ -41,6 +42,8 @@ def merge(schema: type[T], *sources: tuple[str, Mapping[str, Any]]) -> T:
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     """`["eac.steps=200"]` as {"eac": {"steps": 200}}; values are read as YAML."""
+    if not words:
+        return {}
     for word in words:
         if not word.partition("=")[1] or not word.partition("=")[0].strip("."):
             raise UserError(f"override {word!r}: expected key=value, for example eac.steps=200")
@@ -52,18 +55,56 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """{"eac.steps": 200} as {"eac": {"steps": 200}}."""
-    tree = OmegaConf.create({})
-    for key, value in flat.items():
-        OmegaConf.update(tree, key, value, merge=True)
-    return _plain(tree)
+    trees = [functools.reduce(lambda tree, name: {name: tree}, reversed(key.split(".")), v) for key, v in flat.items()]
+    return functools.reduce(deep_merge, trees, {})
+
+
+def deep_merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Both nested mappings in one; where they disagree, `other` wins."""
+    both = [name for name, value in other.items() if isinstance(value, Mapping) and isinstance(one.get(name), Mapping)]
+    return {**one, **other, **{name: deep_merge(one[name], other[name]) for name in both}}
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping as plain Python values, read by OmegaConf's safe loader (1e-3 is a number)."""
+    return _parsed(path, _text(path))
+
+
+def experiment_texts(experiment: str) -> tuple[str, tuple[tuple[Path, str], ...]]:
+    """The experiment's name and its YAML files (path, text), base first; `experiment` is a name or a path."""
+    path = _experiment_path(experiment)
+    texts = ((path, _text(path)),)
+    while (base := _base(*texts[0])) is not None:
+        path = _experiment_path(base, beside=path.parent)
+        if any(path.samefile(seen) for seen, _ in texts):
+            raise UserError(f"{path}: `base` leads back to {path.name}")
+        texts = ((path, _text(path)), *texts)
+    return texts[-1][0].stem, texts
+
+
+def experiment_sources(texts: Iterable[tuple[Path, str]]) -> list[tuple[str, dict[str, Any]]]:
+    """Sources for `merge` from what `experiment_texts` read."""
+    parsed = [(path.name, _parsed(path, text)) for path, text in texts]
+    return [(name, {key: value for key, value in values.items() if key != "base"}) for name, values in parsed]
+
+
+def experiment_names() -> list[str]:
+    """Names of the experiments that come with the project."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def _text(path: Path) -> str:
     try:
-        config = OmegaConf.load(path)
+        return path.read_text()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as YAML: {_first_line(error)}") from error
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        config = OmegaConf.load(io.StringIO(text))
     except Exception as error:
         raise UserError(f"{path}: not readable as YAML: {_first_line(error)}") from error
     if not isinstance(config, DictConfig):
@@ -71,26 +112,10 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return _plain(config)
 
 
-def experiment_sources(experiment: str) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
-    """The experiment's name and its YAML sources, base first; `experiment` is a name in `configs/` or a path."""
-    path = _experiment_path(experiment)
-    sources: list[tuple[str, dict[str, Any]]] = []
-    seen: list[Path] = []
-    while True:
-        if path.resolve() in seen:
-            raise UserError(f"{path}: `base` leads back to {path.name}")
-        seen.append(path.resolve())
-        values = load_yaml(path)
-        base = values.pop("base", None)
-        sources.insert(0, (path.name, values))
-        if base is None:
-            return seen[0].stem, sources
-        path = _experiment_path(str(base), beside=path.parent)
-
-
-def experiment_names() -> list[str]:
-    """Names of the experiments that come with the project."""
-    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+@functools.lru_cache(maxsize=64)
+def _base(path: Path, text: str) -> str | None:
+    base = _parsed(path, text).get("base")
+    return None if base is None else str(base)
 
 
 def _experiment_path(experiment: str, beside: Path | None = None) -> Path:
@@ -99,9 +124,10 @@ def _experiment_path(experiment: str, beside: Path | None = None) -> Path:
         if not path.is_file():
             raise UserError(f"{path}: no such experiment file")
         return path
-    if experiment not in experiment_names():
+    path = CONFIGS / f"{experiment}.yaml"
+    if path.parent != CONFIGS or not path.is_file():
         raise UserError(f"experiment {experiment!r} is unknown{nearest(experiment, experiment_names())}")
-    return CONFIGS / f"{experiment}.yaml"
+    return path
 
 
 @functools.cache
@@ -131,10 +157,10 @@ def _merge_one(config: Any, schema: type, label: str, values: Mapping[str, Any])
 
 def _check_sections(schema: type, values: Mapping[str, Any], label: str, prefix: str) -> None:
     """A section given as a plain value would be an OmegaConf error without a key: name it here."""
-    for name, kind in _field_types(schema).items():
-        if _is_section(kind) and name in values:
+    for name, kind in field_types(schema).items():
+        if is_section(kind) and name in values:
             if not isinstance(values[name], Mapping):
-                keys = ", ".join(_field_types(kind))
+                keys = ", ".join(field_types(kind))
                 raise UserError(f"{label}: {prefix}{name}: is a section, not a value; its keys: {keys}")
             _check_sections(kind, values[name], label, f"{prefix}{name}.")
 
@@ -157,9 +183,9 @@ def _anywhere(key: str, keys: Iterable[str]) -> str:
 
 
 def _build(schema: type[T], values: Any, label: str, prefix: str) -> T:
-    kinds = _field_types(schema)
+    kinds = field_types(schema)
     arguments = {
-        name: _build(kinds[name], value, label, f"{prefix}{name}.") if _is_section(kinds[name]) else _tupled(value)
+        name: _build(kinds[name], value, label, f"{prefix}{name}.") if is_section(kinds[name]) else tupled(value)
         for name, value in values.items()
     }
     try:
@@ -170,17 +196,20 @@ def _build(schema: type[T], values: Any, label: str, prefix: str) -> T:
 
 
 @functools.cache
-def _field_types(schema: type) -> dict[str, Any]:
+def field_types(schema: type) -> dict[str, Any]:
+    """Each field's type."""
     hints = typing.get_type_hints(schema)
     return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
 
 
-def _is_section(kind: Any) -> TypeGuard[type]:
+def is_section(kind: Any) -> TypeGuard[type]:
+    """Whether a field of this type holds further fields."""
     return isinstance(kind, type) and dataclasses.is_dataclass(kind)
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(_tupled(item) for item in value) if isinstance(value, list | tuple) else value
+def tupled(value: Any) -> Any:
+    """`value` with every list a tuple, as frozen dataclasses hold it."""
+    return tuple(tupled(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

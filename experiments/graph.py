@@ -1,5 +1,6 @@
 """The stages of an experiment and how they lean on each other: what each one reads, trains on and inherits."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from conventions.errors import UserError, nearest
-from experiments.compose import experiment_sources, merge, nested, parse_overrides
-from experiments.identity import canonical, run_id, stage_hash
+from experiments.compose import experiment_sources, experiment_texts, merge, nested, parse_overrides
+from experiments.identity import Written, canonical, run_id, stage_hash, written
 from experiments.rundir import RunFolder
 from experiments.schema import ExperimentConfig, TrainerConfig
+from experiments.vary import vary
+from lightning_modules.judges.config import JudgesConfig
 
 FULL = "full"
 """The variant without differences; a stage that a variant does not touch is the full model's."""
@@ -45,8 +48,17 @@ def _critic_sections(config: ExperimentConfig) -> Mapping[str, Any]:
 
 
 def _judge_sections(config: ExperimentConfig) -> Mapping[str, Any]:
-    own = {name: value for name, value in canonical(config.judges).items() if name != "critics"}
-    return {"judges": own, "split": config.data.split, "world": config.world, "trainer": alone(config)}
+    return {
+        "judges": _without_critics(config.judges),
+        "split": config.data.split,
+        "world": config.world,
+        "trainer": alone(config),
+    }
+
+
+@functools.lru_cache(maxsize=64)
+def _without_critics(judges: JudgesConfig) -> Written:
+    return written({name: value for name, value in canonical(judges).items() if name != "critics"})
 
 
 def _reference_sections(config: ExperimentConfig) -> Mapping[str, Any]:
@@ -81,9 +93,10 @@ def _gpt2_sections(config: ExperimentConfig) -> Mapping[str, Any]:
 
 
 @functools.cache
-def _shape(name: str) -> Mapping[str, Any]:
+def _shape(name: str) -> Written:
     """The stand-in's architecture, which stands in a JSON file and not in the config."""
-    return json.loads((resources.files("lightning_modules.priors") / f"{name}.json").read_text(encoding="utf-8"))
+    path = resources.files("lightning_modules.priors") / f"{name}.json"
+    return written(json.loads(path.read_text(encoding="utf-8")))
 
 
 STAGES: Mapping[str, StageSpec] = {
@@ -147,17 +160,35 @@ def compose(
     """
     if target not in STAGES:
         raise UserError(f"stage {target!r} is unknown{nearest(target, STAGES)}")
-    name, files = experiment_sources(experiment)
+    name, texts = experiment_texts(experiment)
     words = [("overrides", parse_overrides(overrides))]
     last = [("seed", {"seed": seed})] if seed is not None else []
-    named = [("name", {"name": name})]
 
-    def merged(label: str, changes: Mapping[str, Any]) -> ExperimentConfig:
-        return merge(ExperimentConfig, *named, *files, (f"variant {label}", nested(changes)), *words, *last)
+    def merged(*variant: tuple[str, Mapping[str, Any]]) -> ExperimentConfig:
+        changes = [*((f"variant {label}", nested(values)) for label, values in variant), *words, *last]
+        standing = _of_files(name, texts)
+        found = vary(standing, *(values for _, values in changes)) if standing else None
+        return found or merge(ExperimentConfig, *_file_sources(name, texts), *changes)
 
-    full = merge(ExperimentConfig, *named, *files, *words, *last)
-    lineage = ((FULL, full), *((label, merged(label, changes)) for label, changes in builds_on))
-    return Experiment(merged(variant, differences) if differences else full, lineage, variant, target)
+    full = merged()
+    lineage = ((FULL, full), *((label, merged((label, changes))) for label, changes in builds_on))
+    return Experiment(merged((variant, differences)) if differences else full, lineage, variant, target)
+
+
+Texts = tuple[tuple[Path, str], ...]
+
+
+@functools.lru_cache(maxsize=16)
+def _of_files(name: str, texts: Texts) -> ExperimentConfig | None:
+    """The experiment as its files say it; None where they are wrong or have values that refer to others."""
+    if any("${" in text for _, text in texts):
+        return None
+    with contextlib.suppress(UserError):
+        return merge(ExperimentConfig, *_file_sources(name, texts))
+
+
+def _file_sources(name: str, texts: Texts) -> list[tuple[str, Mapping[str, Any]]]:
+    return [("name", {"name": name}), *experiment_sources(texts)]
 
 
 def plan(experiment: Experiment, store: str) -> list[StageRun]:
@@ -169,9 +200,24 @@ def plan(experiment: Experiment, store: str) -> list[StageRun]:
     return list({run.id: run for run in _every(target)}.values())
 
 
-def _plan(stage: str, config: ExperimentConfig, store: str) -> StageRun:
+@functools.lru_cache(maxsize=64)
+def _plan(target: str, config: ExperimentConfig, store: str) -> StageRun:
+    """The target with its parents, all under the full model's name; variants share the full model's planning."""
+    known: dict[tuple[str, int], StageRun] = {}  # by the config's id: a StageRun keeps its config alive
+
+    def planned(stage: str, config: ExperimentConfig) -> StageRun:
+        if (stage, id(config)) not in known:
+            known[stage, id(config)] = _staged(stage, config, store, planned)
+        return known[stage, id(config)]
+
+    return planned(target, config)
+
+
+def _staged(
+    stage: str, config: ExperimentConfig, store: str, planned: Callable[[str, ExperimentConfig], StageRun]
+) -> StageRun:
     spec = STAGES[stage]
-    parents = {role: _plan(name, parent, store) for role, (name, parent) in sorted(spec.parents(config).items())}
+    parents = {role: planned(name, parent) for role, (name, parent) in sorted(spec.parents(config).items())}
     seed = config.prior_seed if spec.stand_in else config.seed
     hashes = {role: parent.hash for role, parent in parents.items()}
     digest = stage_hash(stage, spec.sections(config), hashes, store if spec.uses_store else "", seed)

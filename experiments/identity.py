@@ -1,7 +1,9 @@
 """What a run is: the hash of everything that can change its numbers, and the run id made from it."""
 
+import contextlib
 import dataclasses
 import enum
+import functools
 import hashlib
 import json
 import math
@@ -11,6 +13,8 @@ from typing import Any
 
 HASH_LENGTH = 8
 """Characters of the hash in a run id; the whole hash stands in the run's config.yaml and status."""
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical(value: Any) -> Any:
@@ -33,8 +37,16 @@ def canonical(value: Any) -> Any:
 
 def hash_of(value: Any) -> str:
     """Hex SHA-256 of the canonical form of `value`."""
-    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_text(value).encode()).hexdigest()
+
+
+class Written(str):
+    """A value's canonical text, written beforehand: it is hashed as the value itself."""
+
+
+def written(value: Any) -> Written:
+    """The canonical text of what many runs share."""
+    return Written(_text(value))
 
 
 def stage_hash(stage: str, sections: Mapping[str, Any], parents: Mapping[str, str], store: str, seed: int) -> str:
@@ -65,6 +77,25 @@ class RunName:
             return None
         experiment, _, stage = parts[0].rpartition("-")
         return cls(experiment, stage, parts[1], int(parts[2].removeprefix("s")), parts[3])
+
+
+def _text(value: Any) -> str:
+    """The canonical form as JSON without spaces."""
+    if isinstance(value, str):
+        return value if isinstance(value, Written) else _ENCODER.encode(value)
+    if dataclasses.is_dataclass(value):
+        with contextlib.suppress(TypeError):  # a field that cannot be hashed
+            return _section_text(value)
+    elif isinstance(value, dict | Mapping):
+        by_name = {str(key): inner for key, inner in value.items()}
+        return "{" + ",".join([f"{_ENCODER.encode(name)}:{_text(by_name[name])}" for name in sorted(by_name)]) + "}"
+    return _ENCODER.encode(canonical(value))
+
+
+@functools.lru_cache(maxsize=4096)
+def _section_text(section: Any) -> str:
+    """A config section's text, which thousands of runs share. Fields hold values of their own type: 1 is not True."""
+    return _ENCODER.encode(canonical(section))
 
 
 def _counts(field: dataclasses.Field[Any], value: Any) -> bool:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from conventions.errors import UserError
 from experiments.compose import dotted_keys, merge, nested, parse_overrides
 from experiments.graph import compose
+from experiments.vary import vary
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,46 @@ def test_dotted_keys_and_nested_are_inverse() -> None:
 def test_any_value_survives_the_round_trip(steps: int, mouth: float) -> None:
     config = merge(Root, ("overrides", parse_overrides([f"eac.steps={steps}", f"eac.weights.mouth={mouth!r}"])))
     assert (config.eac.steps, config.eac.weights.mouth) == (steps, mouth)
+
+
+CHANGES = (
+    ["seed=3"],
+    ["eac.weights.mouth=2", "eac.widths=[4,5]"],
+    ["eac.backbone=gru", "eac.steps=7", "seed=1"],
+    ["eac.weights.mouth=1e-3"],
+)
+
+
+@pytest.mark.parametrize("words", CHANGES, ids=" ".join)
+def test_varying_what_stands_is_merging_all_from_the_start(words: list[str]) -> None:
+    file = {"eac": {"steps": 5, "widths": [1]}}
+    later = {"eac": {"weights": {"velocity": 4}}}
+    merged = merge(Root, ("a.yaml", file), ("overrides", parse_overrides(words)), ("later", later))
+    varied = vary(merge(Root, ("a.yaml", file)), parse_overrides(words), later)
+    assert varied == merged
+    assert repr(varied) == repr(merged), "1 is not 1.0"
+
+
+@pytest.mark.parametrize(
+    "word", ["eac.stepss=3", "eac=3", "eac.steps=many", "eac.steps=-1", "eac.backbone=grus", "eac.steps=null"]
+)
+def test_what_is_wrong_is_left_to_the_merge_that_names_it(word: str) -> None:
+    assert vary(Root(), parse_overrides([word])) is None
+    refuse(word)
+
+
+def test_values_that_refer_to_others_are_merged_whole(tmp_path) -> None:
+    assert vary(Root(), {"eac": {"steps": "${seed}"}}) is None
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: toy\neac: {steps: '${seed}'}\n")
+    assert [compose(str(path), seed=seed).config.eac.steps for seed in (3, 4)] == [3, 4]
+
+
+def test_an_experiment_file_that_changes_is_read_again(tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    for steps in (7, 8):
+        path.write_text(f"base: toy\neac: {{steps: {steps}}}\n")
+        assert compose(str(path)).config.eac.steps == steps
 
 
 def test_unknown_experiment_names_the_nearest() -> None:

@@ -1,4 +1,6 @@
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.graph import compose, plan
-from experiments.identity import RunName, canonical, hash_of, run_id, stage_hash
+from experiments.identity import RunName, canonical, hash_of, run_id, stage_hash, written
 
 STORE = "5" * 64
 
@@ -57,6 +59,13 @@ def test_whole_floats_and_key_order_agree_but_flags_are_no_numbers() -> None:
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
 def test_hash_ignores_order(values: dict[str, float]) -> None:
     assert hash_of(values) == hash_of(dict(reversed(values.items())))
+
+
+def test_text_written_beforehand_is_hashed_as_the_value_itself() -> None:
+    value = {"b": [1.0, "é"], "a": Outer(steps=4), "c": {"x": None, "1": True}}
+    assert hash_of({"all": written(value), "seed": 1}) == hash_of({"all": value, "seed": 1})
+    plain = json.dumps(canonical({"all": value}), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert hash_of({"all": value}) == hashlib.sha256(plain.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
