@@ -1,13 +1,17 @@
 """What a table says of its numbers: mean and deviation over seeds, paired bootstrap over clips."""
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt32
 
 BOOTSTRAP_SAMPLES = 4000
+SAMPLE_BLOCKS = 40
+"""Samples are averaged in so many parts, which bounds the memory."""
 CONFIDENCE = 0.95
 
 
@@ -38,30 +42,33 @@ class Difference:
     clips: int
 
 
-def paired_difference(
-    variant: Sequence[Mapping[str, float]], reference: Sequence[Mapping[str, float]], seed: int = 0
-) -> Difference | None:
-    """Bootstrap over clips of variant - reference; each argument holds one {clip: value} for each seed.
+def paired_difference(variant: Mapping[str, float], reference: Mapping[str, float], seed: int = 0) -> Difference | None:
+    """Bootstrap over clips of variant - reference; each argument holds every clip's mean over seeds.
 
-    A clip's value is its mean over the seeds that have it. Resampling clips, not frames or seeds, answers whether
-    the difference would hold on other clips (Efron and Tibshirani 1993, percentile interval). None without two clips.
+    Resampling clips, not frames or seeds, answers whether the difference would hold on other clips (Efron and
+    Tibshirani 1993, percentile interval). None without two clips that both have.
     """
-    ours, theirs = _over_seeds(variant), _over_seeds(reference)
-    clips = sorted(ours.keys() & theirs.keys())
+    clips = sorted(variant.keys() & reference.keys())
     if len(clips) < 2:
         return None
-    differences = np.array([ours[clip] - theirs[clip] for clip in clips])
+    differences = np.array([variant[clip] - reference[clip] for clip in clips])
     low, high = bootstrap_interval(differences, seed)
     return Difference(float(differences.mean()), low, high, len(clips))
 
 
 def bootstrap_interval(values: Float[np.ndarray, " n"], seed: int = 0) -> tuple[float, float]:
     """Percentile interval of the mean under resampling with replacement."""
-    generator = np.random.default_rng(seed)
-    rows = generator.integers(len(values), size=(BOOTSTRAP_SAMPLES, len(values)))
+    means = [values[block].mean(axis=1) for block in np.array_split(_resamples(len(values), seed), SAMPLE_BLOCKS)]
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(values[rows].mean(axis=1), [tail, 1 - tail])
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     return float(low), float(high)
+
+
+@functools.lru_cache(maxsize=1)
+def _resamples(clips: int, seed: int) -> UInt32[np.ndarray, "samples n"]:
+    """Which clips each bootstrap sample draws: the same for all comparisons of a table."""
+    rows = np.random.default_rng(seed).integers(clips, size=(BOOTSTRAP_SAMPLES, clips))
+    return rows.astype(np.uint32)
 
 
 def reproduced(difference: Difference | None, paper: float) -> bool | None:
@@ -71,10 +78,19 @@ def reproduced(difference: Difference | None, paper: float) -> bool | None:
     return (difference.low > 0) == (paper > 0)
 
 
-def _over_seeds(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    gathered: dict[str, list[float]] = {}
-    for one in values:
-        for clip, value in one.items():
-            if math.isfinite(value):
-                gathered.setdefault(clip, []).append(value)
-    return {clip: math.fsum(found) / len(found) for clip, found in gathered.items()}
+def over_seeds(
+    metrics: Sequence[str], runs: Iterable[tuple[tuple[str, ...], Float[np.ndarray, "clips metrics"]]]
+) -> dict[str, dict[str, float]]:
+    """metric -> clip -> mean over the runs that have a finite value; `runs` gives each one's clips and values."""
+    sums: dict[tuple[str, ...], Any] = {}
+    for clips, values in runs:  # runs of one store score the same clips: one addition each
+        known = np.isfinite(values)
+        sums[clips] = sums.get(clips, 0) + np.stack([np.where(known, values, 0), known])
+    by_clip: dict[str, Any] = {}
+    for clips, found in sums.items():
+        for clip, one in zip(clips, found.swapaxes(0, 1), strict=True):
+            by_clip[clip] = by_clip.get(clip, 0) + one
+    return {
+        metric: {clip: float(total[i] / count[i]) for clip, (total, count) in by_clip.items() if count[i]}
+        for i, metric in enumerate(metrics)
+    }

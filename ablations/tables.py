@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from ablations.paper import PaperRow, PaperTable, find_table
 from ablations.registry import compose_variant
-from ablations.statistics import Difference, Summary, paired_difference, reproduced, summarise
+from ablations.statistics import Difference, Summary, over_seeds, paired_difference, reproduced, summarise
 from conventions.errors import UserError
-from datamodules.store import Store
-from experiments.csvfiles import read_csv
+from datamodules.manifest import store_hash
+from experiments.csvfiles import read_columns
 from experiments.graph import StageRun, plan
 from experiments.rundir import RunFolder
 from experiments.sweep import SweepJob
-from metrics.protocol import HIGHER_IS_BETTER, PROTOCOL
+from metrics.protocol import PROTOCOL
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,14 @@ class Table:
 
 @dataclass(frozen=True)
 class _Found:
-    """The finished runs of one variant."""
+    """The finished runs of one variant, by seed, and the others with their states."""
 
-    runs: Mapping[int, RunFolder]
-    metrics: Mapping[int, Mapping[str, float]]
-    clips: Sequence[Mapping[str, Mapping[str, float]]] = field(default_factory=list)
-    """For each run: metric -> clip -> value."""
+    done: Mapping[int, RunFolder]
+    documents: Mapping[int, Mapping[str, Any]]
+    """metrics.json by seed."""
+    missing: tuple[str, ...]
+    clips: Mapping[str, Mapping[str, float]]
+    """metric -> clip -> mean over seeds."""
 
 
 def build_table(
@@ -101,12 +106,12 @@ def build_table(
     """The table `name` of the experiment `preset`, from whatever is finished below `runs`."""
     paper = find_table(name)
     planned = planned_runs(paper, preset, seeds, overrides)
-    found = {variant: _find(by_seed, runs) for variant, by_seed in planned.items()}
+    found = {variant: _find(by_seed, runs, paper.metrics) for variant, by_seed in planned.items()}
     rows = tuple(_row(row, paper, found, len(seeds)) for row in paper.rows)
-    folders = [folder for one in found.values() for folder in one.runs.values()]
-    targets = [run.folder(runs) for by_seed in planned.values() for run in by_seed.values()]
-    missing = tuple(f"{folder.id}: {folder.state()}" for folder in targets if folder not in folders)
-    stand_ins = frozenset(name for folder in folders for name in folder.read("metrics.json").get("stand_ins", []))
+    folders = [folder for one in found.values() for folder in one.done.values()]
+    missing = tuple(line for one in found.values() for line in one.missing)
+    documents = [document for one in found.values() for document in one.documents.values()]
+    stand_ins = frozenset(metric for document in documents for metric in document.get("stand_ins", []))
     references = _references(paper, [run for by_seed in planned.values() for run in by_seed.values()], runs)
     return Table(paper, preset, tuple(seeds), rows, references, stand_ins, missing, _footer(folders))
 
@@ -115,10 +120,12 @@ def planned_runs(
     paper: PaperTable, preset: str, seeds: Sequence[int], overrides: Sequence[str] = ()
 ) -> dict[str, dict[int, StageRun]]:
     """The evaluation run of each variant and seed; nothing is planned while the store is not there."""
-    return {
-        variant: {seed: run for seed in seeds if (run := _target(preset, variant, seed, overrides)) is not None}
-        for variant in paper.variants
-    }
+    planned: dict[str, dict[int, StageRun]] = {variant: {} for variant in paper.variants}
+    for seed in seeds:  # one seed's variants share stages, and so their planning
+        for variant, by_seed in planned.items():
+            if (run := _target(preset, variant, seed, overrides)) is not None:
+                by_seed[seed] = run
+    return planned
 
 
 def table_jobs(
@@ -150,35 +157,37 @@ def _full_first(paper: PaperTable) -> list[str]:
 def _target(preset: str, variant: str, seed: int, overrides: Sequence[str]) -> StageRun | None:
     experiment = compose_variant(preset, variant, seed, overrides)
     try:
-        store = Store(experiment.config.data.store)
+        store = store_hash(experiment.config.data.store)
     except UserError:
         return None
-    return plan(experiment, store.hash)[-1]
+    return plan(experiment, store)[-1]
 
 
-def _find(by_seed: Mapping[int, StageRun], runs: Path) -> _Found:
+def _find(by_seed: Mapping[int, StageRun], runs: Path, metrics: Sequence[str]) -> _Found:
     folders = {seed: run.folder(runs) for seed, run in by_seed.items()}
-    done = {seed: folder for seed, folder in folders.items() if folder.state() == "done"}
-    metrics = {seed: folder.read("metrics.json")["metrics"] for seed, folder in done.items()}
-    return _Found(done, metrics, [clip_values(folder) for folder in done.values()])
+    looks = {seed: folder.look() for seed, folder in folders.items()}
+    done = {seed: folder for seed, folder in folders.items() if looks[seed].state == "done"}
+    missing = tuple(f"{folders[seed].id}: {look.state}" for seed, look in looks.items() if seed not in done)
+    clips = over_seeds(metrics, (clip_values(folder, metrics) for folder in done.values()))
+    return _Found(done, {seed: looks[seed].metrics for seed in done}, missing, clips)
 
 
-def clip_values(folder: RunFolder) -> dict[str, dict[str, float]]:
-    """metric -> clip -> value, from a run's per_clip.csv; cells without a value are left out."""
-    table: dict[str, dict[str, float]] = {}
-    for row in read_csv(folder.path / "per_clip.csv"):
-        for name, cell in row.items():
-            if name in HIGHER_IS_BETTER and cell:
-                table.setdefault(name, {})[row["id"]] = float(cell)
-    return table
+def clip_values(
+    folder: RunFolder, metrics: Sequence[str]
+) -> tuple[tuple[str, ...], Float[np.ndarray, "clips metrics"]]:
+    """Clips and their values from a run's per_clip.csv; NaN where a cell is empty."""
+    rows = read_columns(folder.path / "per_clip.csv", ["id", *metrics])
+    cells = [[float(cell or "nan") for cell in row[1:]] for row in rows]
+    return tuple(row[0] for row in rows), np.array(cells).reshape(len(rows), len(metrics))
 
 
 def _row(row: PaperRow, paper: PaperTable, found: Mapping[str, _Found], wanted: int) -> Row:
     if row.variant is None:
         return Row(row.group, row.title, None, row.paper, {}, 0)
     mine = found[row.variant]
-    values = {m: summarise([run.get(m, math.nan) for run in mine.metrics.values()]) for m in paper.metrics}
-    refused = sum(len(folder.read("metrics.json").get("refused", [])) for folder in mine.runs.values())
+    documents = mine.documents.values()
+    values = {m: summarise([d["metrics"].get(m, math.nan) for d in documents]) for m in paper.metrics}
+    refused = sum(len(document.get("refused", [])) for document in documents)
     directions = _directions(row, paper, mine, found[paper.against])
     return Row(row.group, row.title, row.variant, row.paper, values, wanted, directions, refused)
 
@@ -189,8 +198,7 @@ def _directions(row: PaperRow, paper: PaperTable, mine: _Found, reference: _Foun
     full = next(other for other in paper.rows if other.variant == paper.against)
     result = []
     for metric in paper.metrics:
-        values = [[clips.get(metric, {}) for clips in one.clips] for one in (mine, reference)]
-        difference = paired_difference(values[0], values[1])
+        difference = paired_difference(mine.clips[metric], reference.clips[metric])
         known = metric in row.paper and metric in full.paper
         agrees = reproduced(difference, row.paper[metric] - full.paper[metric]) if known else None
         result.append(Direction(metric, paper.against, difference, agrees))
@@ -203,7 +211,7 @@ REFERENCE_TITLES = {"ground_truth": "ground truth", "copy_source": "copy source"
 def _references(paper: PaperTable, targets: Sequence[StageRun], runs: Path) -> tuple[Row, ...]:
     """The true clips and the copied portrait, as the `references` stage scored them."""
     folders = {run.parents["references"].id: run.parents["references"].folder(runs) for run in targets}
-    done = [folder.read("metrics.json")["metrics"] for folder in folders.values() if folder.state() == "done"]
+    done = [look.metrics["metrics"] for look in (folder.look() for folder in folders.values()) if look.state == "done"]
     if not done:
         return ()
     return tuple(

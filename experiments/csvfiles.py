@@ -2,6 +2,7 @@
 
 import csv
 import io
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows as text; empty when the file is absent."""
+def read_columns(path: Path, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The columns `names` as text, row by row; "" where a column is absent, no rows where the file is."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        reader = csv.reader(file)
+        head = next(reader, [])
+        chosen = operator.itemgetter(*(head.index(name) if name in head else -1 for name in names))
+        return [chosen([*row, ""]) for row in reader]
 
 
 def _cell(value: Any) -> str:

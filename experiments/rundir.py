@@ -101,21 +101,29 @@ class RunFolder:
 
     def state(self) -> State:
         """The verified state: `done` only when complete, `running` only while a live process holds the lock."""
-        written = self.status.get("state")
-        if written is None:
-            return "running" if self.locked else "missing"
-        if written == "running":
-            return "running" if self.locked else "interrupted"
-        if written == "done":
-            return "done" if self.flaw() is None else "damaged"
-        return written if written in ("failed", "interrupted") else "damaged"
+        return self.look().state
 
-    def flaw(self) -> str | None:
+    def look(self) -> "Look":
+        """The verified state and what it rests on, each file read once."""
+        status = self.status
+        written = status.get("state")
+        if written is None:
+            return Look("running" if self.locked else "missing", status, {})
+        if written == "running":
+            return Look("running" if self.locked else "interrupted", status, {})
+        if written == "done":
+            metrics = self.read("metrics.json")
+            flaw = self._flaw(status, metrics)
+            return Look("done" if flaw is None else "damaged", status, metrics, flaw)
+        if written in ("failed", "interrupted"):
+            return Look(written, status, {})
+        return Look("damaged", status, {}, f"its state {written!r} is unknown")
+
+    def _flaw(self, status: Mapping[str, Any], metrics: Mapping[str, Any]) -> str | None:
         """Why a run that calls itself done is not: None when its metrics are complete, finite and of its own hash."""
-        metrics = self.read("metrics.json")
         if not metrics:
             return "metrics.json is absent or cut"
-        if metrics.get("hash") != self.status.get("hash") or not str(metrics.get("hash")).startswith(self.digest):
+        if metrics.get("hash") != status.get("hash") or not str(metrics.get("hash")).startswith(self.digest):
             return "metrics.json belongs to another configuration"
         values = metrics.get("metrics")
         if not isinstance(values, dict) or not set(metrics.get("required", ())) <= set(values):
@@ -142,6 +150,18 @@ class RunFolder:
 
 
 @dataclass(frozen=True)
+class Look:
+    """A run's verified state, with the files it was read from."""
+
+    state: State
+    status: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    """metrics.json of a run that calls itself done; else empty."""
+    flaw: str | None = None
+    """Why it is not done although it says so."""
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """One line of `emospace status`."""
 
@@ -155,10 +175,11 @@ class RunSummary:
 
 def summary(folder: RunFolder) -> RunSummary:
     """State, progress and reason of one run."""
-    status, state = folder.status, folder.state()
+    look = folder.look()
+    status, state = look.status, look.state
     step, total = status.get("step"), status.get("total")
     progress = 1.0 if state == "done" else (step / total if step is not None and total else None)
-    reason = folder.flaw() if state == "damaged" else status.get("reason")
+    reason = status.get("reason") if look.flaw is None else look.flaw
     if state == "interrupted" and status.get("state") == "running":
         reason = f"process {status.get('pid')} ended without a word"
     return RunSummary(folder.id, state, progress, reason, status.get("seconds"))

@@ -5,6 +5,8 @@ and submits only what is neither done nor on its way.
 """
 
 import argparse
+import functools
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,8 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Expand, launch, and print the table of states."""
-    import os
-
     from experiments.board import states_table
     from experiments.launchers import local_launcher, run_sweep
     from experiments.slurm import Resources, SlurmLauncher
@@ -82,20 +82,26 @@ def run_state(words: Sequence[str]) -> State:
 
     `missing` also where its data are not there or its words are wrong: the run makes the data, or says what is wrong.
     """
-    from pathlib import Path
-
     from ablations.registry import compose_variant
-    from datamodules.store import Store
-    from emospace.cli import build_parser, parse
+    from datamodules.manifest import store_hash
+    from emospace.cli import parse
     from experiments.graph import plan
 
     try:
-        options = parse(build_parser("run"), words)
+        options = parse(_run_parser(os.environ.get("EMOSPACE_RUNS")), words)
         if options.force:
             return "missing"
         choice = (options.experiment, options.variant, options.seed, options.overrides, options.stage)
         experiment = compose_variant(*choice)
-        store = Store(Path(experiment.config.data.store))
-        return plan(experiment, store.hash)[-1].folder(options.runs).state()
+        store = store_hash(experiment.config.data.store)
+        return plan(experiment, store)[-1].folder(options.runs).state()
     except (UserError, SystemExit):
         return "missing"
+
+
+@functools.lru_cache(maxsize=1)
+def _run_parser(runs: str | None) -> argparse.ArgumentParser:
+    """The parser of `emospace run`; `runs` is the EMOSPACE_RUNS that its defaults come from."""
+    from emospace.cli import build_parser
+
+    return build_parser("run")

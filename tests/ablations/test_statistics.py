@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ablations.statistics import Difference, bootstrap_interval, paired_difference, reproduced, summarise
+from ablations.statistics import (
+    BOOTSTRAP_SAMPLES,
+    Difference,
+    bootstrap_interval,
+    over_seeds,
+    paired_difference,
+    reproduced,
+    summarise,
+)
 
 FINITE = st.floats(-100, 100)
 
@@ -37,18 +45,28 @@ def test_pairing_takes_the_clips_own_level_out() -> None:
     level = random.normal(0, 10, 40)
     reference = {str(i): float(level[i]) for i in range(40)}
     variant = {str(i): float(level[i] + 0.5 + random.normal(0, 0.2)) for i in range(40)}
-    found = paired_difference([variant], [reference])
+    found = paired_difference(variant, reference)
     assert found is not None
     assert 0.35 < found.low < 0.5 < found.high < 0.65, "although the clips differ by 10"
 
 
 def test_seeds_are_averaged_within_a_clip_and_missing_clips_left_out() -> None:
-    found = paired_difference([{"a": 1.0, "b": 3.0}, {"a": 3.0, "c": 9.0}], [{"a": 0.0, "b": math.nan, "c": 1.0}])
+    two = [(("a", "b"), np.array([[1.0], [3.0]])), (("c", "a"), np.array([[9.0], [3.0]]))]
+    one = [(("a", "b", "c"), np.array([[0.0], [math.nan], [1.0]]))]
+    ours, theirs = over_seeds(["EFD"], two)["EFD"], over_seeds(["EFD"], one)["EFD"]
+    assert (ours, theirs) == ({"a": 2.0, "b": 3.0, "c": 9.0}, {"a": 0.0, "c": 1.0})
+    found = paired_difference(ours, theirs)
     assert found is not None
     assert found.clips == 2
     assert found.mean == pytest.approx((2 + 8) / 2)
-    assert paired_difference([{"a": 1.0}], [{"a": 0.0}]) is None
-    assert paired_difference([], []) is None
+    assert paired_difference({"a": 1.0}, {"a": 0.0}) is None
+    assert over_seeds(["EFD", "LMD"], []) == {"EFD": {}, "LMD": {}}
+
+
+def test_the_interval_is_that_of_all_samples_at_once() -> None:
+    values = np.random.default_rng(2).normal(size=37)
+    rows = np.random.default_rng(5).integers(37, size=(BOOTSTRAP_SAMPLES, 37))
+    assert bootstrap_interval(values, 5) == tuple(np.quantile(values[rows].mean(axis=1), [0.025, 0.975]))
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:

@@ -22,17 +22,10 @@ BASE = {"EFD": 0.1, "LMD": 2.0, "Sync": 3.0}
 SHIFT = {"full": 0.0, "eac_mlp": 0.05, "eac_gru": -0.05, "hef_wo_res": 0.0}
 
 
-class FakeStore:
-    hash = "5" * 64
-
-    def __init__(self, path: str) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def store() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "Store", FakeStore)
+        patch.setattr(tables, "store_hash", lambda path: "5" * 64)
         yield
 
 

@@ -29,9 +29,9 @@ def test_done_is_verified(tmp_path: Path) -> None:
         folder.write("metrics.json", {**metrics, **damaged})
         assert folder.state() == "damaged"
     (folder.path / "metrics.json").write_text('{"hash"')
-    assert folder.flaw() == "metrics.json is absent or cut"
+    assert folder.look().flaw == "metrics.json is absent or cut"
     (folder.path / "metrics.json").write_text(json.dumps({**metrics, "metrics": {"EFD": float("nan")}}))
-    assert folder.flaw() == "EFD is not finite"
+    assert folder.look().flaw == "EFD is not finite"
 
 
 def test_a_copied_folder_is_not_done_under_another_id(tmp_path: Path) -> None:
