@@ -105,11 +105,12 @@ def _text(path: Path) -> str:
 def _parsed(path: Path, text: str) -> dict[str, Any]:
     try:
         config = OmegaConf.load(io.StringIO(text))
+        values = _plain(config) if isinstance(config, DictConfig) else None
     except Exception as error:
         raise UserError(f"{path}: not readable as YAML: {_first_line(error)}") from error
-    if not isinstance(config, DictConfig):
+    if values is None:
         raise UserError(f"{path}: expected a mapping of keys to values")
-    return _plain(config)
+    return values
 
 
 @functools.lru_cache(maxsize=64)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conventions.errors import UserError
-from experiments.compose import dotted_keys, merge, nested, parse_overrides
+from datamodules.splits import Split
+from experiments.compose import dotted_keys, experiment_names, merge, nested, parse_overrides
 from experiments.graph import compose
 from experiments.vary import vary
 
@@ -116,11 +117,16 @@ def test_what_is_wrong_is_left_to_the_merge_that_names_it(word: str) -> None:
     refuse(word)
 
 
-def test_values_that_refer_to_others_are_merged_whole(tmp_path) -> None:
+def test_values_that_refer_to_others_are_read_each_time(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert vary(Root(), {"eac": {"steps": "${seed}"}}) is None
     path = tmp_path / "mine.yaml"
-    path.write_text("base: toy\neac: {steps: '${seed}'}\n")
-    assert [compose(str(path), seed=seed).config.eac.steps for seed in (3, 4)] == [3, 4]
+    path.write_text("base: toy\neac: {steps: '${oc.env:STEPS}'}\n")
+    for steps in (3, 4):
+        monkeypatch.setenv("STEPS", str(steps))
+        assert compose(str(path)).config.eac.steps == steps
+    path.write_text("base: toy\neac: {steps: '${no.such}'}\n")
+    with pytest.raises(UserError, match=r"mine\.yaml: .*no\.such"):
+        compose(str(path))
 
 
 def test_an_experiment_file_that_changes_is_read_again(tmp_path) -> None:
@@ -155,3 +161,10 @@ def test_a_file_that_is_no_yaml_is_one_line(tmp_path) -> None:
     with pytest.raises(UserError, match=r"bad\.yaml") as error:
         compose(str(path))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("preset", experiment_names())
+def test_every_preset_has_actors_to_train_on_to_test_and_to_judge_with(preset: str) -> None:
+    actors = Split.load(compose(preset).config.data.split).actors
+    assert len(actors["judge"]) >= 2
+    assert actors["test"]
