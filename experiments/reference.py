@@ -1,0 +1,98 @@
+"""docs/config.md from the code: `python -m experiments.reference` writes every config field as it is declared.
+
+A field's meaning is the string literal under it, a section's the docstring of its dataclass.
+"""
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from conventions.files import write_text
+from experiments.compose import field_types, is_section
+from experiments.schema import ExperimentConfig
+
+PAGE = Path(__file__).parents[1] / "docs" / "config.md"
+COMMAND = "python -m experiments.reference"
+
+HEAD = f"""# Every config field
+
+Written by `{COMMAND}` from the code; a test fails where the two differ. Set a field in an experiment's
+YAML (`eac: {{steps: 200}}`), in a variant's `overrides` (`eac.steps: 200`), or on the command line:
+`emospace run toy eac.steps=200`. The defaults below are those of the code; `experiments/configs/*.yaml` state what the
+presets `toy`, `demo` and `mead` change.
+
+∘ marks what cannot change a run's numbers and so is no part of its identity; ∙ what is part of it only where it is not
+the default.
+"""
+MARKS = {False: " ∘", "unless default": " ∙"}
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    return HEAD + "".join(f"\n{text}" for text in _sections(ExperimentConfig, "", "The experiment"))
+
+
+def meanings(kind: type) -> dict[str, str]:
+    """Field name -> the string literal under the field, on one line."""
+    [declared] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(declared, ast.ClassDef)
+    found: dict[str, str] = {}
+    for field, literal in zip(declared.body, declared.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(literal, ast.Expr):
+            found[field.target.id] = " ".join(ast.literal_eval(literal.value).split())
+    return found
+
+
+def _sections(kind: type, prefix: str, title: str) -> Iterator[str]:
+    """The section's own table, then those of the sections in it."""
+    types, told = field_types(kind), meanings(kind)
+    rows = [_row(field, prefix, types, told) for field in dataclasses.fields(kind) if not is_section(types[field.name])]
+    about = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+    table = ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows] if rows else []
+    yield "\n".join([f"## {title}", "", about, "", *table]).rstrip() + "\n"
+    for name, inner in types.items():
+        if is_section(inner):
+            yield from _sections(inner, f"{prefix}{name}.", f"`{prefix}{name}`")
+
+
+def _row(field: "dataclasses.Field[Any]", prefix: str, types: dict[str, Any], told: dict[str, str]) -> str:
+    mark = MARKS.get(field.metadata.get("numbers", True), "")
+    default = "" if field.default is dataclasses.MISSING else f"`{_plain(field.default)}`"
+    return f"| `{prefix}{field.name}`{mark} | {_kind(types[field.name])} | {default} | {_cell(told[field.name])} |"
+
+
+def _kind(kind: Any) -> str:
+    """A type as a user would say it: `int`, `"mlp" or "gru"`, `list of str`, `str or none`."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is type(None):
+        return "none"
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin is tuple:
+        inner = [argument for argument in arguments if argument is not Ellipsis]
+        return f"list of {_kind(inner[0])}" if Ellipsis in arguments else f"{len(inner)} x {_kind(inner[0])}"
+    if arguments:
+        return " or ".join(_kind(argument) for argument in arguments)
+    return kind.__name__
+
+
+def _plain(value: Any) -> str:
+    """A default as one writes it in YAML."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(_plain(item) for item in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value) or "''"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    write_text(PAGE, page())
