@@ -1,12 +1,20 @@
 """What README and docs tell a user to type is understood, names what exists, and the files they point to are there."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from ablations.registry import BY_ID, compose_variant
+from ablations.variants import Variant
 from emospace.cli import COMMANDS, build_parser, parse
+from experiments.graph import plan
+from experiments.sweep import expand_sweep
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -23,6 +31,19 @@ def commands() -> list[str]:
     return sorted({line.split("  #")[0].strip() for line in found})
 
 
+def yaml_files(page: Path) -> dict[str, str]:
+    """The files that a page tells one to write: name -> content of the block after the paragraph that names it."""
+    found = re.findall(r"`(\w+\.yaml)`[^`]*:\n\n```yaml\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    return dict(found)
+
+
+def written(page: Path, folder: Path) -> dict[str, str]:
+    files = yaml_files(page)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return files
+
+
 @pytest.mark.parametrize("line", commands())
 def test_command_is_understood(line: str) -> None:
     command, *words = shlex.split(line)[1:]
@@ -32,7 +53,11 @@ def test_command_is_understood(line: str) -> None:
     if words == ["--help"] or (words and words[0].isupper()):
         return
     options = parse(build_parser(command), words)
-    assert getattr(options, "experiment", "toy") in ("toy", "mead", "demo")
+    files = {name for page in PAGES for name in yaml_files(page)}
+    shown = files | {Path(name).stem for name in files}
+    for option in ("experiment", "preset", "variant"):
+        named = getattr(options, option, "toy")
+        assert named in shown or named in ("toy", "mead", "demo", "default", "tiny") or named in BY_ID
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -46,3 +71,59 @@ def test_make_commands_exist() -> None:
     named = set(re.findall(r"`?make ([a-z-]+)", (ROOT / "README.md").read_text()))
     assert {"demo", "test", "env"} <= named & rules
     assert named <= rules
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if yaml_files(page)], ids=lambda page: page.name)
+def test_files_that_a_page_shows_are_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An experiment composes, a variant changes what an experiment runs, a sweep's runs are words of `emospace run`."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in written(page, tmp_path).items():
+        if "overrides:" in text:
+            experiment = compose_variant("toy", name)
+            assert plan(experiment, "store")[-1].id != plan(compose_variant("toy"), "store")[-1].id
+        elif "method:" in text:
+            for job in expand_sweep(name).jobs:
+                options = parse(build_parser("run"), job.words)
+                compose_variant(options.experiment, options.variant, options.seed, options.overrides)
+        else:
+            compose_variant(name)
+
+
+def test_the_registry_entry_of_the_page_on_variants_is_one() -> None:
+    page = ROOT / "docs" / "variants.md"
+    [entry] = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    variant = eval(entry, {"Variant": Variant})
+    [(name, text)] = yaml_files(page).items()
+    assert name == f"{variant.id}.yaml"
+    assert yaml.safe_load(text) == {
+        "title": variant.title,
+        "claim": variant.claim,
+        "overrides": variant.overrides,
+        "expected": variant.expected,
+    }
+    assert yaml_files(ROOT / "docs" / "tutorial.md")[name] == text, "the tutorial runs this very file"
+
+
+def tutorial_commands() -> list[str]:
+    blocks = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), flags=re.DOTALL)
+    return [line for language, block in blocks if not language for line in block.splitlines()]
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
+    written(ROOT / "docs" / "tutorial.md", tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "offline"}
+    said = {}
+    for line in tutorial_commands():
+        program, *words = shlex.split(line)
+        assert program == "emospace"
+        command = [sys.executable, "-m", "emospace.cli", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}: {done.stderr[-2000:]}"
+        said[words[0]] = done.stdout
+    states = [line.split()[0] for line in said["status"].splitlines()]
+    assert set(states) == {"done"}
+    assert len([path for path in (tmp_path / "runs").iterdir() if ".short_memory." in path.name]) == 4
+    [mlp] = [line for line in said["table"].splitlines() if "| MLPs |" in line]
+    assert "(2)" in mlp
+    assert "short_memory" in (tmp_path / "report.html").read_text()
