@@ -99,7 +99,7 @@ def _free_port() -> int:
 
 def main(path: str) -> None:
     """Train as the rank that the environment names."""
-    from experiments.runner import read_run
+    from experiments.readback import read_run
     from experiments.stages import Networks, job
     from experiments.training import train_beside
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from experiments.compose import experiment_sources, merge
+from experiments.compose import experiment_sources, experiment_texts, merge
 from experiments.schema import ExperimentConfig
 from lightning_modules.hef.config import HEFConfig
 
@@ -52,5 +52,5 @@ def build(module: str, preset: str, device: str) -> Subject:
     """The module of `emospace.bench` that bears the name builds it, so that only what is asked for is imported."""
     config = PRESETS[module][preset]
     if isinstance(config, str):
-        config = merge(ExperimentConfig, *experiment_sources(config)[1])
+        config = merge(ExperimentConfig, *experiment_sources(experiment_texts(config)[1]))
     return importlib.import_module(f"emospace.bench.{module}").build(config, device)
