@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from conventions.errors import UserError
 
@@ -21,6 +21,7 @@ class Request:
     """Clips to show, where the figure shows clips."""
 
 
+@runtime_checkable
 class Drawing(Protocol):
     """A figure that is ready to be written."""
 
