@@ -15,6 +15,11 @@ from pathlib import Path
 from experiments.interruption import InterruptedRunError
 from experiments.rundir import RunFolder
 
+ROOT = Path(__file__).resolve().parent.parent
+
+READY = b"ready\n"
+"""What a rank says when it has built its job."""
+
 RANK = "LOCAL_RANK"
 """Where Lightning, torchrun and our data look for a process's rank."""
 
@@ -35,6 +40,7 @@ def other_ranks(folder: RunFolder, devices: int) -> Iterator[None]:
     logs = {rank: folder.path / f"rank{rank}.log" for rank in range(1, devices)}
     processes = {rank: _start(folder, {**shared, RANK: str(rank)}, log) for rank, log in logs.items()}
     try:
+        _await_ready(processes)
         with _environment({**shared, RANK: "0"}):
             yield
         for process in processes.values():
@@ -48,7 +54,7 @@ def other_ranks(folder: RunFolder, devices: int) -> Iterator[None]:
     finally:
         for process in processes.values():
             process.kill()
-            process.wait()
+            process.communicate()
     if failed := _failed(processes):
         raise RuntimeError(f"rank {failed[0]} of {devices} failed: see {logs[failed[0]]}")
     for log in logs.values():
@@ -62,10 +68,19 @@ def _failed(processes: Mapping[int, subprocess.Popen[bytes]]) -> list[int]:
 def _start(folder: RunFolder, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     """A session of its own: Ctrl-C reaches rank 0 alone, which tells the others at the next batch."""
     command = [sys.executable, "-m", "experiments.ranks", str(folder.path.resolve())]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    own = {**os.environ, **environment, "PYTHONPATH": path}
     with log.open("wb") as file:
-        return subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=file, stderr=file, start_new_session=True
-        )
+        return subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=file, start_new_session=True)
+
+
+def _await_ready(processes: Mapping[int, subprocess.Popen[bytes]]) -> None:
+    """Wait until every rank has its job: one that fails before would be waited for in vain by the group."""
+    for rank, process in processes.items():
+        assert process.stdout is not None
+        if process.stdout.readline() != READY:
+            process.wait(PATIENCE_S)
+            raise RuntimeError(f"rank {rank} did not begin")
 
 
 @contextlib.contextmanager
@@ -98,15 +113,18 @@ def _free_port() -> int:
 
 
 def main(path: str) -> None:
-    """Train as the rank that the environment names."""
+    """Train as the rank that the environment names; stdout says once that the job is built."""
     from experiments.readback import read_run
     from experiments.stages import Networks, job
     from experiments.training import train_beside
 
     folder = RunFolder(Path(path))
     run = read_run(folder)
+    task = job(run, Networks(folder.path.parent))
+    os.write(sys.stdout.fileno(), READY)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with contextlib.suppress(InterruptedRunError):  # rank 0 says so, and saves what is to be saved
-        train_beside(job(run, Networks(folder.path.parent)), folder, run.config.trainer)
+        train_beside(task, folder, run.config.trainer)
 
 
 if __name__ == "__main__":

@@ -77,10 +77,14 @@ class RunCallback(pl.Callback):
 
 
 def check_equal_ranks(trainer: pl.Trainer, module: pl.LightningModule) -> None:
-    """Assert that every rank holds the same weights, averages included, by the sums of their tensors."""
-    sums = torch.stack([value.double().sum() for value in module.state_dict().values()])
-    everyone = trainer.strategy.all_gather(sums)
-    assert torch.equal(everyone, sums.expand_as(everyone)), "the ranks ended with different weights"
+    """Assert that every rank holds the same weights, averages included, by the sums of their tensors.
+
+    Buffers are left out: running statistics of the data are rank 0's, which hands them on before each batch.
+    """
+    sums = torch.stack([weight.detach().double().sum() for weight in module.parameters()])
+    everyone = [torch.empty_like(sums) for _ in range(trainer.world_size)]
+    torch.distributed.all_gather(everyone, sums)
+    assert all(torch.equal(other, sums) for other in everyone), "the ranks ended with different weights"
 
 
 def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
