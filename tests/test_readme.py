@@ -56,8 +56,13 @@ def test_command_is_understood(line: str) -> None:
     files = {name for page in PAGES for name in yaml_files(page)}
     shown = files | {Path(name).stem for name in files}
     for option in ("experiment", "preset", "variant"):
-        named = getattr(options, option, "toy")
-        assert named in shown or named in ("toy", "mead", "demo", "default", "tiny") or named in BY_ID
+        given = getattr(options, option, "toy")
+        for named in [given] if isinstance(given, str) else given:
+            assert (
+                named in shown
+                or named in ("toy", "mead", "demo", "default", "tiny", "small", "paper")
+                or named in BY_ID
+            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
