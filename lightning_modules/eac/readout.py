@@ -1,6 +1,6 @@
 """How far a mouth is open: by the face model's lips, or read off coefficients whose model is not at hand."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ EYE_CORNERS = (36, 45)
 
 MAX_CLIPS = 24
 RIDGE = 1.0
+FOLLOWS = 0.5
+"""Correlation with the pictures' lips, on the half of a clip's frames left out, below which a readout means nothing."""
 
 Readout = Callable[[Float[Tensor, "t 64"]], Float[Tensor, " t"]]
 """Expression coefficients -> how far the mouth is open, in any unit."""
@@ -39,16 +41,36 @@ def model_readout(basis: Float[Tensor, "e 20 3"]) -> Readout:
 
 
 def data_readout(data: Any, clips: Iterable[Any], device: torch.device) -> Readout | None:
-    """Fitted to landmarks of clips with coefficients, each clip centred; None where no landmark is known."""
-    expressions, openings = [], []
-    for clip in list(clips)[:MAX_CLIPS]:
-        item = data.clip_item(clip)
-        opening, expression = measured_opening(item.landmarks), item.coefficients[:, EXPRESSION]
-        known = torch.isfinite(opening)
-        if known.sum() > 1:
-            expressions.append(expression[known] - expression[known].mean(0))
-            openings.append(opening[known] - opening[known].mean())
-    if not openings:
+    """Fitted to landmarks of clips with coefficients, each clip centred.
+
+    None where no landmark is known, or where the coefficients do not follow the pictures: such were measured on others.
+    """
+    pairs = [_centred(data.clip_item(clip)) for clip in list(clips)[:MAX_CLIPS]]
+    pairs = [pair for pair in pairs if len(pair[1]) > 3]
+    if not pairs or not _left_out(pairs) >= FOLLOWS:  # also where it is NaN
         return None
-    weights = fit_readout(torch.cat(expressions), torch.cat(openings)).to(device)
+    weights = _fit(pairs).to(device)
     return lambda expression: expression @ weights
+
+
+Pair = tuple[Float[Tensor, "n 64"], Float[Tensor, " n"]]
+
+
+def _centred(item: Any) -> Pair:
+    """Coefficients and openings of the frames whose landmarks are known."""
+    opening, expression = measured_opening(item.landmarks), item.coefficients[:, EXPRESSION]
+    known = torch.isfinite(opening)
+    expression, opening = expression[known], opening[known]
+    return expression - expression.mean(0), opening - opening.mean()
+
+
+def _fit(pairs: Sequence[Pair]) -> Float[Tensor, "64"]:
+    return fit_readout(torch.cat([expression for expression, _ in pairs]), torch.cat([opening for _, opening in pairs]))
+
+
+def _left_out(pairs: Sequence[Pair]) -> float:
+    """Correlation of openings with those read out, fitted on the first half of every clip, on the second halves."""
+    first = [(expression[: len(opening) // 2], opening[: len(opening) // 2]) for expression, opening in pairs]
+    rest = [(expression[len(opening) // 2 :], opening[len(opening) // 2 :]) for expression, opening in pairs]
+    read = torch.cat([expression for expression, _ in rest]) @ _fit(first)
+    return torch.corrcoef(torch.stack([read, torch.cat([opening for _, opening in rest])]))[0, 1].item()

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -214,13 +215,31 @@ def test_conditions_of_a_batch() -> None:
     assert plain_codes(encoder, unlabelled).vector.argmax(-1).tolist() == [EMOTIONS.index("neutral")] * 6
 
 
+class Faces:
+    """Pictures of mouths that open with the first expression coefficient, or with none of them."""
+
+    def __init__(self, follows: bool) -> None:
+        random = torch.Generator().manual_seed(0)
+        coefficients, landmarks = torch.randn(200, 257, generator=random), torch.zeros(200, 68, 2)
+        landmarks[:, 45, 0] = 1.0
+        opening = coefficients[:, EXPRESSION.start] if follows else torch.randn(200, generator=random)
+        landmarks[:, 66, 1] = 5 + opening
+        self.item = SimpleNamespace(coefficients=coefficients, landmarks=landmarks)
+
+    def clip_item(self, clip: Clip) -> SimpleNamespace:
+        return self.item
+
+
 def test_a_readout_of_the_mouth_is_learnt_from_landmarks() -> None:
-    readout = data_readout(Data(), [Clip("happy", 1)], torch.device("cpu"))
+    faces = Faces(follows=True)
+    readout = data_readout(faces, [Clip("happy", 1)], torch.device("cpu"))
     assert readout is not None
-    item = Data().clip_item(Clip("happy", 1))
-    expected = measured_opening(item.landmarks)
-    given = readout(item.coefficients[:, EXPRESSION])
-    assert torch.corrcoef(torch.stack([given, expected]))[0, 1] > 0.99
+    given = readout(faces.item.coefficients[:, EXPRESSION])
+    assert torch.corrcoef(torch.stack([given, measured_opening(faces.item.landmarks)]))[0, 1] > 0.99
+
+
+def test_no_mouth_is_read_off_coefficients_of_other_pictures() -> None:
+    assert data_readout(Faces(follows=False), [Clip("happy", 1)], torch.device("cpu")) is None
 
 
 def test_impossible_numbers_are_named() -> None:
