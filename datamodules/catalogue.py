@@ -172,9 +172,8 @@ def _record(root: Path, stem: str, files: _Files, name: Name | None, audio: str 
     if name is None:
         identifier = stem.replace("/", "__")
         return ClipRecord(identifier, identifier, None, None, None, "front", 0, video, sound, coefficients, source)
-    identifier = f"{name.actor}_{name.view}_{name.emotion}_{name.level}_{name.number:03d}"
     return ClipRecord(
-        identifier,
+        name.id,
         name.actor,
         name.emotion,
         name.level,

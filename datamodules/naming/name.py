@@ -18,3 +18,8 @@ class Name:
     view: str
     number: int
     """Number of the take; it does not identify the sentence."""
+
+    @property
+    def id(self) -> str:
+        """`M030_front_happy_3_001`: the clip's name in catalogues, stores and tables."""
+        return f"{self.actor}_{self.view}_{self.emotion}_{self.level}_{self.number:03d}"
