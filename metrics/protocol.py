@@ -21,3 +21,16 @@ HIGHER_IS_BETTER: dict[str, bool | None] = {
 """Which way each metric should move; None: neither (an offset is right at 0)."""
 
 METRIC_NAMES: tuple[str, ...] = tuple(HIGHER_IS_BETTER)
+
+USES = {
+    "landmarks": ("LMD", "LMD_face"),
+    "emotion": ("EFD", "EmotionAccuracy"),
+    "identity": ("CSIM", "CSIM_source"),
+    "sync": ("Sync", "SyncDistance", "SyncOffset"),
+    "inception": ("FID",),
+    "perceptual": ("LPIPS",),
+}
+"""Metrics that rest on each backbone; PSNR and SSIM need none."""
+
+ROLES: dict[str, str] = {metric: role for role, metrics in USES.items() for metric in metrics}
+"""The role of the network that each metric rests on; metrics without one are left out."""

@@ -19,7 +19,7 @@ from metrics.backbones.protocols import (
 )
 from metrics.frechet import ENOUGH_FRAMES, FrechetDistance
 from metrics.functional import features, image, landmarks, sync
-from metrics.protocol import METRIC_NAMES
+from metrics.protocol import METRIC_NAMES, USES
 from metrics.speech_features import sync_windows
 
 LMD_CROP = 256
@@ -29,16 +29,6 @@ SYNC_BATCH = 128
 
 SET_METRICS = frozenset({"FID"})
 """Values of the whole set of clips; a single clip has none."""
-
-USES = {
-    "landmarks": ("LMD", "LMD_face"),
-    "emotion": ("EFD", "EmotionAccuracy"),
-    "identity": ("CSIM", "CSIM_source"),
-    "sync": ("Sync", "SyncDistance", "SyncOffset"),
-    "inception": ("FID",),
-    "perceptual": ("LPIPS",),
-}
-"""Metrics that rest on each backbone; PSNR and SSIM need none."""
 
 Clip = Float[Tensor, "_t 3 _h _w"] | UInt8[Tensor, "_t 3 _h _w"]
 

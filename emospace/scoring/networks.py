@@ -19,7 +19,8 @@ from metrics.backbones.mediapipe import MediaPipeLandmarks
 from metrics.backbones.protocols import IdentityBackbone, LandmarkBackbone
 from metrics.backbones.sface import ONNX_FILE, SFace
 from metrics.backbones.syncnet import MODEL_FILE, SyncNet
-from metrics.suite import USES, Suite
+from metrics.protocol import USES
+from metrics.suite import Suite
 
 FILES = {
     "landmarks": (TASK_FILE, TASK_SOURCE),
