@@ -6,11 +6,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ablations.merge import scored_notes
 from ablations.statistics import Summary
 from ablations.tables import Row, Table
 from metrics.protocol import HIGHER_IS_BETTER
 
 DIGITS = {"LMD": 2, "LMD_face": 2, "Sync": 2, "SyncDistance": 2, "FID": 2, "PSNR": 2, "CSIM": 2, "SSIM": 2}
+CSV_COLUMNS = (
+    *("table", "preset", "group", "variant", "title", "metric", "mean", "sd", "n", "wanted", "paper"),
+    *("difference", "low", "high", "reproduced", "stand_in", "unlike"),
+)
 SIGNS = {True: "yes", False: "NO", None: "undecided"}
 STAND_IN = (
     "substitute networks, trained on the toy world, in place of the published ones: not comparable with the paper"
@@ -45,6 +50,7 @@ def _notes(table: Table) -> list[str]:
     notes += [
         f"{row.title}: {row.refused} clips refused (a style it cannot express)." for row in table.rows if row.refused
     ]
+    notes += scored_notes(table)
     if table.missing:
         notes.append(f"Missing ({len(table.missing)}): {'; '.join(table.missing)}.")
     notes.append("; ".join(table.footer))
@@ -75,13 +81,13 @@ def latex(table: Table) -> str:
 
 
 def _latex_cell(row: Row, metric: str, bold: bool) -> str:
-    text = _value(row, metric, r" $\pm$ ").replace("-", "--" if metric not in row.values else "-")
+    text = _value(row, metric, r" $\pm$ ", r"$^\ddagger$").replace("-", "--" if metric not in row.values else "-")
     shown = rf"\textbf{{{text}}}" if bold else text
     return f"{shown} & {_paper(row, metric).replace('-', '--')}"
 
 
 def _latex_notes(table: Table) -> list[str]:
-    notes = [r"\par\footnotesize Mean $\pm$ sd over seeds (n)."]
+    notes = [r"\par\footnotesize Mean $\pm$ sd over seeds (n).", *map(_escape, scored_notes(table))]
     if table.stand_ins:
         notes.append(rf"$\dagger$ {_escape(STAND_IN)}.")
     if table.missing:
@@ -90,11 +96,10 @@ def _latex_notes(table: Table) -> list[str]:
 
 
 def csv(table: Table) -> str:
-    """Columns group, variant, metric, mean, sd, n, wanted, paper, difference, low, high, reproduced, stand_in."""
+    """One line for each row and metric, under the names of `CSV_COLUMNS`."""
     text = io.StringIO()
     writer = csv_module.writer(text, lineterminator="\n")
-    names = "table preset group variant title metric mean sd n wanted paper difference low high reproduced stand_in"
-    writer.writerow(names.split())
+    writer.writerow(CSV_COLUMNS)
     for row in [*table.rows, *table.references]:
         for metric in table.paper.metrics:
             writer.writerow([table.paper.name, table.preset, *_csv_cells(table, row, metric)])
@@ -108,8 +113,11 @@ def _csv_cells(table: Table, row: Row, metric: str) -> list[Any]:
     difference = [found.mean, found.low, found.high] if found else ["", "", ""]
     agrees = "" if direction is None or direction.reproduced is None else str(direction.reproduced).lower()
     numbers = [_finite(value.mean), _finite(value.sd), value.n, row.wanted, row.paper.get(metric, "")]
-    stand_in = str(metric in table.stand_ins).lower()
-    return [row.group, row.variant or "", row.title, metric, *numbers, *difference, agrees, stand_in]
+    marks = [metric in table.stand_ins and row.scored is None, metric in row.unlike]
+    return [
+        *(row.group, row.variant or "", row.title, metric, *numbers, *difference, agrees),
+        *(str(mark).lower() for mark in marks),
+    ]
 
 
 def json_document(table: Table) -> dict[str, Any]:
@@ -136,6 +144,8 @@ def _json_row(table: Table, row: Row) -> dict[str, Any]:
         value = row.values.get(metric, Summary(math.nan, math.nan, 0))
         numbers = {"mean": _none(value.mean), "sd": _none(value.sd), "n": value.n, "wanted": row.wanted}
         metrics[metric] = {**numbers, "paper": row.paper.get(metric)}
+        if row.scored is not None:
+            metrics[metric]["unlike"] = metric in row.unlike
     directions = [
         {
             "metric": d.metric,
@@ -147,6 +157,7 @@ def _json_row(table: Table, row: Row) -> dict[str, Any]:
         for d in row.directions
     ]
     facts = {"group": row.group, "variant": row.variant, "title": row.title, "refused": row.refused}
+    facts["scored"] = row.scored.facts if row.scored else None
     return {**facts, "metrics": metrics, "directions": directions}
 
 
@@ -156,7 +167,9 @@ def _best(table: Table) -> set[tuple[int, str]]:
     for group in dict.fromkeys(row.group for row in table.rows):
         for metric in table.paper.metrics:
             values = {
-                i: row.values[metric].mean for i, row in enumerate(table.rows) if row.group == group and row.values
+                i: row.values[metric].mean
+                for i, row in enumerate(table.rows)
+                if row.group == group and row.values and metric not in row.unlike
             }
             finite = {i: value for i, value in values.items() if math.isfinite(value)}
             if len(finite) > 1:
@@ -165,13 +178,13 @@ def _best(table: Table) -> set[tuple[int, str]]:
     return best
 
 
-def _value(row: Row, metric: str, plus_minus: str) -> str:
+def _value(row: Row, metric: str, plus_minus: str, unlike: str = " ‡") -> str:
     """`0.065 ± 0.002 (3)`, `0.065 (1/3)` with a seed missing, `missing (0/3)`, `-` where nothing is expected."""
     if metric not in row.values:
         return "-"
     value, digits = row.values[metric], DIGITS.get(metric, 3)
     if row.wanted == 0:
-        return f"{value.mean:.{digits}f}" if value.n else "-"
+        return f"{value.mean:.{digits}f}{unlike if metric in row.unlike else ''}" if value.n else "-"
     count = str(value.n) if value.n == row.wanted else f"{value.n}/{row.wanted}"
     if value.n == 0:
         return f"missing ({count})"
@@ -209,6 +222,7 @@ def _seeds(table: Table) -> str:
 
 def _escape(text: str) -> str:
     replacements = {"\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "±": r"$\pm$"}
+    replacements["‡"] = r"$\ddagger$"
     return "".join(replacements.get(sign, sign) for sign in text)
 
 

@@ -8,6 +8,9 @@ from experiments.graph import FULL
 
 Values = Mapping[str, float]
 
+OTHERS = "other methods"
+"""The group of Table 1 that is not ours."""
+
 
 @dataclass(frozen=True)
 class PaperRow:
@@ -16,7 +19,7 @@ class PaperRow:
     group: str
     title: str
     variant: str | None
-    """None: another method, of which only the paper's values are known here."""
+    """None: another method, of which the paper's values are known, and ours where it was scored."""
     paper: Values = field(default_factory=dict)
 
 
@@ -42,7 +45,7 @@ _T3 = ("EFD", "LMD", "Sync")
 
 
 def _one(title: str, variant: str | None, *values: float) -> PaperRow:
-    return PaperRow("Ours" if variant else "other methods", title, variant, dict(zip(_T1, values, strict=True)))
+    return PaperRow("Ours" if variant else OTHERS, title, variant, dict(zip(_T1, values, strict=True)))
 
 
 def _three(group: str, title: str, variant: str, *values: float) -> PaperRow:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from ablations.paper import PaperRow, PaperTable, find_table
 from ablations.registry import compose_variant
+from ablations.scored import Scored
 from ablations.statistics import Difference, Summary, over_seeds, paired_difference, reproduced, summarise
 from conventions.errors import UserError
 from datamodules.manifest import store_hash
@@ -45,6 +46,10 @@ class Row:
     directions: tuple[Direction, ...] = ()
     refused: int = 0
     """Test clips whose style the variant could not express, all seeds together."""
+    scored: Scored | None = None
+    """Where the values of another method come from."""
+    unlike: frozenset[str] = frozenset()
+    """Metrics of another method that were scored by other networks or another protocol than our runs."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,12 @@ class Table:
     """Runs that are not done, with their states."""
     footer: tuple[str, ...]
     protocol: str = PROTOCOL
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """Network in each role of the finished runs; empty while none is finished."""
+    clips: frozenset[str] = frozenset()
+    """Test clips of the finished runs."""
+    compared_with: str = ""
+    """Whose networks other methods' are compared with."""
 
     def markdown(self) -> str:
         """GitHub Markdown."""
@@ -113,7 +124,19 @@ def build_table(
     documents = [document for one in found.values() for document in one.documents.values()]
     stand_ins = frozenset(metric for document in documents for metric in document.get("stand_ins", []))
     references = _references(paper, [run for by_seed in planned.values() for run in by_seed.values()], runs)
-    return Table(paper, preset, tuple(seeds), rows, references, stand_ins, missing, _footer(folders))
+    clips = frozenset(clip for one in found.values() for values in one.clips.values() for clip in values)
+    return Table(
+        *(paper, preset, tuple(seeds), rows, references, stand_ins, missing, _footer(folders)),
+        networks=_networks(documents),
+        clips=clips,
+    )
+
+
+def _networks(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The network in each role; all of them where the runs differ."""
+    named = [document.get("backbones", {}) for document in documents]
+    roles = dict.fromkeys(role for names in named for role in names)
+    return {role: " / ".join(sorted({names[role] for names in named if role in names})) for role in roles}
 
 
 def planned_runs(

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from emospace.commands.output import add_runs
 
@@ -15,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", metavar="key=value", nargs="*")
     parser.add_argument("--preset", default="toy", help="experiment whose runs fill the table (default toy)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    scored = "other methods: folders that emospace score --out wrote, or a folder of such"
+    parser.add_argument("--scored", metavar="DIR", type=Path, nargs="+", default=[], help=scored)
     parser.add_argument("--run", dest="run_missing", action="store_true", help="first run what is missing")
     parser.add_argument("--slots", type=int, default=1, help="runs at a time with --run (default 1)")
     parser.add_argument("--format", choices=FORMATS, default="md")
@@ -24,10 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table; the exit code of the runs where some were started."""
+    from ablations.merge import with_scored
+    from ablations.scored import read_scored
     from ablations.tables import build_table
 
+    scored = read_scored(options.scored)
     code = _run_missing(options) if options.run_missing else 0
     table = build_table(options.table, options.runs, options.preset, options.seeds, options.overrides)
+    table = with_scored(table, scored)
     if options.format == "json":
         from emospace.commands.output import print_json
 

@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from conventions.errors import RejectedClip, UserError
-from conventions.rates import VIDEO_FPS
+from conventions.rates import SAMPLES_PER_FRAME
 from datamodules.audio import read_audio
-from datamodules.video import open_media, read_video
+from datamodules.video import read_video
 from emospace.scoring.pairs import Pair
+from emospace.scoring.written import generated_notes, rate_note, read_stills, still_rate
 from metrics.functional.image import SSIM_WINDOW
 
 SOUND_SUFFIXES = (".wav", ".m4a")
 RESIZED_AT_ONCE = 32
-TOLERATED_FPS = 0.01
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,16 @@ class ScoredClip:
 
 def read_clip(pair: Pair) -> ScoredClip:
     """Both videos of a pair; UserError names the file that cannot be used."""
-    generated, true = _frames(pair.generated), _frames(pair.truth)
+    generated, true = _generated(pair), _frames(pair.truth)
+    speech, start = torch.from_numpy(_speech(pair.truth)), pair.layout.first_frame if pair.layout else 0
+    if start >= len(true):
+        raise UserError(f"{pair.truth}: has {len(true)} frames, and the generated video begins at its frame {start}")
     if min(true.shape[2:]) < SSIM_WINDOW:
         raise UserError(f"{pair.truth}: frames of {_size(true)}; SSIM needs at least {SSIM_WINDOW} px each way")
-    notes = [*_rate_note("generated", pair.generated), *_rate_note("truth", pair.truth)]
+    notes = [*generated_notes(pair, generated), *rate_note("truth", pair.truth)]
+    if start:
+        notes.append(f"generated begins at frame {start} of the truth")
+        true, speech = true[start:], speech[start * SAMPLES_PER_FRAME :]
     length = min(len(generated), len(true))
     if len(generated) != len(true):
         notes.append(f"generated has {len(generated)} frames, truth {len(true)}: the first {length} scored")
@@ -49,7 +55,7 @@ def read_clip(pair: Pair) -> ScoredClip:
         generated = resized(generated, true.shape[2], true.shape[3])
     if true.shape[2] != true.shape[3]:
         notes.append(f"frames of {_size(true)} are not square: LMD counts 1/256 of the width and of the height")
-    return ScoredClip(pair.id, generated, true, torch.from_numpy(_speech(pair.truth)), notes)
+    return ScoredClip(pair.id, generated, true, speech, notes)
 
 
 def resized(frames: UInt8[Tensor, "t 3 _h _w"], height: int, width: int) -> UInt8[Tensor, "t 3 {height} {width}"]:
@@ -61,20 +67,16 @@ def resized(frames: UInt8[Tensor, "t 3 _h _w"], height: int, width: int) -> UInt
     return torch.cat([piece.round().clamp(0, 255).byte() for piece in pieces])
 
 
+def _generated(pair: Pair) -> UInt8[Tensor, "t 3 h w"]:
+    return read_stills(pair.stills, still_rate(pair)) if pair.stills else _frames(pair.generated)
+
+
 def _frames(path: Path) -> UInt8[Tensor, "t 3 h w"]:
     try:
         frames = read_video(path)
     except ValueError as error:
         raise UserError(f"{path}: its frames differ in size") from error
     return torch.from_numpy(frames).permute(0, 3, 1, 2)
-
-
-def _rate_note(side: str, path: Path) -> list[str]:
-    with open_media(path) as container:
-        rate = container.streams.video[0].average_rate
-    if rate is None or abs(float(rate) - VIDEO_FPS) < TOLERATED_FPS:
-        return []
-    return [f"{side} of {float(rate):g} fps read at {VIDEO_FPS} fps"]
 
 
 def _size(frames: UInt8[Tensor, "t 3 h w"]) -> str:

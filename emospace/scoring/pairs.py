@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablations.methods import Layout
 from conventions.errors import UserError, nearest
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -16,9 +17,12 @@ class Pair:
     """Two videos of one clip."""
 
     id: str
-    """The generated video's path inside its folder, without suffix."""
+    """The generated video's path inside its folder, without suffix; with a layout the clip's id in a catalogue."""
     generated: Path
     truth: Path
+    layout: Layout | None = None
+    stills: tuple[Path, ...] = ()
+    """The generated frames where they are pictures in the folder `generated`, in order."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from emospace.scoring.networks import published_suite
 from emospace.scoring.pairs import Pairs
 from experiments.csvfiles import write_csv
 from experiments.evaluate import protocol_facts
-from metrics.suite import USES, Suite
+from metrics.protocol import USES
+from metrics.suite import Suite
 
 ROWS: Mapping[str, Callable[[ScoredClip], Tensor]] = {
     "per_clip": lambda clip: clip.generated,
@@ -43,12 +44,15 @@ class Scores:
     silent: list[str]
     """Clips with no sound in the true video or beside it: they have no Sync."""
     pairs: Pairs
+    layout: str | None = None
+    """The layout by which names were matched."""
 
     def json(self) -> dict[str, Any]:
         """One JSON document; a value that does not exist is null."""
         return {
             **self.facts,
             "method": self.name,
+            "layout": self.layout,
             "frames": int(self.means["per_clip"]["frames"]),
             "crop": CROP,
             "source": SOURCE,
@@ -80,6 +84,7 @@ def score(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scores:
     """Score every pair; `name` is the method's in the table."""
+    layout = next((pair.layout.id for pair in pairs.pairs if pair.layout is not None), None)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     suite, missing = published_suite(weights, device)
     suites = {row: suite.fresh() for row in ROWS}
@@ -108,6 +113,7 @@ def score(
         adapted,
         silent,
         pairs,
+        layout,
     )
 
 

@@ -4,13 +4,16 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ablations import tables
+from ablations.merge import with_scored
 from ablations.paper import find_table
+from ablations.scored import Scored
 from ablations.tables import Table, build_table, missing_jobs, planned_runs, table_jobs
 from conventions.errors import UserError
 from experiments.csvfiles import write_csv
@@ -36,7 +39,13 @@ def finish(run: StageRun, runs: Path, shift: float) -> None:
     rows = [{"id": clip, **{m: v + shift + float(noise.normal(0, 0.01)) for m, v in BASE.items()}} for clip in CLIPS]
     metrics = {name: float(np.mean([row[name] for row in rows])) for name in BASE}
     write_csv(folder.path / "per_clip.csv", rows)
-    facts = {"hash": run.hash, "required": list(metrics), "stand_ins": ["EFD"], "refused": []}
+    facts = {
+        "hash": run.hash,
+        "required": list(metrics),
+        "stand_ins": ["EFD"],
+        "refused": [],
+        "backbones": {"emotion": "judge"},
+    }
     folder.write("metrics.json", {**facts, "metrics": metrics})
     folder.write("provenance.json", {"git": {"commit": "abc"}, "packages": {"torch": "2"}, "store": {"hash": "5" * 64}})
     folder.set_status("done", hash=run.hash)
@@ -158,3 +167,47 @@ def test_other_methods_stand_in_table_1_with_the_papers_values_alone(runs: Path)
 def test_an_unknown_table_names_the_valid_ones(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unseen"):
         build_table("4", tmp_path)
+
+
+def scored_by(network: str, title: str = "Wav2Lip", protocol: str = "emospace-metrics-v1") -> Scored:
+    values = {"EFD": float("nan"), "LMD": 2.5, "PSNR": 30.0, "SSIM": 0.9}
+    return Scored(Path("scores"), title, protocol, {"landmarks": network}, "whole frames", values, frozenset("ab"), 9)
+
+
+def cells(text: str, title: str) -> list[str]:
+    [line] = [line for line in text.splitlines() if line.startswith("| ") and f"| {title} |" in line]
+    return line.strip("| ").split(" | ")
+
+
+def test_a_scored_method_stands_beside_the_paper_and_says_whose_networks_it_was_scored_by(runs: Path) -> None:
+    ours = replace(build_table("1", runs, "toy", SEEDS), networks={"landmarks": "judge"}, clips=frozenset("abc"))
+    like = with_scored(ours, [scored_by("judge")]).markdown()
+    assert cells(like, "Wav2Lip")[2:6] == ["-", "0.112", "2.50", "2.59"]
+    assert "‡" not in like
+    assert "2 clips, 2 of them among our runs' 3" in like
+    table = with_scored(ours, [scored_by("MediaPipe"), scored_by("judge", "GC-AVT")])
+    text = table.markdown()
+    assert cells(text, "Wav2Lip")[4:6] == ["2.50 ‡", "2.59"]
+    assert cells(text, "Wav2Lip")[12:14] == ["**30.00**", "29.22"] or "**30.00**" in cells(text, "GC-AVT")
+    assert cells(text, "GC-AVT")[4:6] == ["2.50", "-"]
+    assert "‡ Wav2Lip: LMD by other networks than our runs (landmarks: judge): not to be compared." in text
+    assert [row.title for row in table.rows][5:7] == ["GC-AVT", "Ours-A"]
+    rows = {row["title"]: row for row in table.json()["rows"]}
+    assert (rows["Wav2Lip"]["metrics"]["LMD"]["unlike"], rows["Wav2Lip"]["metrics"]["PSNR"]["unlike"]) == (True, False)
+    assert table.latex().count(r"2.50$^\ddagger$") == 1
+    assert {line["unlike"] for line in csv.DictReader(io.StringIO(table.csv())) if line["title"] == "Wav2Lip"} == {
+        *("true", "false")
+    }
+
+
+def test_another_protocol_and_the_lack_of_runs_are_said_too(runs: Path, tmp_path: Path) -> None:
+    table = replace(build_table("1", tmp_path, "toy", SEEDS), networks={}, clips=frozenset())
+    text = with_scored(table, [scored_by("a"), scored_by("b", "EVP"), scored_by("a", "EAMM", "older")]).markdown()
+    assert "‡ EVP: LMD by other networks than Wav2Lip: not to be compared." in text
+    assert "‡ EAMM: LMD, PSNR, SSIM by another protocol (older) than Wav2Lip" in text
+    assert "‡ Wav2Lip" not in text
+
+
+def test_networks_of_the_runs_are_known_to_the_table(table: Table) -> None:
+    assert table.networks == {"emotion": "judge"}
+    assert table.clips == frozenset(CLIPS)
