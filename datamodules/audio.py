@@ -4,6 +4,7 @@ Every feature is a pure function of the waveform in NumPy: the same bits on ever
 """
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,28 +45,46 @@ def read_audio(path: Path) -> Float[np.ndarray, " n"]:
 
     Time 0 is the first video frame where the file has a picture, so that sound and picture share one clock.
     """
+    return np.concatenate(list(iterate_audio(path)))
+
+
+def iterate_audio(path: Path) -> Iterator[Float[np.ndarray, " _"]]:
+    """What `read_audio` returns, piece by piece as it is decoded, in bounded memory."""
     with open_media(path) as container:
         if not container.streams.audio:
             raise RejectedClip("no_audio_stream", f"{path}: has no sound")
-        pieces = _decode(container)
-        delay = _delay(container)
+        delay, samples = _delay(container), 0
         if abs(delay) > MAX_GAP_SECONDS:
             raise RejectedClip("broken_timestamps", f"{path}: sound and picture start {abs(delay):.0f} s apart")
-    shift = round(delay * SAMPLE_RATE)
-    waveform = np.concatenate(pieces, dtype=np.float32) if pieces else np.zeros(0, np.float32)
-    waveform = np.pad(waveform, (shift, 0)) if shift > 0 else waveform[-shift:]
-    if waveform.size == 0:
-        raise RejectedClip("empty_audio", f"{path}: the sound has no samples")
-    if not np.isfinite(waveform).all():
-        raise RejectedClip("unreadable", f"{path}: the sound has values that are not finite")
-    return np.clip(waveform, -1, 1)
+        for piece in _shifted(_decode(container), round(delay * SAMPLE_RATE)):
+            if not np.isfinite(piece).all():
+                raise RejectedClip("unreadable", f"{path}: the sound has values that are not finite")
+            samples += len(piece)
+            yield np.clip(piece, -1, 1)
+        if not samples:
+            raise RejectedClip("empty_audio", f"{path}: the sound has no samples")
 
 
-def _decode(container: Any) -> list[np.ndarray]:
+def _decode(container: Any) -> Iterator[np.ndarray]:
     """The first sound stream as pieces of 16 kHz mono float32."""
-    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
-    pieces = [piece.to_ndarray()[0] for frame in container.decode(audio=0) for piece in resampler.resample(frame)]
-    return pieces + [piece.to_ndarray()[0] for piece in resampler.resample(None)] if pieces else []
+    resampler, piece = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE), None
+    for frame in container.decode(audio=0):
+        for piece in resampler.resample(frame):
+            yield piece.to_ndarray()[0]
+    if piece is not None:
+        for piece in resampler.resample(None):
+            yield piece.to_ndarray()[0]
+
+
+def _shifted(pieces: Iterator[np.ndarray], shift: int) -> Iterator[np.ndarray]:
+    """The pieces behind `shift` zeros, or without their first `-shift` samples."""
+    if shift > 0:
+        yield np.zeros(shift, np.float32)
+    drop = max(-shift, 0)
+    for piece in pieces:
+        if drop < len(piece):
+            yield piece[drop:]
+        drop = max(drop - len(piece), 0)
 
 
 def _delay(container: Any) -> float:
