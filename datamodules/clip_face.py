@@ -81,8 +81,8 @@ class Face:
     model: str | None
 
 
-def _frames(record: ClipRecord, limit: int) -> Iterator[DecodedFrame]:
-    return itertools.islice(iterate_frames(record.video), limit)
+def _frames(video: Path, limit: int) -> Iterator[DecodedFrame]:
+    return itertools.islice(iterate_frames(video), limit)
 
 
 def _check_length(record: ClipRecord, length: int) -> None:
@@ -137,7 +137,7 @@ def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clo
         whole_pixels = measured.model == coefficient_files.BFM09
         windows = camera_windows(measured.params, clip.width, clip.height, whole_pixels)
         crop = fixed_crop(windows)
-        frames = [(frame.source_index, _jpeg(frame, crop, settings.size)) for frame in _frames(record, limit)]
+        frames = [(frame.source_index, _jpeg(frame, crop, settings.size)) for frame in _frames(record.video, limit)]
     rows = measured.rows([index for index, _ in frames], clip, record.coefficients)
     length = min(len(frames), len(rows))
     _check_length(record, length)
@@ -167,17 +167,25 @@ def _landmarks_of(
     return to_crop(points, (settings.size / 2, settings.size / 2, settings.size / 2))
 
 
+def track_landmarks(video: Path, weights: Path, limit: int) -> tuple[Float[np.ndarray, "t 68 2"], tuple[int, int]]:
+    """Landmarks of a video's first `limit` frames in pixels, and the pictures' (width, height).
+
+    `RejectedClip` where there is no face, or two of like size.
+    """
+    width, height = next(iterate_frames(video)).size
+    pictures = (frame.rgb(TRACKING_SIDE) for frame in _frames(video, limit))
+    return _track(pictures, weights, str(video)) * _scale(width, height), (width, height)
+
+
 def tracked_face(record: ClipRecord, settings: Settings, limit: int, clock: Clock) -> Face:
     """The face of a clip as the landmarker sees it; coefficients are fitted to its landmarks."""
     assert settings.weights is not None
     with clock("landmarks"):
-        width, height = next(iterate_frames(record.video)).size
-        pictures = (frame.rgb(TRACKING_SIDE) for frame in _frames(record, limit))
-        points = _track(pictures, settings.weights, str(record.video)) * _scale(width, height)
+        points, (width, height) = track_landmarks(record.video, settings.weights, limit)
     _check_length(record, len(points))
     with clock("crop"):
         crop = fixed_crop(camera_windows(align(points, width, height), width, height))
-        jpegs = [_jpeg(frame, crop, settings.size) for frame in _frames(record, limit)]
+        jpegs = [_jpeg(frame, crop, settings.size) for frame in _frames(record.video, limit)]
     landmarks = to_crop(points, crop)
     place = np.tile(np.array([1 / CROP_WIDENING, 0, 0], np.float32), (len(jpegs), 1))
     if settings.mode == "none":

@@ -35,6 +35,13 @@ def rotation(angle: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
+def angles(matrix: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 3"]:
+    """Angles in rad about x, y, z of a rotation; the inverse of `rotation` where the head turns by less than 90 deg."""
+    x = torch.atan2(matrix[..., 1, 2], matrix[..., 2, 2])
+    y = torch.asin((-matrix[..., 0, 2]).clamp(-1, 1))
+    return torch.stack([x, y, torch.atan2(matrix[..., 0, 1], matrix[..., 0, 0])], dim=-1)
+
+
 def to_camera(
     points: Float[Tensor, "*b v 3"], angle: Float[Tensor, "*b 3"], translation: Float[Tensor, "*b 3"]
 ) -> Float[Tensor, "*b v 3"]:
