@@ -1,24 +1,26 @@
 """`Talker`: portrait + speech + emotion -> a talking face, from the modules of one finished run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from conventions.errors import UserError
-from conventions.rates import SAMPLES_PER_FRAME, VIDEO_FPS
-from datamodules.audio import mfcc_windows, read_audio
+from conventions.rates import SAMPLE_RATE, VIDEO_FPS
 from datamodules.mead import Reference
+from datamodules.speech import SpeechPiece, speech_frames, speech_pieces
 from datamodules.video import VideoWriter
 from emospace.emotion_input import emotion_code
 from emospace.portrait import read_portrait
+from emospace.pose import STILL, HeadPose, read_pose
 from experiments.evaluate import CHUNK, Pipeline, driving
 from experiments.readback import read_run
 from experiments.rundir import RunFolder, list_runs
+from experiments.samples import as_pictures
 from experiments.stages import Networks, device_of
 from face3d.coefficients import IDENTITY
 from lightning_modules.ame.emotion import EmotionCode
@@ -30,6 +32,9 @@ class TalkReport:
     """What a talking face was made from."""
 
     out: str
+    portrait: str
+    pose: str
+    """`still`, or the file that moved the head."""
     frames: int
     seconds: float
     size: int
@@ -72,50 +77,64 @@ class Talker:
         out: Path,
         *,
         level: float | None = None,
+        pose: str | Path = STILL,
         weights: Path | None = None,
     ) -> TalkReport:
-        """Write the mp4 `out`: the portrait's face, head held still, speaking `audio` with `emotion`.
+        """Write the mp4 `out`: the portrait's face speaking `audio` with `emotion`.
 
-        `emotion` is a text, an image file or a sound file; `level` in 0..3 overrides its intensity; `weights` is the
-        folder of face_landmarker.task, needed when no `.mat` lies beside the portrait.
+        `emotion` is a text, an image file or a sound file; `level` in 0..3 overrides its intensity; `pose` is `still`,
+        a driving clip or a `.mat` (see `read_pose`); `weights` is the folder of face_landmarker.task, needed when no
+        `.mat` lies beside the portrait or the clip. Memory does not grow with the length of the speech.
+        """
+        [report] = self.talk_all([(portrait, out)], audio, emotion, level=level, pose=pose, weights=weights)
+        return report
+
+    def talk_all(
+        self,
+        portraits: Iterable[tuple[Path, Path]],
+        audio: Path,
+        emotion: str,
+        *,
+        level: float | None = None,
+        pose: str | Path = STILL,
+        weights: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[TalkReport]:
+        """`talk` for several pairs of portrait and mp4; all that is given is read before the first frame is drawn.
+
+        Identity is an input of EAC, so that each portrait has its own expression of the speech.
+        `progress` is told the frames done and all that are to be drawn.
         """
         code = emotion_code(self.pipeline.encoder, emotion, level)
         hef_code = emotion_code(self.pipeline.hef_encoder, emotion, level)
-        waveform = read_audio(audio)
-        num_frames = len(waveform) // SAMPLES_PER_FRAME
+        num_frames = speech_frames(audio)
         if num_frames == 0:
             raise UserError(f"{audio}: is shorter than one video frame (40 ms)")
-        source = read_portrait(portrait, self.face_model, self.size, weights)
-        mfcc = torch.from_numpy(mfcc_windows(waveform, num_frames))
-        with VideoWriter(out, self.size, self.size, sample_rate=16_000) as writer:
-            for index, frames in enumerate(self.frames(source, mfcc, code, hef_code)):
-                start = index * CHUNK
-                writer.add_frames(frames)
-                writer.add_audio(waveform[start * SAMPLES_PER_FRAME : (start + len(frames)) * SAMPLES_PER_FRAME])
+        head = read_pose(pose, self.face_model, num_frames, weights)
+        cast = [(path, read_portrait(path, self.face_model, self.size, weights), out) for path, out in portraits]
+        reports = []
+        for path, source, out in cast:
+            with VideoWriter(out, self.size, self.size, sample_rate=SAMPLE_RATE) as writer:
+                mfcc = _heard(speech_pieces(audio, CHUNK), writer)
+                for drawn, frames in enumerate(animate(self.pipeline, source, mfcc, (code, hef_code), head)):
+                    writer.add_frames(frames)
+                    if progress:
+                        progress(len(reports) * num_frames + drawn * CHUNK + len(frames), len(cast) * num_frames)
+            reports.append(self._report(path, out, num_frames, float(code.level[0]), pose))
+        return reports
+
+    def _report(self, portrait: Path, out: Path, frames: int, level: float, pose: str | Path) -> TalkReport:
         return TalkReport(
             out=str(out),
-            frames=num_frames,
-            seconds=num_frames / VIDEO_FPS,
+            portrait=str(portrait),
+            pose=str(pose),
+            frames=frames,
+            seconds=frames / VIDEO_FPS,
             size=self.size,
-            level=float(code.level[0]),
+            level=level,
             run=self.run.id,
             stand_ins=self.stand_ins(),
         )
-
-    @torch.no_grad()
-    def frames(
-        self, source: Reference, mfcc: Tensor, code: EmotionCode, hef_code: EmotionCode
-    ) -> Iterator[UInt8[np.ndarray, "t r r 3"]]:
-        """Frames of the speech [t, 28, 13] in pieces of `CHUNK` (the last may be shorter), RGB."""
-        coefficients = source.coefficients.to(self.device)[None]
-        placement = source.placement.to(self.device)[None]
-        pieces = stream(self.pipeline.eac.network, mfcc.to(self.device).split(CHUNK), code, coefficients[:, IDENTITY])
-        for expression in rechunk(pieces, CHUNK):
-            still = coefficients.expand(len(expression), -1)
-            driven = driving(still, coefficients, expression)
-            talking = self.pipeline.draw(source, driven, placement.expand(len(expression), -1), hef_code)
-            pixels = ((talking.frames + 1) * 127.5).round().clamp(0, 255).byte()
-            yield pixels.permute(0, 2, 3, 1).cpu().numpy()
 
     def stand_ins(self) -> list[str]:
         """What in the run replaces real data or real weights."""
@@ -125,6 +144,37 @@ class Talker:
         if "clip" in self.run.parents["eac"].parents["ame"].parents:
             notes.append("emotion space from a tiny CLIP stand-in, not from CLIP")
         return notes
+
+
+def _heard(pieces: Iterable[SpeechPiece], writer: VideoWriter) -> Iterator[Tensor]:
+    """MFCC windows of the pieces; the sound of each goes into the video as it is heard."""
+    for piece in pieces:
+        writer.add_audio(piece.waveform)
+        yield torch.from_numpy(piece.mfcc)
+
+
+@torch.no_grad()
+def animate(
+    pipeline: Pipeline,
+    source: Reference,
+    mfcc: Iterable[Float[Tensor, "_ 28 13"]],
+    codes: tuple[EmotionCode, EmotionCode],
+    head: HeadPose,
+) -> Iterator[UInt8[np.ndarray, "t r r 3"]]:
+    """RGB frames of a portrait that speaks, in pieces of `CHUNK` (the last may be shorter).
+
+    `mfcc` is the speech in pieces of any length and `codes` the emotion for EAC and HEF. Frames come as the speech is
+    heard: nothing is kept but what EAC looks back on.
+    """
+    device, portrait, start = pipeline.eac.device, pipeline.encode(source), 0
+    identity = source.coefficients.to(device)[None]
+    pieces = stream(pipeline.eac.network, (piece.to(device) for piece in mfcc), codes[0], identity[:, IDENTITY])
+    for expression in rechunk(pieces, CHUNK):
+        count = len(expression)
+        moved, places = (part.to(device) for part in head.drive(source, start, count))
+        made = pipeline.hef.drive(portrait, driving(moved, identity, expression), places, codes[1].repeat(count))
+        yield as_pictures(made.image)
+        start += count
 
 
 def rechunk(pieces: Iterator[Tensor], size: int) -> Iterator[Tensor]:

@@ -22,7 +22,7 @@ from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.layers import resize
-from lightning_modules.hef.module import HEFModule
+from lightning_modules.hef.module import HEFModule, Portrait
 from lightning_modules.judges.module import JudgesModule
 from metrics.protocol import METRIC_NAMES, PROTOCOL
 from metrics.suite import Suite
@@ -69,12 +69,14 @@ class Pipeline:
         coefficients = driving(item.coefficients.to(device), identity, expression)
         return self.draw(source, coefficients, item.placement.to(device), hef_code)
 
+    def encode(self, source: Reference) -> Portrait:
+        """What HEF needs of a portrait, computed once for all its frames."""
+        parts = (source.image, source.coefficients, source.placement)
+        return self.hef.encode_source(*(part.to(self.hef.device)[None] for part in parts))
+
     def draw(self, source: Reference, coefficients: Tensor, placement: Tensor, code: EmotionCode) -> Talking:
         """Frames for coefficients, `CHUNK` at a time."""
-        device, size = coefficients.device, source.image.shape[-1]
-        encoded = self.hef.encode_source(
-            source.image.to(device)[None], source.coefficients.to(device)[None], source.placement.to(device)[None]
-        )
+        encoded, size = self.encode(source), source.image.shape[-1]
         parts: list[list[Tensor]] = []
         for rows, places in zip(coefficients.split(CHUNK), placement.split(CHUNK), strict=True):
             made = self.hef.drive(encoded, rows, places, code.repeat(len(rows)))
