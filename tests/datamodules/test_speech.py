@@ -35,7 +35,7 @@ def test_pieces_joined_are_the_whole(tmp_path: Path, samples: int, frames: int) 
 
 def test_memory_does_not_grow_with_the_speech(tmp_path: Path) -> None:
     peaks = []
-    for seconds in (2, 20):
+    for seconds in (2, 60):
         path = noise(tmp_path / f"{seconds}.wav", seconds * 16_000)
         pieces = speech_pieces(path, 16)
         next(pieces)
@@ -45,4 +45,4 @@ def test_memory_does_not_grow_with_the_speech(tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
-    assert peaks[1] < 20 * 16_000 * 4, "less than the sound alone"
+    assert peaks[1] < 60 * 16_000 * 4, "less than the sound alone"

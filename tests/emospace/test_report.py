@@ -69,7 +69,7 @@ def test_flatten() -> None:
     assert flatten({"a": {"b": 1}, "c": [1, "x"]}) == {"a.b": "1", "c": '[1, "x"]'}
 
 
-PICTURE = (Path(__file__).parent.parent.parent / "docs/pictures/strip.png").resolve()
+PICTURE = (Path(__file__).parent.parent.parent / "docs/pictures/figure8.png").resolve()
 CHOOSE = """<script>
 first.value = "toy-eac.full.s0.aaaaaaaa"; second.value = "toy-hef.full.s0.cccccccc";
 second.dispatchEvent(new Event("change"));
@@ -141,7 +141,7 @@ def test_colours_are_counted_within_a_stage(page: Path) -> None:
         ("c1", "toy-eac.full.s0.aaaaaaaa"),
         ("c0", "toy-hef.full.s0.cccccccc"),
     ]
-    assert 'alt="strip" src="data:image/png' in text
+    assert 'alt="figure8" src="data:image/png' in text
 
 
 @pytest.mark.parametrize("words", [["--video", "none.mp4"], ["--figure", "README.md"]])
