@@ -13,7 +13,7 @@ from datamodules.speech import speech_frames, speech_pieces
 
 def noise(path: Path, samples: int) -> Path:
     wave = np.random.default_rng(samples).normal(0, 0.1, samples).cumsum()
-    write_audio(path, np.float32(0.9 * wave / np.abs(wave).max()) if samples else np.zeros(0, np.float32))
+    write_audio(path, (0.9 * wave / np.abs(wave).max()).astype(np.float32))
     return path
 
 

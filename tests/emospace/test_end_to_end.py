@@ -117,6 +117,24 @@ def test_talk_writes_sound_and_picture_of_the_speech(home: Path, capsys: pytest.
     assert len(read_audio(home / "out.mp4")) == pytest.approx(16_000, abs=2_048)
 
 
+def test_two_portraits_speak_with_the_head_motion_of_a_clip(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert talk(home) == 0
+    portraits = [str(home / f"work/toy-mead/portraits/{name}.png") for name in ("W101", "M101")]
+    clip = sorted((home / "work/toy-mead").glob("*/video/front/*/*/*.mp4"))[0]
+    words = ["--audio", "speech.wav", "--emotion", "quietly happy", "--pose", str(clip), "--out", "both", "--json"]
+    capsys.readouterr()
+    assert main(["talk", "--portrait", *portraits, *words]) == 0
+    reports = json.loads(capsys.readouterr().out)
+    assert [report["out"] for report in reports] == ["both/W101.mp4", "both/M101.mp4"]
+    assert {report["pose"] for report in reports} == {str(clip)}
+    still, moved = read_video(home / "out.mp4").astype(int), read_video(home / "both/W101.mp4").astype(int)
+    assert moved.shape == still.shape == (VIDEO_FPS, 64, 64, 3)
+    differences = np.abs(moved - still).mean((1, 2, 3))
+    assert differences.argmin() == 0, "the face starts where the portrait is (but for the coding of what follows)"
+    assert differences.max() > 1.3 * differences[0], "then it moves"
+    assert len(read_audio(home / "both/M101.mp4")) == pytest.approx(16_000, abs=2_048)
+
+
 @pytest.mark.parametrize("kind", ["image", "sound"])
 def test_emotion_from_a_file(home: Path, kind: str) -> None:
     file = home / "work/toy-mead/portraits/M101.png" if kind == "image" else home / "speech.wav"
@@ -138,6 +156,9 @@ def test_bad_input_to_talk_is_one_line_and_leaves_nothing(home: Path, capsys: py
         (("--portrait", "no.png"), "no.png"),
         (("--portrait", "nobody.png"), "nobody.png"),
         (("--level", "7"), "0..3"),
+        (("--pose", "nowhere.mp4"), "nowhere.mp4"),
+        (("--pose", "cut.mp4"), "cut.mp4"),
+        (("--pose", "stil"), "still"),
         (("--run", "nothing"), "nothing"),
     ]
     for words, text in cases:
