@@ -7,8 +7,9 @@ import torch
 from ablations.figures.registry import Request
 from ablations.registry import compose_variant
 from conventions.errors import UserError
+from datamodules.manifest import store_hash
 from datamodules.mead import ClipItem, Reference
-from datamodules.store import Store, StoredClip
+from datamodules.store import StoredClip
 from experiments.evaluate import Pipeline, Talking, chosen_clips, speak, test_data
 from experiments.graph import FULL, StageRun, plan
 from experiments.stages import Networks, device_of
@@ -21,11 +22,11 @@ def finished_run(request: Request, variant: str, needed: Sequence[str] = ("eac",
     command = " ".join(["emospace run", *words, *request.overrides])
     experiment = compose_variant(request.preset, variant, request.seed, request.overrides)
     try:
-        store = Store(experiment.config.data.store)
+        store = store_hash(experiment.config.data.store)
     except UserError as error:
         made = f"; `{command}` makes it" if experiment.config.world.fills_store else ""
         raise UserError(f"{error}{made}") from error
-    planned = plan(experiment, store.hash)
+    planned = plan(experiment, store)
     for one in planned:
         if one.stage in needed and (state := one.folder(request.runs).state()) != "done":
             raise UserError(f"run {one.id} is {state} in {request.runs}; `{command}` makes it")

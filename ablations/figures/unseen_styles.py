@@ -13,6 +13,7 @@ from conventions.errors import UserError
 from datamodules.store import StoredClip
 from experiments.graph import FULL
 from experiments.samples import as_pictures
+from lightning_modules.ame.prompts import style_prompt
 
 VARIANTS: Mapping[str, str] = {FULL: "CLIP (full)", "enc_gpt2": "GPT-2", "enc_onehot": "one-hot"}
 REFUSED_GREY = 200
@@ -53,6 +54,7 @@ def spread(clips: Sequence[StoredClip], count: int) -> list[StoredClip]:
 def faces(run: TalkingRun, clip: StoredClip) -> UInt8[np.ndarray, "t h w 3"] | None:
     """The clip as a run makes it, or None where its encoding refuses the style."""
     try:
-        return as_pictures(run.talk(clip).frames)
+        run.pipeline.encoder.encode_text([style_prompt(clip.emotion or "neutral", clip.level or 1, 0)])
     except UserError:
         return None
+    return as_pictures(run.talk(clip).frames)

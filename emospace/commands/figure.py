@@ -1,6 +1,7 @@
-"""A paper figure from finished runs: 6 (actors never seen, with flow) and 11 (the flow ablations) so far.
+"""A paper figure from finished runs: unseen styles (5), actors never seen (6), mixtures and levels (7), clusters of
+the intensity token (8), the flow ablations (11).
 
-It is drawn anew from the runs' weights and the store's test clips. With --out NAME.mp4 the panels move.
+It is drawn anew from the runs' weights and the store's test clips. With --out NAME.mp4 the panels move (not those of 8).
 """
 
 import argparse
