@@ -69,7 +69,8 @@ def varied(clips: Sequence[StoredClip], count: int) -> list[StoredClip]:
 def label(clip: StoredClip) -> str:
     """Actor, emotion and level."""
     level = f" {clip.level}" if clip.level else ""
-    return f"{clip.actor}\n{clip.emotion or 'unlabelled'}{level}"
+    emotion = (clip.emotion or "unlabelled").replace("_", "\n")
+    return f"{clip.actor}\n{emotion}{level}"
 
 
 def liveliest(item: ClipItem, source: Reference) -> int:

@@ -1,7 +1,6 @@
-"""A paper figure from finished runs: unseen styles (5), actors never seen (6), mixtures and levels (7), clusters of
-the intensity token (8), the flow ablations (11).
+"""A paper figure from finished runs: 5 (unseen styles), 6 (unseen actors), 7 (mixtures, levels), 8 (tokens), 11 (flow).
 
-It is drawn anew from the runs' weights and the store's test clips. With --out NAME.mp4 the panels move (not those of 8).
+It is drawn anew from the runs' weights and the store's clips. With --out NAME.mp4 the panels move (8 has none).
 """
 
 import argparse
