@@ -41,6 +41,9 @@ class OneCode(EmotionEncoder):
     def encode_text(self, texts) -> EmotionCode:
         return code_of(len(texts))
 
+    def with_level(self, code, level) -> EmotionCode:
+        return EmotionCode(code.vector, code.token, level)
+
 
 class SmallCritic(nn.Module):
     """An emotion network of the toy critics' order of cost."""

@@ -1,16 +1,17 @@
 """Codes of a training batch's emotions, for the stages built on the space: random prompts, pictures and voices."""
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from conventions.emotions import EMOTIONS
+from conventions.emotions import EMOTIONS, NUM_LEVELS
 from conventions.rates import MEL_STEPS_PER_FRAME
 from datamodules.batches import EACBatch
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
-from lightning_modules.ame.intensity import NEUTRAL
+from lightning_modules.ame.intensity import NEUTRAL, ordinal_level
 from lightning_modules.ame.prompts import style_prompt, style_prompts
 
 
@@ -50,31 +51,43 @@ def plain_codes(encoder: EmotionEncoder, labels: Labels) -> EmotionCode:
     return encoder.encode_text([style_prompt(emotion, level, 0) for emotion, level in _named(labels)])
 
 
-def text_codes(encoder: EmotionEncoder, labels: Labels, level_swap: float) -> EmotionCode:
+def text_codes(encoder: EmotionEncoder, labels: Labels, slider_share: float) -> EmotionCode:
     """Text codes of random prompts.
 
-    A random share `level_swap` of them has the vector of another level's prompt under the token of its own level,
-    so that a network learns to take strength from the token: what makes the level slider work.
+    A random share `slider_share` of them is another prompt's code, moved to the clip's own level by the level slider:
+    the same emotion at a random level, or for a neutral clip (level 0) any emotion. A network so learns to take
+    strength from the token, down to none: what makes the slider work.
     """
     code = encoder.encode_text(random_prompts(labels))
-    if level_swap == 0:
+    if slider_share == 0:
         return code
-    other = encoder.encode_text(random_prompts(_with_random_levels(labels)))
-    swap = torch.rand(len(code)).to(code.vector.device) < level_swap
-    return EmotionCode(torch.where(swap[:, None], other.vector, code.vector), code.token, code.level)
+    emotion = torch.where(labels.emotion < 0, NEUTRAL, labels.emotion)
+    others = encoder.encode_text(random_prompts(_at_random_levels(emotion)))
+    other = encoder.with_level(others, ordinal_level(emotion, labels.level).to(others.level))
+    swap = torch.rand(len(code)).to(code.vector.device) < slider_share
+    return EmotionCode(
+        torch.where(swap[:, None], other.vector, code.vector),
+        torch.where(swap[:, None], other.token, code.token),
+        torch.where(swap, other.level, code.level),
+    )
 
 
+@dataclass(frozen=True)
 class _Relabelled:
-    def __init__(self, emotion: Int[Tensor, " b"], level: Int[Tensor, " b"]) -> None:
-        self.emotion, self.level = emotion, level
+    emotion: Int[Tensor, " b"]
+    level: Int[Tensor, " b"]
 
 
-def _with_random_levels(labels: Labels) -> Labels:
-    level = torch.randint(1, 4, labels.level.shape).to(labels.level.device)
-    return _Relabelled(labels.emotion, torch.where(labels.emotion == NEUTRAL, 1, level))
+def _at_random_levels(emotion: Int[Tensor, " b"]) -> Labels:
+    """The same emotions at random levels; any emotion but neutral where one is neutral."""
+    shift = torch.randint(1, len(EMOTIONS), emotion.shape).to(emotion.device)
+    level = torch.randint(1, NUM_LEVELS + 1, emotion.shape).to(emotion.device)
+    return _Relabelled(torch.where(emotion == NEUTRAL, (NEUTRAL + shift) % len(EMOTIONS), emotion), level)
 
 
-def batch_codes(encoder: EmotionEncoder, batch: EACBatch, *, other_modalities: float, level_swap: float) -> EmotionCode:
+def batch_codes(
+    encoder: EmotionEncoder, batch: EACBatch, *, other_modalities: float, slider_share: float
+) -> EmotionCode:
     """Codes of a batch of clips: text, or in a random share `other_modalities` of the batches picture or voice."""
     others = [modality for modality in encoder.modalities if modality != "text"]
     draw = float(torch.rand(()))
@@ -83,7 +96,7 @@ def batch_codes(encoder: EmotionEncoder, batch: EACBatch, *, other_modalities: f
         if modality == "image":
             return encoder.encode_image(batch.image).detach()
         return encoder.encode_audio(*_voice(batch)).detach()
-    return text_codes(encoder, batch, level_swap).detach()
+    return text_codes(encoder, batch, slider_share).detach()
 
 
 def _voice(batch: EACBatch) -> tuple[Float[Tensor, "b t 80"], Tensor]:

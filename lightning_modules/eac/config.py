@@ -54,14 +54,14 @@ class EACConfig:
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     weights: EACWeights = field(default_factory=EACWeights)
-    emotion_clips: int = 12
+    emotion_clips: int = 4
     """Clips of a batch that are rendered for L_emo."""
     emotion_frames: int = 1
     """Frames of such a clip that are rendered."""
     other_modalities: float = 0.25
     """Share of batches conditioned on a picture or a voice in place of text."""
-    level_swap: float = 0.25
-    """Share of text conditions whose vector is another level's, so that strength is taken from the token."""
+    slider_share: float = 0.5
+    """Share of text conditions that are another level's code, moved to the clip's level by the level slider."""
     steps: int = 1000
     """Training batches."""
     batch_size: int = 24
@@ -78,4 +78,4 @@ class EACConfig:
         at_least(1, emotion_clips=self.emotion_clips, emotion_frames=self.emotion_frames)
         at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)
         positive(learning_rate=self.learning_rate)
-        share(other_modalities=self.other_modalities, level_swap=self.level_swap)
+        share(other_modalities=self.other_modalities, slider_share=self.slider_share)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from conventions.emotions import NUM_LEVELS
 from conventions.errors import UserError
 from face3d.coefficients import EXPRESSION, IDENTITY
 from lightning_modules.ame.prompts import style_prompt
@@ -49,6 +50,26 @@ def _clip_metrics(module: "EACModule", item: Any, text: str, mouth: Readout | No
     return result
 
 
+def _slider_metrics(module: "EACModule", item: Any, emotion: str, level: int) -> dict[str, float]:
+    """The level slider on a clip's speech, from the words of the emotion's level 2.
+
+    The error where it stands at the clip's own level, and how much of the face's mean distance from neutral at level 3
+    is left at 0 (0: nothing is left, 1: the slider does nothing).
+    """
+    device, deviation = module.device, module.network.expression_statistics.deviation
+    mfcc, identity = item.mfcc.to(device), item.coefficients[:1, IDENTITY].to(device)
+    encoder = module.encoder
+    code, plain = (encoder.encode_text([style_prompt(name, at, 0)]) for name, at in ((emotion, 2), ("neutral", 1)))
+
+    def face(at: float) -> Tensor:
+        return module.predict_speech(mfcc, encoder.with_level(code, torch.full((1,), at, device=device)), identity)
+
+    neutral = module.predict_speech(mfcc, plain, identity)
+    left, full = ((face(at) - neutral).div(deviation).mean(0).norm() for at in (0.0, float(NUM_LEVELS)))
+    error = normalised_error(face(float(level)), item.coefficients[:, EXPRESSION].to(device), deviation)
+    return {"slider/coefficient_error": error, "slider/left_at_zero": (left / full).item()}
+
+
 def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
     table = {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
     return {name: values.nanmean().item() for name, values in table.items()}
@@ -77,10 +98,15 @@ def _mouth(module: "EACModule", data: Any) -> Readout | None:
 
 @torch.no_grad()
 def evaluate_expression(module: "EACModule", data: Any) -> dict[str, float]:
-    """Means over the basic test clips, and over the unseen styles' under `unseen/` with the share refused."""
+    """Means over the basic test clips, those of the level slider, and under `unseen/` the unseen styles' with the share
+    refused."""
     mouth = _mouth(module, data)
-    rows, _ = _score(module, data, data.test_clips("basic"), mouth)
+    basic = data.test_clips("basic")
+    rows, _ = _score(module, data, basic, mouth)
     result = _mean(rows)
+    emotional = [clip for clip in basic if clip.emotion not in (None, "neutral")]
+    if emotional:
+        result |= _mean([_slider_metrics(module, data.clip_item(clip), clip.emotion, clip.level) for clip in emotional])
     unseen, refused = _score(module, data, data.test_clips("unseen"), mouth)
     if unseen or refused:
         result["unseen/refused"] = refused / (len(unseen) + refused)

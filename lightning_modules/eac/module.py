@@ -111,7 +111,7 @@ class EACModule(StageModule):
         self.network.expression_statistics.update(batch.coefficients[batch.mask][:, EXPRESSION])
         numbers = self.config
         code = batch_codes(
-            self.encoder, batch, other_modalities=numbers.other_modalities, level_swap=numbers.level_swap
+            self.encoder, batch, other_modalities=numbers.other_modalities, slider_share=numbers.slider_share
         )
         identity = batch.coefficients[:, 0, IDENTITY]
         losses = self.losses(batch, self.predict(batch.mfcc, batch.mask, code, identity))

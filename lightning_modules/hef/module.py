@@ -133,7 +133,7 @@ class HEFModule(AdversarialStage):
         draw = float(torch.rand(()))
         if "image" in self.encoder.modalities and draw < self.config.image_codes:
             return self.encoder.encode_image(frames.target).detach()
-        return text_codes(self.encoder, frames, level_swap=0.0).detach()
+        return text_codes(self.encoder, frames, slider_share=0.0).detach()
 
     @torch.no_grad()
     def geometry(

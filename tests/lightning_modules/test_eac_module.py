@@ -16,6 +16,7 @@ from face3d.morphable import load_model
 from face3d.renderer import Renderer
 from lightning_modules.ame.conditioning import batch_codes, plain_codes, random_prompts, text_codes
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
+from lightning_modules.ame.prompts import named_emotions
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
 from lightning_modules.eac.losses import (
     coefficient_loss,
@@ -41,10 +42,13 @@ class WordEncoder(EmotionEncoder):
     def encode_text(self, texts):
         if any("appalled" in text for text in texts):
             raise UserError("emotion: cannot express that")
-        words = [next((i for i, e in enumerate(EMOTIONS) if e[:4] in text), 0) for text in texts]
+        words = [EMOTIONS.index(named_emotions(text)[0]) for text in texts]
         token = torch.zeros(len(texts), 64)
         token[:, 0] = torch.tensor([3.0 if "very" in text else 1.0 for text in texts])
         return EmotionCode(torch.eye(512)[words], token, token[:, 0])
+
+    def with_level(self, code, level):
+        return EmotionCode(code.vector, torch.cat([level[:, None], code.token[:, 1:]], dim=1), level)
 
     def encode_image(self, images):
         return EmotionCode(torch.eye(512)[[-1] * len(images)], torch.zeros(len(images), 64), torch.zeros(len(images)))
@@ -205,14 +209,29 @@ def test_conditions_of_a_batch() -> None:
     batch, encoder = batch_of(6), WordEncoder()
     prompts = random_prompts(batch)
     assert len(set(prompts)) > 1
-    always = batch_codes(encoder, batch, other_modalities=1.0, level_swap=0.0)
+    always = batch_codes(encoder, batch, other_modalities=1.0, slider_share=0.0)
     assert torch.equal(always.vector, encoder.encode_image(batch.image).vector)
-    never = batch_codes(encoder, batch, other_modalities=0.0, level_swap=0.0)
+    never = batch_codes(encoder, batch, other_modalities=0.0, slider_share=0.0)
     assert not torch.equal(never.vector, always.vector)
-    swapped = text_codes(encoder, batch, 1.0)
-    assert swapped.vector.shape == (6, 512)
     unlabelled = replace(batch, emotion=torch.full((6,), -1), level=torch.full((6,), -1))
     assert plain_codes(encoder, unlabelled).vector.argmax(-1).tolist() == [EMOTIONS.index("neutral")] * 6
+
+
+def test_the_slider_gives_each_clip_its_own_level_and_neutral_ones_any_emotion_at_none() -> None:
+    torch.manual_seed(0)
+    happy, neutral = EMOTIONS.index("happy"), EMOTIONS.index("neutral")
+    emotion = torch.tensor([happy, happy, neutral, -1] * 8)
+    batch = replace(batch_of(32), emotion=emotion, level=torch.tensor([1, 3, 1, -1] * 8))
+    code = text_codes(WordEncoder(), batch, 1.0)
+    assert code.level.tolist() == [1, 3, 0, 0] * 8
+    assert torch.equal(code.token[:, 0], code.level)
+    directions = code.vector.argmax(-1)
+    assert (directions[emotion == happy] == happy).all()
+    unemotional = directions[emotion != happy].tolist()
+    assert neutral not in unemotional
+    assert len(set(unemotional)) > 3
+    half = text_codes(WordEncoder(), batch, 0.5).vector.argmax(-1)[emotion == neutral]
+    assert 0 < (half == neutral).sum() < len(half)
 
 
 class Faces:
@@ -246,7 +265,7 @@ def test_impossible_numbers_are_named() -> None:
     for make, message in (
         (lambda: BackboneConfig(width=36, heads=4), "width: 36 must be a multiple of 2 x heads"),
         (lambda: EACWeights(mouth=-0.5), "mouth: -0.5 is impossible"),
-        (lambda: EACConfig(level_swap=1.2), "level_swap: 1.2 is impossible; it must lie between 0 and 1"),
+        (lambda: EACConfig(slider_share=1.2), "slider_share: 1.2 is impossible; it must lie between 0 and 1"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             make()
