@@ -6,9 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from ablations.figures.registry import FIGURES
 from ablations.registry import VARIANTS
+from datamodules.video import read_video
 from emospace.cli import main
 from experiments.identity import RunName
 
@@ -61,3 +65,20 @@ def test_the_tables_are_whole_and_nothing_is_left_to_run(home: Path, capsys: pyt
         assert table["missing"] == []
         assert all(row["metrics"]["EFD"]["n"] == 1 for row in table["rows"] if row["variant"])
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == stamps
+
+
+@pytest.mark.parametrize("number", [number for number, figure in FIGURES.items() if figure.module])
+def test_every_figure_is_drawn(home: Path, number: str) -> None:
+    assert main(["figure", number, "--preset", "demo", "--rows", "2", "--out", f"{number}.png", *WORDS]) == 0
+    with Image.open(home / f"{number}.png") as picture:
+        assert min(picture.size) > 300
+        assert np.asarray(picture.convert("L")).std() > 10
+
+
+@pytest.mark.parametrize("number", ["5", "7"])
+def test_figures_of_speech_move(home: Path, number: str) -> None:
+    assert main(["figure", number, "--preset", "demo", "--rows", "2", "--out", f"{number}.mp4", *WORDS]) == 0
+    frames = read_video(home / f"{number}.mp4").astype(int)
+    rows = {"5": 2, "7": 5}[number]
+    assert frames.shape[1:] == (rows * 64, 5 * 64, 3)
+    assert np.abs(np.diff(frames, axis=0)).max() > 20
