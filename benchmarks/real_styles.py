@@ -2,8 +2,8 @@
 
 python -m benchmarks.real_styles STORE [--runs runs] [--preset toy] [--seeds 0 1 2] [key=value ...]
 
-STORE holds labelled real clips (`emospace prepare`). Each frame is named after the nearest of the eight emotions, by the
-mean direction of the emotion's prompts; chance is 1/8. A confusion matrix stands below: rows are true, columns named.
+STORE holds labelled real clips (`emospace prepare`). Each frame is named after the nearest of the eight emotions, by
+the mean direction of the emotion's prompts; chance is 1/8. A confusion matrix follows: rows are true, columns named.
 """
 
 import argparse
