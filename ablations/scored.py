@@ -60,5 +60,5 @@ def _read(path: Path) -> Scored:
         frames = int(document["frames"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: is not what emospace score writes ({type(error).__name__}: {error})") from error
-    clips = frozenset(row[0] for row in read_columns(path.parent / "per_clip.csv", ["id", "frames"]))
-    return Scored(path.parent, str(title), str(protocol), dict(networks), str(crop), values, clips, frames)
+    [clips] = read_columns(path.parent / "per_clip.csv", ["id"])
+    return Scored(path.parent, str(title), str(protocol), dict(networks), str(crop), values, frozenset(clips), frames)

@@ -199,9 +199,9 @@ def clip_values(
     folder: RunFolder, metrics: Sequence[str]
 ) -> tuple[tuple[str, ...], Float[np.ndarray, "clips metrics"]]:
     """Clips and their values from a run's per_clip.csv; NaN where a cell is empty."""
-    rows = read_columns(folder.path / "per_clip.csv", ["id", *metrics])
-    cells = [[float(cell or "nan") for cell in row[1:]] for row in rows]
-    return tuple(row[0] for row in rows), np.array(cells).reshape(len(rows), len(metrics))
+    clips, *columns = read_columns(folder.path / "per_clip.csv", ["id", *metrics])
+    cells = [[float(cell or "nan") for cell in column] for column in columns]
+    return clips, np.array(cells).reshape(len(metrics), len(clips)).T
 
 
 def _row(row: PaperRow, paper: PaperTable, found: Mapping[str, _Found], wanted: int) -> Row:

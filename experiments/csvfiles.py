@@ -2,7 +2,6 @@
 
 import csv
 import io
-import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,13 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[tuple[str, ...]]:
-    """The columns `names` as text, row by row; "" where a column is absent, no rows where the file is."""
+    """The columns `names` as text, each from top to bottom; "" where a column is absent, empty where the file is."""
     if not path.exists():
-        return []
+        return [() for _ in names]
     with path.open(newline="") as file:
-        reader = csv.reader(file)
-        head = next(reader, [])
-        chosen = operator.itemgetter(*(head.index(name) if name in head else -1 for name in names))
-        return [chosen([*row, ""]) for row in reader]
+        head, *rows = list(csv.reader(file)) or [[]]
+    columns = dict(zip(head, zip(*rows, strict=True), strict=True)) if rows else {}
+    return [columns.get(name, ("",) * len(rows)) for name in names]
 
 
 def _cell(value: Any) -> str:

@@ -38,12 +38,12 @@ class StageSpec:
 
 def alone(config: ExperimentConfig) -> TrainerConfig:
     """How stand-ins are trained: in one process, however many the experiment's own stages have."""
-    return dataclasses.replace(config.trainer, devices=1)
+    return config.trainer if config.trainer.devices == 1 else dataclasses.replace(config.trainer, devices=1)
 
 
 def _critic_sections(config: ExperimentConfig) -> Mapping[str, Any]:
     judges = config.judges
-    shared = {name: getattr(judges, name) for name in ("temperature", "held_out", "pictures_per_person")}
+    shared = written({name: getattr(judges, name) for name in ("temperature", "held_out", "pictures_per_person")})
     return {"critics": judges.critics, "shared": shared, "world": config.world, "trainer": alone(config)}
 
 
@@ -73,9 +73,10 @@ def _eac_parents(config: ExperimentConfig) -> Parents:
 
 def _hef_parents(config: ExperimentConfig) -> Parents:
     """HEF keeps its own emotion encoding, so that the encoding ablation compares EAC alone (the paper's Fig. 10)."""
-    text = dataclasses.replace(config.ame.text, encoding=config.hef.text_encoding)
-    own = dataclasses.replace(config, ame=dataclasses.replace(config.ame, text=text))
-    weights = config.hef.weights
+    own, weights = config, config.hef.weights
+    if config.ame.text.encoding != config.hef.text_encoding:
+        text = dataclasses.replace(config.ame.text, encoding=config.hef.text_encoding)
+        own = dataclasses.replace(config, ame=dataclasses.replace(config.ame, text=text))
     critics = {"critics": ("critics", config)} if max(weights.emotion, weights.identity, weights.perceptual) > 0 else {}
     return {"ame": ("ame", own), **critics}
 

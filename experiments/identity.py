@@ -51,7 +51,15 @@ def written(value: Any) -> Written:
 
 def stage_hash(stage: str, sections: Mapping[str, Any], parents: Mapping[str, str], store: str, seed: int) -> str:
     """Identity of one stage run: its own sections, its parents' hashes by role, the store's hash and the seed."""
-    return hash_of({"stage": stage, "sections": sections, "parents": parents, "store": store, "seed": seed})
+    return _stage_hash(stage, tuple(sections.items()), tuple(parents.items()), store, seed)
+
+
+@functools.lru_cache(maxsize=4096)
+def _stage_hash(
+    stage: str, sections: tuple[tuple[str, Any], ...], parents: tuple[tuple[str, str], ...], store: str, seed: int
+) -> str:
+    """Variants share most stages: each is hashed once."""
+    return hash_of({"stage": stage, "sections": dict(sections), "parents": dict(parents), "store": store, "seed": seed})
 
 
 def run_id(experiment: str, stage: str, variant: str, seed: int, digest: str) -> str:
