@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from ablations.figures.plate import Plate, Row
 from ablations.figures.registry import Request
-from ablations.figures.talking import TalkingRun, colour_scale, label, liveliest, rim_words, varied
-from ablations.registry import find_variant
+from ablations.figures.talking import TalkingRun, colour_scale, label, liveliest, rim_words, title_of, varied
 from datamodules.store import StoredClip
 from experiments.evaluate import Talking
 from experiments.graph import FULL
@@ -22,7 +21,7 @@ def draw(request: Request, variants: Sequence[str] = VARIANTS) -> Plate:
     made = {name: [run.talk(clip) for clip in clips] for name, run in runs.items()}
     scale = colour_scale([talking for each in made.values() for talking in each])
     rows = [_row(full, clip, [made[name][place] for name in variants], scale) for place, clip in enumerate(clips)]
-    titles = [_title(name) for name in variants]
+    titles = [title_of(name) for name in variants]
     columns = ["source", "render", "truth", *(f"{title}\n{what}" for title in titles for what in ("output", "flow"))]
     errors = ", ".join(f"{t} {runs[n].hef['flow_error_px']:.3g}" for t, n in zip(titles, variants, strict=True))
     still = f"{full.hef['still_flow_error_px']:.3g}"
@@ -39,7 +38,3 @@ def _row(full: TalkingRun, clip: StoredClip, made: Sequence[Talking], scale: flo
     for talking in made:
         cells += [as_pictures(talking.frames), flow_pictures(talking.flow, scale)]
     return Row(label(clip), cells, min(liveliest(item, source), len(first.frames) - 1))
-
-
-def _title(variant: str) -> str:
-    return "full" if variant == FULL else find_variant(variant).title

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ablations.figures.registry import Request
-from ablations.registry import compose_variant
+from ablations.registry import compose_variant, find_variant
 from conventions.errors import UserError
 from datamodules.manifest import store_hash
 from datamodules.mead import ClipItem, Reference
@@ -34,14 +34,16 @@ def finished_run(request: Request, variant: str, needed: Sequence[str] = ("eac",
 
 
 class TalkingRun:
-    """One finished run's pipeline over the test clips, and what its HEF measured."""
+    """One finished run's pipeline over the test clips, and what its EAC and HEF measured."""
 
     def __init__(self, request: Request, variant: str = FULL) -> None:
         self.run = finished_run(request, variant)
         self.pipeline = Pipeline.load(self.run, Networks(request.runs), device_of(self.run))
         self.data = test_data(self.run)
         self.clips = chosen_clips(self.run, self.data)
-        self.hef = self.run.parents["hef"].folder(request.runs).read("metrics.json")["metrics"]
+        self.eac, self.hef = (
+            self.run.parents[stage].folder(request.runs).read("metrics.json")["metrics"] for stage in ("eac", "hef")
+        )
 
     def materials(self, clip: StoredClip) -> tuple[ClipItem, Reference]:
         """The clip and its actor's portrait."""
@@ -71,6 +73,11 @@ def label(clip: StoredClip) -> str:
     level = f" {clip.level}" if clip.level else ""
     emotion = (clip.emotion or "unlabelled").replace("_", "\n")
     return f"{clip.actor}\n{emotion}{level}"
+
+
+def title_of(variant: str) -> str:
+    """A variant's name in a heading."""
+    return "full" if variant == FULL else find_variant(variant).title
 
 
 def liveliest(item: ClipItem, source: Reference) -> int:

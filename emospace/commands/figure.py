@@ -1,6 +1,7 @@
-"""A paper figure from finished runs: 5 (unseen styles), 6 (unseen actors), 7 (mixtures, levels), 8 (tokens), 11 (flow).
+"""A paper figure from finished runs.
 
-It is drawn anew from the runs' weights and the store's clips. With --out NAME.mp4 the panels move (8 has none).
+5 unseen styles, 6 unseen actors, 7 mixtures and levels, 8 tokens, 9 L_emo, 10 ablations of EAC, 11 of the flow. It is
+drawn anew from the runs' weights and the store's clips. With --out NAME.mp4 the panels move (8 has none).
 """
 
 import argparse

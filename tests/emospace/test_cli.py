@@ -49,7 +49,6 @@ def test_help_imports_nothing_heavy() -> None:
         (["sweep", "demmo"], "did you mean 'demo'?"),
         (["table", "2"], "2"),
         (["store", "nowhere"], "nowhere"),
-        (["figure", "9"], "not built yet"),
         (["figure", "4"], "there are 5, 6"),
         (["score", "a", "b"], "a: no such file or folder"),
         (["bench", "--preset", "papre"], "papre"),

@@ -67,7 +67,7 @@ def test_the_tables_are_whole_and_nothing_is_left_to_run(home: Path, capsys: pyt
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == stamps
 
 
-@pytest.mark.parametrize("number", [number for number, figure in FIGURES.items() if figure.module])
+@pytest.mark.parametrize("number", FIGURES)
 def test_every_figure_is_drawn(home: Path, number: str) -> None:
     assert main(["figure", number, "--preset", "demo", "--rows", "2", "--out", f"{number}.png", *WORDS]) == 0
     with Image.open(home / f"{number}.png") as picture:
@@ -75,10 +75,10 @@ def test_every_figure_is_drawn(home: Path, number: str) -> None:
         assert np.asarray(picture.convert("L")).std() > 10
 
 
-@pytest.mark.parametrize("number", ["5", "7"])
+@pytest.mark.parametrize("number", ["5", "7", "9", "10"])
 def test_figures_of_speech_move(home: Path, number: str) -> None:
     assert main(["figure", number, "--preset", "demo", "--rows", "2", "--out", f"{number}.mp4", *WORDS]) == 0
     frames = read_video(home / f"{number}.mp4").astype(int)
-    rows = {"5": 2, "7": 5}[number]
-    assert frames.shape[1:] == (rows * 64, 5 * 64, 3)
+    rows, columns = {"5": (2, 5), "7": (5, 5), "9": (2, 7), "10": (2, 8)}[number]
+    assert frames.shape[1:] == (rows * 64, columns * 64, 3)
     assert np.abs(np.diff(frames, axis=0)).max() > 20
