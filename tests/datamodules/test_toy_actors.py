@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from strangers_eyes import assert_movements_are_read, assert_people_are_told_apart, random_movements
 
 from datamodules.toy_mead.actors import Actor, make_actor, random_person, render_frames
 from face3d.camera import default_placement, project
 from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY, TRANSLATION
-from face3d.landmarker import mediapipe_tasks
 from face3d.procedural import EXPRESSION_NAMES, expression_vector, procedural_head
 
 PLACE = default_placement(1).numpy()
@@ -85,91 +85,34 @@ def test_people_differ_more_than_their_moods() -> None:
     assert between > 2 * within
 
 
-_WATCHED = {
-    "jaw": (("jaw_open",), ("jawOpen",), 0.7),
-    "smile": (("lip_corner_puller_left", "lip_corner_puller_right"), ("mouthSmileLeft", "mouthSmileRight"), 0.6),
-    "brows": (
-        tuple(f"{part}_brow_raiser_{side}" for part in ("inner", "outer") for side in ("left", "right")),
-        ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
-        0.5,
-    ),
-    "eyes": (("eye_closure_left", "eye_closure_right"), ("eyeBlinkLeft", "eyeBlinkRight"), 0.5),
-}
-"""Movements, MediaPipe's scores for them, and the rank correlation that is asked for."""
-
-
-def _varied(actor: Actor, count: int, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    strengths = {name: rng.uniform(0, 1, count) * (rng.random(count) < 0.6) for name in _WATCHED}
-    expressions = [
-        {axis: float(strengths[name][t]) for name, (axes, _, _) in _WATCHED.items() for axis in axes}
-        for t in range(count)
-    ]
-    return strengths, frames(actor, expressions, rng.normal(0, [0.08, 0.2, 0.06], (count, 3)), size=160)[1]
-
-
 @pytest.mark.real
 def test_mediapipe_finds_the_faces_and_reads_their_movements(real_weights: Path) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    mediapipe = pytest.importorskip("mediapipe")
-    vision, base = mediapipe_tasks()
-    options = vision.FaceLandmarkerOptions(
-        base_options=base(model_asset_path=str(real_weights / "face_landmarker.task")), output_face_blendshapes=True
-    )
-    rng, found, total = np.random.default_rng(5), 0, 0
-    asked, read = {name: [] for name in _WATCHED}, {name: [] for name in _WATCHED}
-    with vision.FaceLandmarker.create_from_options(options) as landmarker:
+    rng = np.random.default_rng(5)
+
+    def people():
         for number in range(8):
-            strengths, pictures = _varied(make_actor(f"{'MW'[number % 2]}{number + 200}", 2), 12, rng)
-            for t, picture in enumerate(pictures):
-                result = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture))
-                total += 1
-                if not result.face_landmarks:
-                    continue
-                found += 1
-                scores = {c.category_name: c.score for c in result.face_blendshapes[0]}
-                for name, (_, shapes, _) in _WATCHED.items():
-                    asked[name].append(strengths[name][t])
-                    read[name].append(np.mean([scores[shape] for shape in shapes]))
-    assert found >= 0.95 * total
-    for name, (_, _, least) in _WATCHED.items():
-        assert stats.spearmanr(asked[name], read[name])[0] >= least, name
+            strengths, expressions = random_movements(12, rng)
+            angles = rng.normal(0, [0.08, 0.2, 0.06], (12, 3))
+            yield strengths, frames(make_actor(f"{'MW'[number % 2]}{number + 200}", 2), expressions, angles, 160)[1]
 
-
-_ARCFACE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)
-
-
-def _aligned(picture: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    from skimage.transform import SimilarityTransform, warp
-
-    five = np.stack([keypoints[36:42].mean(0), keypoints[42:48].mean(0), keypoints[30], keypoints[48], keypoints[54]])
-    transform = SimilarityTransform.from_estimate(_ARCFACE, (five + 1) / 2 * len(picture) - 0.5)
-    return (warp(picture / 255.0, transform, output_shape=(112, 112)) * 255).transpose(2, 0, 1)[None].astype(np.float32)
+    assert_movements_are_read(people(), real_weights)
 
 
 @pytest.mark.real
 def test_sface_tells_the_actors_apart(real_weights: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
-    metrics = pytest.importorskip("sklearn.metrics")
-    session = runtime.InferenceSession(
-        str(real_weights / "face_recognition_sface.onnx"), providers=["CPUExecutionProvider"]
-    )
-    head, rng, vectors = procedural_head(), np.random.default_rng(7), []
+    head, rng = procedural_head(), np.random.default_rng(7)
     axes = [EXPRESSION_NAMES.index(name) for name in ("jaw_open", "lip_corner_puller_left", "lip_corner_puller_right")]
-    for number in range(10):
-        actor = make_actor(f"{'MW'[number % 2]}{number + 200}", 2)
-        rows = np.repeat(actor.coefficients[None], 5, axis=0)
-        for axis in axes:
-            rows[1:, EXPRESSION.start + axis] = rng.uniform(0, 0.8, 4)
-        rows[1:, ANGLE] = rng.normal(0, [0.08, 0.15, 0.05], (4, 3))
-        pictures = render_frames(actor, rows, np.repeat(PLACE, 5, axis=0), 160)
-        c = torch.from_numpy(rows)
-        points = head.shape(c[:, IDENTITY], c[:, EXPRESSION])[:, head.keypoints]
-        xy, _ = project(points, c[:, ANGLE], c[:, TRANSLATION], torch.from_numpy(PLACE).expand(5, 3))
-        for picture, keypoints in zip(pictures, xy.numpy(), strict=True):
-            vector = session.run(None, {session.get_inputs()[0].name: _aligned(picture, keypoints)})[0][0]
-            vectors.append(vector / np.linalg.norm(vector))
-    similar, actor_of = np.array(vectors) @ np.array(vectors).T, np.arange(50) // 5
-    pairs = np.triu_indices(50, 1)
-    assert metrics.roc_auc_score((actor_of[:, None] == actor_of)[pairs], similar[pairs]) >= 0.95
+
+    def people():
+        for number in range(10):
+            actor = make_actor(f"{'MW'[number % 2]}{number + 200}", 2)
+            rows = np.repeat(actor.coefficients[None], 5, axis=0)
+            for axis in axes:
+                rows[1:, EXPRESSION.start + axis] = rng.uniform(0, 0.8, 4)
+            rows[1:, ANGLE] = rng.normal(0, [0.08, 0.15, 0.05], (4, 3))
+            c = torch.from_numpy(rows)
+            points = head.shape(c[:, IDENTITY], c[:, EXPRESSION])[:, head.keypoints]
+            xy, _ = project(points, c[:, ANGLE], c[:, TRANSLATION], torch.from_numpy(PLACE).expand(5, 3))
+            yield render_frames(actor, rows, np.repeat(PLACE, 5, axis=0), 160), xy.numpy()
+
+    assert_people_are_told_apart(people(), real_weights)

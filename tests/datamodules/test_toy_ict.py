@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.io import loadmat
+from strangers_eyes import assert_movements_are_read, assert_people_are_told_apart, random_movements
 
 import datamodules.toy_mead.world as world_module
 from conventions.errors import UserError
@@ -23,7 +24,6 @@ from datamodules.toy_mead.world import write_toy_mead
 from emospace.cli import main
 from face3d.camera import default_placement, project
 from face3d.coefficients import ANGLE, EXPRESSION, GAMMA, IDENTITY, TRANSLATION
-from face3d.landmarker import mediapipe_tasks
 from face3d.morphable import MorphableModel, keypoint_model, load_model
 from face3d.procedural import EXPRESSION_NAMES, expression_vector, procedural_head
 
@@ -134,92 +134,36 @@ def test_the_mouth_opens_where_the_model_has_it(path: Path, model: MorphableMode
     assert np.abs(opened[:brow].astype(int) - closed[:brow]).mean() < 1
 
 
-_WATCHED = {
-    "jaw": ({"jaw_open": 1.0}, ("jawOpen",), 0.7),
-    "smile": (both("lip_corner_puller"), ("mouthSmileLeft", "mouthSmileRight"), 0.6),
-    "brows": (
-        both("inner_brow_raiser") | both("outer_brow_raiser"),
-        ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
-        0.5,
-    ),
-    "eyes": (both("eye_closure"), ("eyeBlinkLeft", "eyeBlinkRight"), 0.5),
-}
-"""Movements, MediaPipe's scores for them, and the rank correlation that is asked for."""
-
-
-def _varied(actor: IctActor, count: int, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    strengths = {name: rng.uniform(0, 1, count) * (rng.random(count) < 0.6) for name in _WATCHED}
-    expressions = [
-        {axis: float(strengths[name][t]) for name, (axes, _, _) in _WATCHED.items() for axis in axes}
-        for t in range(count)
-    ]
-    rows = rows_of(actor, expressions)
-    rows[:, ANGLE] = rng.normal(0, [0.08, 0.2, 0.06], (count, 3))
-    return strengths, render(actor, rows)
-
-
 @pytest.mark.slow
 @pytest.mark.real
 def test_mediapipe_finds_the_faces_and_reads_their_movements(path: Path, real_weights: Path) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    mediapipe = pytest.importorskip("mediapipe")
-    vision, base = mediapipe_tasks()
-    options = vision.FaceLandmarkerOptions(
-        base_options=base(model_asset_path=str(real_weights / "face_landmarker.task")), output_face_blendshapes=True
-    )
-    rng, found, total = np.random.default_rng(5), 0, 0
-    asked, read = {name: [] for name in _WATCHED}, {name: [] for name in _WATCHED}
-    with vision.FaceLandmarker.create_from_options(options) as landmarker:
+    rng = np.random.default_rng(5)
+
+    def people():
         for number in range(6):
-            strengths, pictures = _varied(make_ict_actor(f"{'MW'[number % 2]}{number + 200}", 2, path), 8, rng)
-            for t, picture in enumerate(pictures):
-                result = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture))
-                total += 1
-                if not result.face_landmarks:
-                    continue
-                found += 1
-                scores = {c.category_name: c.score for c in result.face_blendshapes[0]}
-                for name, (_, shapes, _) in _WATCHED.items():
-                    asked[name].append(strengths[name][t])
-                    read[name].append(np.mean([scores[shape] for shape in shapes]))
-    assert found >= 0.95 * total
-    for name, (_, _, least) in _WATCHED.items():
-        assert stats.spearmanr(asked[name], read[name])[0] >= least, name
+            strengths, expressions = random_movements(8, rng)
+            actor = make_ict_actor(f"{'MW'[number % 2]}{number + 200}", 2, path)
+            rows = rows_of(actor, expressions)
+            rows[:, ANGLE] = rng.normal(0, [0.08, 0.2, 0.06], (8, 3))
+            yield strengths, render(actor, rows)
 
-
-_ARCFACE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)
-
-
-def _aligned(picture: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    from skimage.transform import SimilarityTransform, warp
-
-    five = np.stack([keypoints[36:42].mean(0), keypoints[42:48].mean(0), keypoints[30], keypoints[48], keypoints[54]])
-    transform = SimilarityTransform.from_estimate(_ARCFACE, (five + 1) / 2 * len(picture) - 0.5)
-    return (warp(picture / 255.0, transform, output_shape=(112, 112)) * 255).transpose(2, 0, 1)[None].astype(np.float32)
+    assert_movements_are_read(people(), real_weights)
 
 
 @pytest.mark.slow
 @pytest.mark.real
 def test_sface_tells_the_actors_apart(path: Path, model: MorphableModel, real_weights: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
-    metrics = pytest.importorskip("sklearn.metrics")
-    session = runtime.InferenceSession(
-        str(real_weights / "face_recognition_sface.onnx"), providers=["CPUExecutionProvider"]
-    )
-    rng, vectors = np.random.default_rng(7), []
-    for number in range(8):
-        actor = make_ict_actor(f"{'MW'[number % 2]}{number + 200}", 2, path)
-        moods = [{"jaw_open": a} | both("lip_corner_puller", b) for a, b in rng.uniform(0, 0.8, (3, 2))]
-        rows = rows_of(actor, [{}, *moods])
-        rows[1:, ANGLE] = rng.normal(0, [0.08, 0.15, 0.05], (3, 3))
-        for picture, keypoints in zip(render(actor, rows), landmarks(model, rows), strict=True):
-            vector = session.run(None, {session.get_inputs()[0].name: _aligned(picture, keypoints)})[0][0]
-            vectors.append(vector / np.linalg.norm(vector))
-    similar, actor_of = np.array(vectors) @ np.array(vectors).T, np.arange(32) // 4
-    pairs = np.triu_indices(32, 1)
-    assert metrics.roc_auc_score((actor_of[:, None] == actor_of)[pairs], similar[pairs]) >= 0.95
+    rng = np.random.default_rng(7)
+
+    def people():
+        for number in range(8):
+            actor = make_ict_actor(f"{'MW'[number % 2]}{number + 200}", 2, path)
+            moods = [{"jaw_open": a} | both("lip_corner_puller", b) for a, b in rng.uniform(0, 0.8, (3, 2))]
+            rows = rows_of(actor, [{}, *moods])
+            rows[1:, ANGLE] = rng.normal(0, [0.08, 0.15, 0.05], (3, 3))
+            yield render(actor, rows), landmarks(model, rows)
+
+    assert_people_are_told_apart(people(), real_weights)
 
 
 @pytest.fixture(scope="module")
