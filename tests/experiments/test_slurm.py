@@ -235,6 +235,13 @@ def trained(folder: Path) -> dict[str, list[int]]:
     return {file.parent.name: [row["step"] for row in read_history(file)] for file in files}
 
 
+def assert_trained_once(folder: Path) -> None:
+    """All six runs reached their last step, and none took a step twice."""
+    steps = trained(folder)
+    assert len(steps) == 6
+    assert all(of_run == sorted(set(of_run)) and of_run[-1] == 200 for of_run in steps.values())
+
+
 def wait_for(holds: Callable[[], bool]) -> None:
     end = time.monotonic() + 300
     while not holds():
@@ -269,8 +276,32 @@ def test_a_sweep_on_slurm_cancelled_half_way_and_finished(folder: Path) -> None:
 
     code, runs = ended(sweep(folder))
     assert (code, {run["state"] for run in runs}) == (0, {"done"})
-    steps = trained(folder)
-    assert len(steps) == 6
-    assert all(of_run == sorted(set(of_run)) and of_run[-1] == 200 for of_run in steps.values())
+    assert_trained_once(folder)
     logs = [path.read_text() for path in sorted((folder / "runs" / ".logs" / "tiny").glob("*.log"))]
     assert [log.count(": done in") for log in logs] == [1] * 6
+
+
+NODE_MAY_DIE = "EMOSPACE_SLURM_NODE_MAY_DIE"
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_costs_only_the_runs_on_it(folder: Path) -> None:
+    """Slurm takes the node from two of the six runs; they are queued again, and all are done in the end."""
+    if (node := os.environ.get(NODE_MAY_DIE)) is None:
+        pytest.skip(f"{NODE_MAY_DIE} names no node that this test may take down")
+    following = sweep(folder, "--slots", "2")
+    try:
+        wait_for(lambda: sum(map(bool, trained(folder).values())) >= 2)
+        tell_slurm(node, "down")
+        wait_for(lambda: "RUNNING" not in (slurm.queue_states() or {"": "RUNNING"}).values())
+        before = trained(folder)
+    finally:
+        tell_slurm(node, "resume")
+    assert any(steps[-1] < 200 for steps in before.values() if steps), "the node died while something ran"
+    code, runs = ended(following)
+    assert (code, {run["state"] for run in runs}) == (0, {"done"})
+    assert_trained_once(folder)
+
+
+def tell_slurm(node: str, state: str) -> None:
+    subprocess.run(["scontrol", "update", f"nodename={node}", f"state={state}", "reason=test"], check=True)
