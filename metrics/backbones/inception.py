@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import inception
 
-from metrics.backbones.files import WeightFile, load_strictly
+from conventions.weights import WeightFile, load_strictly
 
 FID_FILE = WeightFile(
     "weights-inception-2015-12-05-6726825d.pth",

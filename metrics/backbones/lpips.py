@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.errors import UserError
-from metrics.backbones.files import WeightFile
+from conventions.weights import WeightFile
 
 ALEXNET_FILE = WeightFile(
     "alexnet-owt-7be5be79.pth", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"

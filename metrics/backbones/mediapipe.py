@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from conventions.weights import WeightFile
 from face3d.landmarker import TASK_FILE, TASK_SOURCE, Landmarker
-from metrics.backbones.files import WeightFile
 
 WEIGHTS = WeightFile(TASK_FILE, TASK_SOURCE, "64184e229b263107")
 

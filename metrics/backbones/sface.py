@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.errors import MissingPackage, UserError
+from conventions.weights import WeightFile
 from metrics.backbones.align import ARCFACE_SIZE, arcface_crops
-from metrics.backbones.files import WeightFile
 from metrics.backbones.protocols import LandmarkBackbone
 
 ONNX_FILE = WeightFile(

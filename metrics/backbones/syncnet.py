@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metrics.backbones.files import WeightFile, load_strictly
+from conventions.weights import WeightFile, load_strictly
 
 MODEL_FILE = WeightFile("syncnet_v2.model", "http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model")
 SIZE = 224

@@ -4,8 +4,8 @@ import torch
 from skimage.transform import SimilarityTransform
 
 from conventions.errors import UserError
+from conventions.weights import WeightFile, load_strictly
 from metrics.backbones import align, judges
-from metrics.backbones.files import WeightFile, load_strictly
 from metrics.backbones.protocols import (
     EmotionBackbone,
     IdentityBackbone,

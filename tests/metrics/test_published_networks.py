@@ -7,9 +7,9 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 from conventions.errors import UserError
+from conventions.weights import WeightFile
 from metrics.backbones import inception
 from metrics.backbones import lpips as lpips_backbone
-from metrics.backbones.files import WeightFile
 
 
 @pytest.mark.parametrize("size", [(64, 48), (299, 299), (360, 500)])
