@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from conventions.errors import RejectedClip
@@ -19,9 +19,10 @@ from conventions.rates import VIDEO_FPS
 from datamodules import coefficients as coefficient_files
 from datamodules.catalogue import ClipRecord
 from datamodules.crop import Window, align, bounds, camera_windows, cut, fixed_crop, placement, to_crop
+from datamodules.deep3d import Checkpoint, cut_frame, measure, open_network, transform_params
 from datamodules.landmarks import find_faces
 from datamodules.video import DecodedFrame, iterate_frames, probe
-from face3d.camera import CROP_WIDENING
+from face3d.camera import CROP_WIDENING, FRAME_SIZE
 from face3d.landmarker import Landmarker
 from face3d.morphable import load_model
 
@@ -37,6 +38,9 @@ MAX_RIVAL = 0.5
 TRACKING_SIDE = 1920
 """Longer side of the pictures on which faces are looked for; full HD is quicker to search than to shrink."""
 
+NETWORK_BATCH = 8
+"""Frames that Deep3DFaceRecon's network sees at a time."""
+
 JPEG = {"quality": 95, "subsampling": 0}
 
 
@@ -44,13 +48,15 @@ JPEG = {"quality": 95, "subsampling": 0}
 class Settings:
     """What decides the content of every part."""
 
-    mode: Literal["mat", "landmarks", "none"]
+    mode: Literal["mat", "landmarks", "deep3d", "none"]
     """Where coefficients come from."""
     size: int
     """Side of the stored pictures in pixels."""
     weights: Path | None
     """The face landmarker; None: landmarks come from coefficients alone."""
     fit_model: str = coefficient_files.FIT_MODEL
+    deep3d: Checkpoint | None = None
+    """The network that measures coefficients where the mode is its own."""
 
 
 @dataclass
@@ -111,7 +117,8 @@ def _landmarker(weights: Path) -> Landmarker:
 
 
 def release() -> None:
-    """Close this process's landmarker: MediaPipe complains when the interpreter ends first."""
+    """Close this process's networks: MediaPipe complains when the interpreter ends first."""
+    open_network.cache_clear()
     while _open_landmarkers:
         _open_landmarkers.popitem()[1].close()
 
@@ -193,6 +200,39 @@ def tracked_face(record: ClipRecord, settings: Settings, limit: int, clock: Cloc
     with clock("fit"), _one_thread():
         fitted = coefficient_files.fit(landmarks, place, load_model(settings.fit_model))
     return Face(crop, jpegs, place, landmarks, fitted, settings.fit_model)
+
+
+def regressed_face(record: ClipRecord, settings: Settings, limit: int, clock: Clock) -> Face:
+    """The face of a clip by Deep3DFaceRecon's network: as if a `.mat` of its own lay beside the clip."""
+    assert settings.weights is not None
+    assert settings.deep3d is not None
+    with clock("landmarks"):
+        points, (width, height) = track_landmarks(record.video, settings.weights, limit)
+    _check_length(record, len(points))
+    params = transform_params(points, width, height)
+    windows = camera_windows(params, width, height, whole_pixels=True)
+    crop = fixed_crop(windows)
+    with clock("network"):
+        network = open_network(settings.deep3d)
+    frames = zip(_frames(record.video, limit), params, windows, strict=True)
+    jpegs, coefficients = [], []
+    for _ in range(0, len(points), NETWORK_BATCH):
+        with clock("crop"):
+            batch = list(itertools.islice(frames, NETWORK_BATCH))
+            jpegs += [_jpeg(frame, crop, settings.size) for frame, _, _ in batch]
+            pictures = np.stack([_network_picture(*item) for item in batch])
+        with clock("network"), _one_thread():
+            coefficients.append(measure(network, pictures))
+    place, landmarks = placement(windows, crop), to_crop(points, crop)
+    return Face(crop, jpegs, place, landmarks, np.concatenate(coefficients), coefficient_files.BFM09)
+
+
+def _network_picture(
+    frame: DecodedFrame, params: Float[np.ndarray, "5"], window: Float[np.ndarray, "3"]
+) -> UInt8[np.ndarray, "224 224 3"]:
+    x, y, half = window.tolist()
+    region, left, top = frame.region(*bounds((x, y, half), FRAME_SIZE))
+    return cut_frame(region, (left, top), params)
 
 
 def _scale(width: int, height: int) -> float:

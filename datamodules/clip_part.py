@@ -7,13 +7,24 @@ from conventions.errors import RejectedClip
 from conventions.rates import MEL_BINS, MEL_STEPS_PER_FRAME, SAMPLES_PER_FRAME
 from datamodules import audio as sound_files
 from datamodules.catalogue import ClipRecord
-from datamodules.clip_face import MAX_FRAMES, MIN_FRAMES, Clock, Face, Settings, measured_face, tracked_face
+from datamodules.clip_face import (
+    MAX_FRAMES,
+    MIN_FRAMES,
+    Clock,
+    Face,
+    Settings,
+    measured_face,
+    regressed_face,
+    tracked_face,
+)
 from datamodules.parts import PICTURES, SIZES, Part
 from datamodules.store import INT16_MAX
 from face3d.coefficients import NUM_COEFFICIENTS
 
 SILENCE_PEAK = 1e-3
 """A sound that never exceeds -60 dB of full scale is a failed recording."""
+
+_FACES = {"mat": measured_face, "landmarks": tracked_face, "none": tracked_face, "deep3d": regressed_face}
 
 _LABELS = ("id", "actor", "emotion", "level", "kind", "view", "number", "source")
 
@@ -25,7 +36,7 @@ def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
     limit = MAX_FRAMES + 1 if waveform is None else min(len(waveform) // SAMPLES_PER_FRAME, MAX_FRAMES + 1)
     if limit < MIN_FRAMES:
         raise RejectedClip("too_short", f"{record.audio or record.video}: {limit} frames of sound")
-    face = (measured_face if settings.mode == "mat" else tracked_face)(record, settings, limit, clock)
+    face = _FACES[settings.mode](record, settings, limit, clock)
     length = len(face.pictures)
     with clock("features"):
         arrays = {**_sound_arrays(waveform, length), **_face_arrays(face, length)}

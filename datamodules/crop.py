@@ -52,11 +52,21 @@ def camera_windows(
     frame = float(FRAME_SIZE)
     x, y, half = t0, h0 - t1, frame / 2 / s
     if whole_pixels:
-        w, h = np.trunc(w0 * s), np.trunc(h0 * s)
-        left = np.trunc(w / 2 - frame / 2 + (t0 - w0 / 2) * s)
-        top = np.trunc(h / 2 - frame / 2 + (h0 / 2 - t1) * s)
+        w, h, left, top = published_cut(params).T
         x, y, half = (left + frame / 2) * w0 / w, (top + frame / 2) * h0 / h, frame / 4 * (w0 / w + h0 / h)
     return np.stack([x * width / w0, y * height / h0, half * (width / w0 + height / h0) / 2], axis=-1)
+
+
+def published_cut(params: Float[np.ndarray, "t 5"]) -> Float[np.ndarray, "t 4"]:
+    """(w, h, left, top) in whole pixels: Deep3DFaceRecon resizes a picture to w x h and cuts its frame at (left, top).
+
+    Source: sicxu/Deep3DFaceRecon_pytorch, `util/preprocess.py`, `resize_n_crop_img`.
+    """
+    w0, h0, s, t0, t1 = np.asarray(params, np.float64).T
+    w, h = np.trunc(w0 * s), np.trunc(h0 * s)
+    left = np.trunc(w / 2 - FRAME_SIZE / 2 + (t0 - w0 / 2) * s)
+    top = np.trunc(h / 2 - FRAME_SIZE / 2 + (h0 / 2 - t1) * s)
+    return np.stack([w, h, left, top], axis=-1)
 
 
 def fixed_crop(windows: Float[np.ndarray, "t 3"]) -> Window:

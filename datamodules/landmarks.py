@@ -10,8 +10,12 @@ from jaxtyping import Float, UInt8
 from conventions.errors import UserError
 from face3d.landmarker import TASK_FILE, TASK_SOURCE, Landmarker
 
+DEEP3D_FILE = "epoch_20.pth"
+"""Deep3DFaceRecon's checkpoint, by the name under which it is published."""
+
 SOURCES = {
     TASK_FILE: TASK_SOURCE,
+    DEEP3D_FILE: "https://github.com/sicxu/Deep3DFaceRecon_pytorch#prepare-prerequisite-models",
     "face_recognition_sface.onnx": "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
 }
 """Where the official files of the optional weights are to be had."""

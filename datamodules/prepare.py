@@ -16,6 +16,7 @@ from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
 from datamodules.clip_face import Clock, Settings, release
 from datamodules.clip_part import prepare_clip
 from datamodules.crop import CROP
+from datamodules.deep3d import Checkpoint, find_checkpoint, identify, open_network
 from datamodules.disk import space_on
 from datamodules.landmarks import find_weights
 from datamodules.manifest import MANIFEST, VERSION
@@ -26,7 +27,7 @@ from datamodules.prepare_report import PrepareReport
 from datamodules.store import Store
 from face3d.landmarker import TASK_FILE
 
-Mode = Literal["auto", "mat", "landmarks", "none"]
+Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
 Progress = Callable[[int, int], None]
 
 
@@ -54,6 +55,7 @@ def prepare(
     size: int = 256,
     workers: int = 1,
     weights: Path | None = None,
+    deep3d: Path | None = None,
     look: bool = True,
     progress: Progress | None = None,
     max_bad_share: float = 0.5,
@@ -61,15 +63,16 @@ def prepare(
     """Prepare the clips under `raw` into the packed store `store`, pictures of `size` pixels.
 
     `coefficients`: "mat" reads the `.mat` beside each clip, "landmarks" fits a face model to MediaPipe's landmarks,
-    "none" measures none; "auto" is "mat" where any clip has a `.mat`, else "landmarks". `weights` is the folder (or
-    file) of the face landmarker; with `look` false it is not even looked for, as for toy clips, whose `.mat` says where
-    the landmarks are. Killed at any moment, the next call finishes the rest; finished, it does nothing.
+    "deep3d" asks Deep3DFaceRecon's network, "none" measures none; "auto" is "mat" where any clip has a `.mat`, else
+    "landmarks". `weights` is the folder (or file) of the face landmarker; with `look` false it is not even looked for,
+    as for toy clips, whose `.mat` says where the landmarks are. `deep3d` is the network's checkpoint or a folder that
+    holds it; None: among the weights. Killed at any moment, the next call finishes the rest; finished, it does nothing.
     More than `max_bad_share` of the clips unusable is an error.
     """
     began = time.monotonic()
     _check_folders(raw, store)
     with space_on(store):
-        job = _plan(raw, store, coefficients, size, weights, look)
+        job = _plan(raw, store, coefficients, size, weights, deep3d, look)
         store.mkdir(parents=True, exist_ok=True)
         with _locked(store):
             if (done := _finished(job)) is not None:
@@ -91,7 +94,7 @@ def _check_folders(raw: Path, store: Path) -> None:
         raise UserError(f"{store}: is neither empty nor a store; give a folder of its own")
 
 
-def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None, look: bool) -> _Job:
+def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None, deep3d: Path | None, look: bool) -> _Job:
     if size < 16 or size % 2:
         raise UserError(f"size {size}: must be even and at least 16")
     records, left_out = catalogue(raw)
@@ -99,8 +102,9 @@ def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None, l
         raise UserError(f"{raw}: holds no clip that can be read by name; {len(left_out)} files left out")
     if mode == "auto":
         mode = "mat" if any(record.coefficients for record in records) else "landmarks"
-    settings = Settings(mode, size, _landmarker(mode, weights) if look else None)
-    known = asdict(settings) | {"weights": settings.weights and sha256_of(settings.weights), "version": VERSION}
+    landmarker = _landmarker(mode, weights) if look else None
+    settings = Settings(mode, size, landmarker, deep3d=_network(mode, deep3d, weights))
+    known = _known(settings)
     keys = {record.id: digest([known, CROP, _files_of(record, raw)]) for record in records}
     return _Job(raw, store, settings, {record.id: record for record in records}, left_out, keys)
 
@@ -113,6 +117,24 @@ def _landmarker(mode: Mode, weights: Path | None) -> Path | None:
         if mode != "mat" or weights is not None:
             raise
         return None
+
+
+def _network(mode: Mode, given: Path | None, weights: Path | None) -> Checkpoint | None:
+    """Deep3DFaceRecon's checkpoint where the mode asks for it, opened once so that a wrong file is told at once."""
+    if mode != "deep3d":
+        if given is not None:
+            raise UserError(f"--deep3d {given}: is used with --coefficients deep3d alone, not with {mode}")
+        return None
+    checkpoint = identify(find_checkpoint(given, weights))
+    open_network(checkpoint)
+    return checkpoint
+
+
+def _known(settings: Settings) -> dict[str, Any]:
+    """What of the settings decides the content of parts: networks count by their bytes."""
+    known = asdict(settings) | {"weights": settings.weights and sha256_of(settings.weights), "version": VERSION}
+    del known["deep3d"]
+    return known if settings.deep3d is None else known | {"deep3d": settings.deep3d.sha256}
 
 
 def _files_of(record: ClipRecord, raw: Path) -> list[Any]:
@@ -139,7 +161,9 @@ def _locked(store: Path) -> Iterator[None]:
 
 
 def _origin(job: _Job) -> dict[str, Any]:
-    return {"keys": job.keys, "not_clips": [_as_json(job, item) for item in job.left_out]}
+    origin = {"keys": job.keys, "not_clips": [_as_json(job, item) for item in job.left_out]}
+    network = job.settings.deep3d
+    return origin if network is None else origin | {"deep3d": network.sha256}
 
 
 def _finished(job: _Job) -> dict[str, Any] | None:

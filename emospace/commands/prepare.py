@@ -16,21 +16,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--coefficients",
         choices=["auto", "mat", "landmarks", "deep3d"],
         default="auto",
-        help="where 3DMM coefficients come from; auto: a .mat beside the clip, else fitted to landmarks",
+        help="where 3DMM coefficients come from: a .mat beside the clip, a fit to landmarks, or Deep3DFaceRecon's "
+        "network; auto: a .mat beside the clip, else a fit to landmarks",
     )
     parser.add_argument("--size", type=int, default=256, help="side of the stored crops in pixels (default 256)")
     parser.add_argument("--workers", type=int, default=2, help="processes; the bytes do not depend on their number")
     parser.add_argument("--weights", type=Path, help="folder that holds face_landmarker.task")
+    parser.add_argument(
+        "--deep3d", metavar="PATH", type=Path, help="its checkpoint; default: epoch_20.pth in --weights"
+    )
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prepare; print counts and the reasons of what was left out."""
-    from conventions.errors import UserError
     from datamodules.prepare import prepare
 
-    if options.coefficients == "deep3d":
-        raise UserError("--coefficients deep3d is not built yet; use mat or landmarks")
     report = prepare(
         options.raw,
         options.store,
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
         size=options.size,
         workers=options.workers,
         weights=options.weights,
+        deep3d=options.deep3d,
         progress=progress("prepare"),
     )
     if options.json:

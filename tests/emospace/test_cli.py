@@ -74,6 +74,19 @@ def test_status_of_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_an_absent_checkpoint_says_what_to_get(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "raw").mkdir()
+    for name in ("raw/talk.mp4", "face_landmarker.task"):
+        (tmp_path / name).touch()
+    network = tmp_path / "epoch_20.pth"
+    words = ["prepare", str(tmp_path / "raw"), str(tmp_path / "store"), "--weights", str(tmp_path)]
+    assert main([*words, "--coefficients", "deep3d", "--deep3d", str(network)]) == 2
+    source = "https://github.com/sicxu/Deep3DFaceRecon_pytorch#prepare-prerequisite-models"
+    assert lines(capsys.readouterr().err) == [
+        f"emospace prepare: {network}: no such file; get epoch_20.pth from {source}"
+    ]
+
+
 def test_doctor_finds_what_the_environment_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
