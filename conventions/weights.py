@@ -44,8 +44,14 @@ class WeightFile:
 
 
 def load_strictly(module: torch.nn.Module, state: dict[str, Any], path: Path) -> None:
-    """Load `state`; a missing, surplus or misshapen tensor is one line that names it."""
+    """Load `state`; a missing, surplus or misshapen tensor is one line that names it.
+
+    Batch norm's counters of training batches may be absent: files of PyTorch before 0.4.1, such as `syncnet_v2.model`,
+    have none, and nothing that is measured depends on them.
+    """
     expected = module.state_dict()
+    counters = {key: torch.zeros_like(value) for key, value in expected.items() if key.endswith(".num_batches_tracked")}
+    state = counters | state
     for key in sorted(expected.keys() | state.keys()):
         if key not in state or key not in expected:
             raise UserError(
