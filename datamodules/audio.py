@@ -56,7 +56,7 @@ def iterate_audio(path: Path) -> Iterator[Float[np.ndarray, " _"]]:
         delay, samples = _delay(container), 0
         if abs(delay) > MAX_GAP_SECONDS:
             raise RejectedClip("broken_timestamps", f"{path}: sound and picture start {abs(delay):.0f} s apart")
-        for piece in _shifted(_decode(container), round(delay * SAMPLE_RATE)):
+        for piece in _shifted(_decode(path, container), round(delay * SAMPLE_RATE)):
             if not np.isfinite(piece).all():
                 raise RejectedClip("unreadable", f"{path}: the sound has values that are not finite")
             samples += len(piece)
@@ -65,10 +65,14 @@ def iterate_audio(path: Path) -> Iterator[Float[np.ndarray, " _"]]:
             raise RejectedClip("empty_audio", f"{path}: the sound has no samples")
 
 
-def _decode(container: Any) -> Iterator[np.ndarray]:
+def _decode(path: Path, container: Any) -> Iterator[np.ndarray]:
     """The first sound stream as pieces of 16 kHz mono float32."""
-    resampler, piece = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE), None
+    resampler, piece, first = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE), None, None
     for frame in container.decode(audio=0):
+        form = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+        first = first or form
+        if form != first:  # the resampler does not see it, and what it returns then is read beyond its end
+            raise RejectedClip("unreadable", f"{path}: the sound changes from {first} to {form}")
         for piece in resampler.resample(frame):
             yield piece.to_ndarray()[0]
     if piece is not None:
@@ -85,6 +89,17 @@ def _shifted(pieces: Iterator[np.ndarray], shift: int) -> Iterator[np.ndarray]:
         if drop < len(piece):
             yield piece[drop:]
         drop = max(drop - len(piece), 0)
+
+
+def shifted(waveform: Float[np.ndarray, " n"], seconds: float) -> Float[np.ndarray, " m"]:
+    """The waveform that many seconds later, behind silence; or, for negative seconds, without its beginning."""
+    return np.concatenate([np.zeros(0, np.float32), *_shifted(iter([waveform]), round(seconds * SAMPLE_RATE))])
+
+
+def begins_after_picture(path: Path) -> float:
+    """Seconds by which a file's sound starts after its picture, by their start times; `read_audio` takes them out."""
+    with open_media(path) as container:
+        return _delay(container)
 
 
 def _delay(container: Any) -> float:

@@ -2,10 +2,9 @@
 
 import io
 import itertools
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,8 @@ from conventions.errors import RejectedClip
 from conventions.rates import VIDEO_FPS
 from datamodules import coefficients as coefficient_files
 from datamodules.catalogue import ClipRecord
-from datamodules.crop import Window, align, bounds, camera_windows, cut, fixed_crop, placement, to_crop
+from datamodules.clock import Clock
+from datamodules.crop import Window, align, bounds, camera_windows, cut, fixed_crop, lie_about, placement, to_crop
 from datamodules.deep3d import Checkpoint, cut_frame, measure, open_network, transform_params
 from datamodules.landmarks import find_faces
 from datamodules.video import DecodedFrame, iterate_frames, probe
@@ -59,22 +59,6 @@ class Settings:
     """The network that measures coefficients where the mode is its own."""
 
 
-@dataclass
-class Clock:
-    """Seconds by stage of the work."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Count the block's time to a stage."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
-
-
 @dataclass(frozen=True)
 class Face:
     """Where the face of a clip is, for the frames that are kept."""
@@ -96,6 +80,16 @@ def _check_length(record: ClipRecord, length: int) -> None:
         raise RejectedClip("too_short", f"{record.video}: {length} frames")
     if length > MAX_FRAMES:
         raise RejectedClip("too_long", f"{record.video}: more than {MAX_FRAMES / VIDEO_FPS / 60:.0f} minutes")
+
+
+def _crops(video: Path, limit: int, crop: Window, size: int, clock: Clock) -> tuple[list[int], list[bytes]]:
+    """Number of the source frame and JPEG of the crop of each frame."""
+    indices, pictures = [], []
+    for frame in clock.each("decode", _frames(video, limit)):
+        with clock("crop"):
+            pictures.append(_jpeg(frame, crop, size))
+        indices.append(frame.source_index)
+    return indices, pictures
 
 
 def _jpeg(frame: DecodedFrame, crop: Window, size: int) -> bytes:
@@ -139,60 +133,65 @@ def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clo
     if record.coefficients is None:
         raise RejectedClip("no_coefficients", f"{record.video}: no .mat beside it")
     measured = coefficient_files.read_mat(record.coefficients)
-    with clock("crop"):
+    with clock("decode"):
         clip = probe(record.video)
-        whole_pixels = measured.model == coefficient_files.BFM09
+    whole_pixels = measured.model == coefficient_files.BFM09
+    with np.errstate(all="ignore"):
         windows = camera_windows(measured.params, clip.width, clip.height, whole_pixels)
-        crop = fixed_crop(windows)
-        frames = [(frame.source_index, _jpeg(frame, crop, settings.size)) for frame in _frames(record.video, limit)]
-    rows = measured.rows([index for index, _ in frames], clip, record.coefficients)
-    length = min(len(frames), len(rows))
+    if not lie_about(windows, clip.width, clip.height):
+        raise RejectedClip("bad_coefficients", f"{record.coefficients}: transform_params place no face in the picture")
+    crop = fixed_crop(windows)
+    indices, pictures = _crops(record.video, limit, crop, settings.size, clock)
+    rows = measured.rows(indices, clip, record.coefficients)
+    length = min(len(pictures), len(rows))
     _check_length(record, length)
     coefficients, place = measured.coefficients[rows[:length]], placement(windows[rows[:length]], crop)
-    pictures = [picture for _, picture in frames[:length]]
-    with clock("landmarks"):
-        if measured.keypoints is None:
-            landmarks = _landmarks_of(measured.model, coefficients, place, pictures, settings)
-        else:
-            landmarks = place[:, None, :1] * measured.keypoints[rows[:length]] + place[:, None, 1:]
+    pictures = pictures[:length]
+    if measured.keypoints is None:
+        landmarks = _landmarks_of(measured.model, coefficients, place, pictures, settings, clock)
+    else:
+        landmarks = place[:, None, :1] * measured.keypoints[rows[:length]] + place[:, None, 1:]
     return Face(crop, pictures, place, landmarks, coefficients, measured.model)
 
 
 def _landmarks_of(
-    model: str, coefficients: np.ndarray, place: np.ndarray, pictures: list[bytes], settings: Settings
+    model: str, coefficients: np.ndarray, place: np.ndarray, pictures: list[bytes], settings: Settings, clock: Clock
 ) -> np.ndarray | None:
     """Landmarks of cropped pictures: the model's own where it needs no file, else MediaPipe's, else None."""
     if model == coefficient_files.FIT_MODEL:
-        with _one_thread():
+        with clock("landmarks"), _one_thread():
             return coefficient_files.project_keypoints(model, coefficients, place)
     if settings.weights is None:
         return None
     try:
-        points = _track((np.asarray(Image.open(io.BytesIO(data))) for data in pictures), settings.weights, "")
+        opened = clock.each("landmarks", (np.asarray(Image.open(io.BytesIO(data))) for data in pictures))
+        points = _track(opened, settings.weights, "", clock)
     except RejectedClip:
         return None
     return to_crop(points, (settings.size / 2, settings.size / 2, settings.size / 2))
 
 
-def track_landmarks(video: Path, weights: Path, limit: int) -> tuple[Float[np.ndarray, "t 68 2"], tuple[int, int]]:
+def track_landmarks(
+    video: Path, weights: Path, limit: int, clock: Clock | None = None
+) -> tuple[Float[np.ndarray, "t 68 2"], tuple[int, int]]:
     """Landmarks of a video's first `limit` frames in pixels, and the pictures' (width, height).
 
     `RejectedClip` where there is no face, or two of like size.
     """
-    width, height = next(iterate_frames(video)).size
-    pictures = (frame.rgb(TRACKING_SIDE) for frame in _frames(video, limit))
-    return _track(pictures, weights, str(video)) * _scale(width, height), (width, height)
+    clock = clock or Clock()
+    with clock("decode"):
+        width, height = next(iterate_frames(video)).size
+    pictures = clock.each("decode", (frame.rgb(TRACKING_SIDE) for frame in _frames(video, limit)))
+    return _track(pictures, weights, str(video), clock) * _scale(width, height), (width, height)
 
 
 def tracked_face(record: ClipRecord, settings: Settings, limit: int, clock: Clock) -> Face:
     """The face of a clip as the landmarker sees it; coefficients are fitted to its landmarks."""
     assert settings.weights is not None
-    with clock("landmarks"):
-        points, (width, height) = track_landmarks(record.video, settings.weights, limit)
+    points, (width, height) = track_landmarks(record.video, settings.weights, limit, clock)
     _check_length(record, len(points))
-    with clock("crop"):
-        crop = fixed_crop(camera_windows(align(points, width, height), width, height))
-        jpegs = [_jpeg(frame, crop, settings.size) for frame in _frames(record.video, limit)]
+    crop = fixed_crop(camera_windows(align(points, width, height), width, height))
+    _, jpegs = _crops(record.video, limit, crop, settings.size, clock)
     landmarks = to_crop(points, crop)
     place = np.tile(np.array([1 / CROP_WIDENING, 0, 0], np.float32), (len(jpegs), 1))
     if settings.mode == "none":
@@ -239,10 +238,14 @@ def _scale(width: int, height: int) -> float:
     return max(1.0, max(width, height) / TRACKING_SIDE)
 
 
-def _track(pictures: Iterable[np.ndarray], weights: Path, name: str) -> Float[np.ndarray, "t 68 2"]:
+def _track(pictures: Iterable[np.ndarray], weights: Path, name: str, clock: Clock) -> Float[np.ndarray, "t 68 2"]:
     """Landmarks of each picture in its own pixels, short gaps interpolated; no face or two are a reason."""
-    landmarker = _landmarker(weights)
-    found = [find_faces(landmarker, picture) for picture in pictures]
+    with clock("landmarks"):
+        landmarker = _landmarker(weights)
+    found = []
+    for picture in pictures:
+        with clock("landmarks"):
+            found.append(find_faces(landmarker, picture))
     seen = [index for index, faces in enumerate(found) if faces is not None]
     if not seen:
         raise RejectedClip("no_face", f"{name}: no face in any of {len(found)} frames")

@@ -10,14 +10,15 @@ from datamodules.catalogue import ClipRecord
 from datamodules.clip_face import (
     MAX_FRAMES,
     MIN_FRAMES,
-    Clock,
     Face,
     Settings,
     measured_face,
     regressed_face,
     tracked_face,
 )
+from datamodules.clock import Clock
 from datamodules.parts import PICTURES, SIZES, Part
+from datamodules.sound_offset import read_sound
 from datamodules.store import INT16_MAX
 from face3d.coefficients import NUM_COEFFICIENTS
 
@@ -32,7 +33,7 @@ _LABELS = ("id", "actor", "emotion", "level", "kind", "view", "number", "source"
 def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
     """The part of one clip; `RejectedClip` with a reason where it cannot be used."""
     with clock("sound"):
-        waveform = _sound(record)
+        waveform, offset = _sound(record)
     limit = MAX_FRAMES + 1 if waveform is None else min(len(waveform) // SAMPLES_PER_FRAME, MAX_FRAMES + 1)
     if limit < MIN_FRAMES:
         raise RejectedClip("too_short", f"{record.audio or record.video}: {limit} frames of sound")
@@ -48,21 +49,22 @@ def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
         "has_landmarks": face.landmarks is not None,
         "crop": face.crop,
         "model": face.model,
+        "sound_offset": offset,
     }
     return Part(meta, arrays)
 
 
-def _sound(record: ClipRecord) -> Float[np.ndarray, " n"] | None:
-    """The clip's waveform; None where neither a sound file nor a sound track exists."""
+def _sound(record: ClipRecord) -> tuple[Float[np.ndarray, " n"] | None, float | None]:
+    """The clip's waveform on the picture's clock and its measured offset; None where it has no sound."""
     try:
-        waveform = sound_files.read_audio(record.audio or record.video)
+        waveform, offset = read_sound(record.video, record.audio)
     except RejectedClip as error:
         if record.audio is None and error.reason == "no_audio_stream":
-            return None
+            return None, None
         raise
-    if np.abs(waveform).max() < SILENCE_PEAK:
+    if not len(waveform) or np.abs(waveform).max() < SILENCE_PEAK:
         raise RejectedClip("silent_audio", f"{record.audio or record.video}: no sound above -60 dB")
-    return waveform
+    return waveform, offset
 
 
 def _sound_arrays(waveform: np.ndarray | None, length: int) -> dict[str, np.ndarray]:

@@ -20,6 +20,9 @@ BFM09 = "bfm09"
 FIT_MODEL = "procedural-v1"
 """The model that is fitted to landmarks where no other is asked for: it needs no file."""
 
+MOST = 1e4
+"""Greatest value that a coefficient or a keypoint may have; a damaged file shows any."""
+
 ROW_TOLERANCE = 0.02
 """A file may have this share (and 2) fewer or more rows than the clip has frames; both are trimmed to the shorter."""
 
@@ -68,6 +71,8 @@ def read_mat(path: Path) -> Measured:
     arrays = (measured.coefficients, measured.params, measured.keypoints)
     if not all(np.isfinite(array).all() for array in arrays if array is not None):
         raise RejectedClip("bad_coefficients", f"{path}: has values that are not finite")
+    if not all(np.abs(array).max() <= MOST for array in arrays[::2] if array is not None):
+        raise RejectedClip("bad_coefficients", f"{path}: has values beyond {MOST:g}, which no face has")
     if not (measured.params[:, :3] > 0).all():
         raise RejectedClip("bad_coefficients", f"{path}: transform_params has sizes or scales that are not positive")
     return measured

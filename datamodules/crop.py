@@ -21,6 +21,11 @@ Window = tuple[float, float, float]
 CROP = "wide-v1"
 """Name of the training crop: the clip's median camera window widened by `CROP_WIDENING`, edge pixels repeated."""
 
+FARTHEST = 8
+"""A camera window farther away or larger than this many longer sides of the picture is no face's."""
+LEAST_HALF = 1.0
+"""Least half side of a camera window, in pixels."""
+
 RESCALE = 102.0
 """Deep3DFaceRecon scales a face so that one decimetre of the standard face is 102 pixels of its frame."""
 
@@ -67,6 +72,12 @@ def published_cut(params: Float[np.ndarray, "t 5"]) -> Float[np.ndarray, "t 4"]:
     left = np.trunc(w / 2 - FRAME_SIZE / 2 + (t0 - w0 / 2) * s)
     top = np.trunc(h / 2 - FRAME_SIZE / 2 + (h0 / 2 - t1) * s)
     return np.stack([w, h, left, top], axis=-1)
+
+
+def lie_about(windows: Float[np.ndarray, "t 3"], width: int, height: int) -> bool:
+    """Whether every window is a square of some size that lies in or near the picture."""
+    most = FARTHEST * max(width, height)
+    return bool((np.abs(windows) <= most).all() and (windows[:, 2] >= LEAST_HALF).all())
 
 
 def fixed_crop(windows: Float[np.ndarray, "t 3"]) -> Window:

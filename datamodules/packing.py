@@ -15,6 +15,9 @@ from datamodules.manifest import FORMAT, MANIFEST, VERSION, content_hash
 from datamodules.parts import PICTURES, SIZES, read_part
 from datamodules.store import ARRAYS, FRAME_ENDS, FRAMES
 
+_OF_THE_SOURCE = ("model", "sound_offset")
+"""What a part's meta says beyond the fields of a `StoredClip`."""
+
 
 class _Hashing:
     """A file that is hashed while it is written."""
@@ -55,10 +58,10 @@ def pack(store: Path, parts: Sequence[tuple[Path, dict[str, Any]]], size: int, e
 
 
 def _clips(metas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Manifest entries: each meta with the row at which it starts."""
+    """Manifest entries: what each meta says of the content, with the row at which it starts."""
     starts = np.cumsum([0, *(meta["length"] for meta in metas)]).tolist()
     return [
-        {**{key: value for key, value in meta.items() if key != "model"}, "start": start}
+        {**{key: value for key, value in meta.items() if key not in _OF_THE_SOURCE}, "start": start}
         for meta, start in zip(metas, starts, strict=False)
     ]
 

@@ -1,6 +1,8 @@
 """Worker processes for doubtful input: a task that hangs or kills its process is reported, and the rest goes on."""
 
 import multiprocessing
+import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +13,8 @@ from typing import Any
 
 from conventions.errors import UserError
 
-TASK_LIMIT_S = 1200.0
-"""Time that one task may take: ten minutes of full HD pass, a file that hangs does not."""
+TASK_LIMIT_S = 3600.0
+"""Time that one task may take: twenty minutes of full HD pass, a file that hangs does not."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class _Worker:
 
 def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
     """A worker's life: say that it is there, receive a task, send its result, until the pipe closes."""
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     pipe.send(("ready", None))
     while True:
         try:
@@ -54,14 +57,23 @@ def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
         pipe.send(answer)
 
 
+def _die_with_parent() -> None:
+    """End this process with the one that started it, so that no orphan writes into what the next call takes up."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
 def run_tasks(
     function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, limit_s: float = TASK_LIMIT_S
 ) -> Iterator[Outcome]:
     """Outcomes of `function(task)` in the order in which they finish.
 
-    With one worker the tasks run in this process, without a time limit. A `UserError` or a bug in a task ends the run.
+    With 0 workers the tasks run in this process, without a time limit and at its peril. A `UserError` or a bug in a
+    task ends the run.
     """
-    if workers <= 1:
+    if workers == 0:
         for index, task in enumerate(tasks):
             yield Outcome(index, function(task))
         return
@@ -101,6 +113,7 @@ def _supervise(
                 continue
             yield outcome
             if outcome.failure is not None:
+                worker.pipe.close()
                 worker.process.kill()
                 worker.process.join()
                 fresh = _start(function)

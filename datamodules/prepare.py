@@ -2,9 +2,9 @@
 
 import fcntl
 import shutil
-import time
+import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any, Literal
 from conventions.errors import RejectedClip, UserError
 from conventions.files import sha256_of
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
-from datamodules.clip_face import Clock, Settings, release
+from datamodules.clip_face import Settings, release
 from datamodules.clip_part import prepare_clip
+from datamodules.clock import Clock
 from datamodules.crop import CROP
 from datamodules.deep3d import Checkpoint, find_checkpoint, identify, open_network
 from datamodules.disk import space_on
@@ -22,13 +23,15 @@ from datamodules.landmarks import find_weights
 from datamodules.manifest import MANIFEST, VERSION
 from datamodules.packing import pack
 from datamodules.parts import PARTS, Part, digest, part_of, read_meta, write_part
-from datamodules.pool import run_tasks
-from datamodules.prepare_report import PrepareReport
+from datamodules.pool import TASK_LIMIT_S, run_tasks
+from datamodules.prepare_report import PrepareReport, Spent
+from datamodules.reasons import FAILURES
 from datamodules.store import Store
 from face3d.landmarker import TASK_FILE
 
 Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""Told of clips done, clips in all, and the seconds of work so far by stage."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ def prepare(
     *,
     coefficients: Mode = "auto",
     size: int = 256,
-    workers: int = 1,
+    workers: int = 0,
+    limit_s: float = TASK_LIMIT_S,
+    again: bool = False,
     weights: Path | None = None,
     deep3d: Path | None = None,
     look: bool = True,
@@ -67,21 +72,24 @@ def prepare(
     "landmarks". `weights` is the folder (or file) of the face landmarker; with `look` false it is not even looked for,
     as for toy clips, whose `.mat` says where the landmarks are. `deep3d` is the network's checkpoint or a folder that
     holds it; None: among the weights. Killed at any moment, the next call finishes the rest; finished, it does nothing.
+    `workers` processes each have `limit_s` seconds for a clip, and may die of one: the clip is left out. `again` tries
+    once more those that were left out so. With 0 workers this process does the work itself, unprotected.
     More than `max_bad_share` of the clips unusable is an error.
     """
-    began = time.monotonic()
+    spent = Spent()
     _check_folders(raw, store)
     with space_on(store):
         job = _plan(raw, store, coefficients, size, weights, deep3d, look)
         store.mkdir(parents=True, exist_ok=True)
         with _locked(store):
-            if (done := _finished(job)) is not None:
-                return _report(job, done, 0, time.monotonic() - began, {})
+            if (done := _finished(job, again)) is not None:
+                return _report(job, done, 0, spent)
             _reuse(job)
-            todo = [name for name in job.records if read_meta(job.part(name)) is None]
-            stages = _work(job, todo, workers, progress)
-            manifest = _pack(job, max_bad_share)
-    return _report(job, manifest, len(todo), time.monotonic() - began, stages)
+            todo = [name for name in job.records if _missing(job.part(name), again)]
+            _work(job, todo, workers, limit_s, spent, progress)
+            with spent.clock("pack"):
+                manifest = _pack(job, max_bad_share)
+    return _report(job, manifest, len(todo), spent)
 
 
 def _check_folders(raw: Path, store: Path) -> None:
@@ -166,13 +174,19 @@ def _origin(job: _Job) -> dict[str, Any]:
     return origin if network is None else origin | {"deep3d": network.sha256}
 
 
-def _finished(job: _Job) -> dict[str, Any] | None:
-    """The manifest of a store that already holds exactly this job's clips, or None."""
+def _finished(job: _Job, again: bool) -> dict[str, Any] | None:
+    """The manifest of a store that already holds exactly this job's clips, with none to be tried again, or None."""
     try:
         manifest = Store(job.store).manifest
     except UserError:
         return None
-    return manifest if manifest.get("origin") == _origin(job) else None
+    doubtful = again and any(item["reason"] in FAILURES for item in manifest["left_out"])
+    return manifest if manifest.get("origin") == _origin(job) and not doubtful else None
+
+
+def _missing(part: Path, again: bool) -> bool:
+    meta = read_meta(part)
+    return meta is None or (again and meta.get("reason") in FAILURES)
 
 
 def _reuse(job: _Job) -> None:
@@ -196,27 +210,30 @@ def _make_part(task: tuple[ClipRecord, Settings, Path]) -> dict[str, float]:
             part = prepare_clip(record, settings, clock)
         except RejectedClip as error:
             part = Part({"reason": error.reason, "detail": str(error)})
+        except UserError:
+            raise
+        except Exception as error:  # one clip that nobody foresaw shall not keep the others from being prepared
+            traceback.print_exc()
+            part = Part({"reason": "failed", "detail": f"{record.video}: {error!r}".splitlines()[0]})
         with clock("write"):
             write_part(path, part)
     return clock.seconds
 
 
-def _work(job: _Job, todo: list[str], workers: int, progress: Progress | None) -> dict[str, float]:
-    """Prepare the missing parts; seconds by stage."""
+def _work(job: _Job, todo: list[str], workers: int, limit_s: float, spent: Spent, progress: Progress | None) -> None:
+    """Prepare the missing parts."""
     tasks = [(job.records[name], job.settings, job.part(name)) for name in todo]
-    stages: Counter[str] = Counter()
     try:
-        for done, outcome in enumerate(run_tasks(_make_part, tasks, workers), 1):
+        for done, outcome in enumerate(run_tasks(_make_part, tasks, workers, limit_s), 1):
             if outcome.failure is not None:
                 record, _, path = tasks[outcome.index]
                 write_part(path, Part({"reason": outcome.failure, "detail": str(record.video)}))
             else:
-                stages.update(outcome.value)
+                spent.clock.add(outcome.value)
             if progress is not None:
-                progress(done, len(tasks))
+                progress(done, len(tasks), spent.clock.seconds)
     finally:
         release()
-    return {name: round(seconds, 3) for name, seconds in stages.items()}
 
 
 def _pack(job: _Job, max_bad_share: float) -> dict[str, Any]:
@@ -229,7 +246,13 @@ def _pack(job: _Job, max_bad_share: float) -> dict[str, Any]:
     _check_share(job, bad, max_bad_share)
     good = [(job.part(name), meta) for name, meta in metas.items() if "reason" not in meta]
     left_out = [_as_json(job, item) for item in sorted([*job.left_out, *bad], key=lambda item: str(item.path))]
-    extra = {"styles": read_styles(job.raw), "left_out": left_out, "origin": _origin(job)}
+    offsets = {meta["id"]: meta["sound_offset"] for _, meta in good if meta.get("sound_offset") is not None}
+    extra = {
+        "styles": read_styles(job.raw),
+        "left_out": left_out,
+        "sound_offsets": offsets,
+        "origin": _origin(job),
+    }
     return pack(job.store, good, job.settings.size, extra)
 
 
@@ -248,9 +271,7 @@ def _as_json(job: _Job, item: LeftOut) -> dict[str, str]:
     return {"path": str(item.path.relative_to(job.raw)), "reason": item.reason, "detail": detail}
 
 
-def _report(
-    job: _Job, manifest: dict[str, Any], prepared: int, seconds: float, stages: dict[str, float]
-) -> PrepareReport:
+def _report(job: _Job, manifest: dict[str, Any], prepared: int, spent: Spent) -> PrepareReport:
     details = manifest["left_out"]
     return PrepareReport(
         store=str(job.store),
@@ -261,6 +282,5 @@ def _report(
         coefficient_model=manifest["coefficient_model"],
         hash=manifest["hash"],
         prepared=prepared,
-        seconds=round(seconds, 2),
-        stage_seconds=stages,
+        **spent.so_far(),
     )

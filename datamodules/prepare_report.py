@@ -1,7 +1,40 @@
 """What a preparation did, for a program and for a reader."""
 
-from dataclasses import asdict, dataclass
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from datamodules.clock import Clock
+from datamodules.reasons import FAILURES
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    return sum(os.times()[:4])
+
+
+@dataclass
+class Spent:
+    """What a preparation has spent since this was made."""
+
+    clock: Clock = field(default_factory=Clock)
+    """Seconds of work by stage, over all workers."""
+    _began: float = field(default_factory=time.monotonic)
+    _cpu_began: float = field(default_factory=_cpu)
+
+    def so_far(self) -> dict[str, Any]:
+        """Fields of a `PrepareReport`."""
+        stages = {stage: round(seconds, 3) for stage, seconds in self.clock.seconds.items()}
+        wall, cpu = time.monotonic() - self._began, _cpu() - self._cpu_began
+        return {"seconds": round(wall, 2), "cpu_seconds": round(cpu, 2), "stage_seconds": stages}
+
+
+def shares(stage_seconds: Mapping[str, float]) -> str:
+    """`decode 40 %, crop 35 %, sound 25 %`: the split of the work by stage."""
+    total = sum(stage_seconds.values()) or 1.0
+    return ", ".join(f"{stage} {seconds / total:.0%}".replace("%", " %") for stage, seconds in stage_seconds.items())
 
 
 @dataclass(frozen=True)
@@ -20,6 +53,8 @@ class PrepareReport:
     prepared: int
     """Clips prepared by this call; the others were there already."""
     seconds: float
+    cpu_seconds: float
+    """CPU time of this process and its workers."""
     stage_seconds: dict[str, float]
     """Seconds of work by stage, summed over the workers."""
 
@@ -36,7 +71,11 @@ class PrepareReport:
             f"prepared now: {self.prepared} in {self.seconds:.1f} s{rate}",
         ]
         if self.stage_seconds:
-            lines.append("work: " + ", ".join(f"{name} {s:.1f} s" for name, s in self.stage_seconds.items()))
+            work = sum(self.stage_seconds.values())
+            cores = self.cpu_seconds / self.seconds if self.seconds else 0.0
+            lines.append(f"work: {work:.1f} s ({shares(self.stage_seconds)}), {cores:.1f} cores busy")
+        if failed := sum(self.left_out.get(reason, 0) for reason in FAILURES):
+            lines.append(f"{failed} clips timed out, crashed or failed; --again tries them once more")
         lines += [f"left out: {item['path']}: {item['reason']}: {item['detail']}" for item in self.details[:20]]
         if len(self.details) > 20:
             lines.append(f"left out in all: {self.left_out}")

@@ -21,4 +21,8 @@ REASONS = {
     "no_coefficients": "no coefficient file lies beside the clip",
     "timed_out": "preparation took longer than the time allowed to one clip",
     "crashed": "the process that prepared this clip died",
+    "failed": "an error of the preparation itself, which is worth a report",
 }
+
+FAILURES = ("timed_out", "crashed", "failed")
+"""Reasons that may lie in the machine (too busy, out of memory) or in this program, and not in the clip."""

@@ -111,6 +111,14 @@ class Store:
         return self.manifest["coefficient_model"]
 
     @property
+    def sound_offsets(self) -> dict[str, float]:
+        """Seconds by which the source's sound began after its picture, by clip, where it was measured.
+
+        The stored sound is on the picture's clock already. Stores made before this was recorded hold none.
+        """
+        return self.manifest.get("sound_offsets", {})
+
+    @property
     def num_frames(self) -> int:
         """Frames of all clips."""
         return sum(clip.length for clip in self.clips)
@@ -210,6 +218,13 @@ def _counts(values: Iterable[Any]) -> dict[str, int]:
     return dict(sorted(Counter(map(str, values)).items()))
 
 
+def _offsets_ms(store: Store) -> dict[str, int | float]:
+    """How many picture-sound offsets were measured, and their least, middle and greatest in ms."""
+    values = sorted(1000 * offset for offset in store.sound_offsets.values())
+    spread = {"least": values[0], "median": values[len(values) // 2], "greatest": values[-1]} if values else {}
+    return {"measured": len(values), **{name: round(value, 2) for name, value in spread.items()}}
+
+
 def describe(store: Store) -> dict[str, Any]:
     """What a store holds, as plain JSON: counts by label, hours, hash and what was left out."""
     frames = store.num_frames
@@ -228,6 +243,7 @@ def describe(store: Store) -> dict[str, Any]:
         "clips_without_sound": sum(not clip.has_audio for clip in store.clips),
         "clips_without_coefficients": sum(not clip.has_coefficients for clip in store.clips),
         "clips_without_landmarks": sum(not clip.has_landmarks for clip in store.clips),
+        "sound_offset_ms": _offsets_ms(store),
         "by_actor": _counts(clip.actor for clip in store.clips),
         "by_emotion": _counts(clip.emotion for clip in store.clips),
         "by_level": _counts(clip.level for clip in store.clips),

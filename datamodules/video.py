@@ -122,9 +122,17 @@ def probe(path: Path) -> VideoInfo:
     with open_media(path) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or VIDEO_FPS)
-        base = float(stream.time_base or 0)
-        seconds = stream.duration * base if stream.duration else (container.duration or 0) / av.time_base
+        seconds = _seconds(container, stream)
         return VideoInfo(*first.size, stream.frames or round(seconds * rate), seconds)
+
+
+def _seconds(container: Any, stream: Any) -> float:
+    """Length of the picture; where only the file's is known, without what comes before the picture."""
+    base = float(stream.time_base or 0)
+    if stream.duration:
+        return stream.duration * base
+    before = (stream.start_time or 0) * base - (container.start_time or 0) / av.time_base
+    return (container.duration or 0) / av.time_base - before
 
 
 def iterate_frames(path: Path) -> Iterator[DecodedFrame]:

@@ -28,8 +28,16 @@ def ready_store(experiment: Experiment, workers: int = 2) -> Mapping[str, Any]:
     if config.world.fills_store:
         size = max(STORE_SIZE, config.data.image_size, config.hef.resolution)
         _ready_world(config, workers)
-        root, told = Path(config.world.root), _told("store")
-        prepare(root, path, coefficients="mat", size=size, workers=workers, look=False, progress=told)
+        root, tell = Path(config.world.root), _told("store")
+        prepare(
+            root,
+            path,
+            coefficients="mat",
+            size=size,
+            workers=workers,
+            look=False,
+            progress=lambda done, total, _: tell(done, total),
+        )
     store = Store(path)
     Split.load(config.data.split)
     return {"path": str(path), "hash": store.hash, "clips": len(store.clips), "frames": store.num_frames}

@@ -26,19 +26,22 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def progress(label: str, every_s: float = 2.0) -> Callable[[int, int], None]:
-    """A callback (done, total) that shows progress on stderr: one moving line on a terminal, plain lines elsewhere."""
+def progress(label: str, every_s: float = 2.0) -> Callable[..., None]:
+    """A callback (done, total, note="") that shows progress on stderr.
+
+    One moving line on a terminal, plain lines elsewhere.
+    """
     started = time.monotonic()
     last = -every_s if sys.stderr.isatty() else -5 * every_s
     state = {"last": last}
 
-    def show(done: int, total: int) -> None:
+    def show(done: int, total: int, note: str = "") -> None:
         now = time.monotonic() - started
         interval = every_s / 10 if sys.stderr.isatty() else 5 * every_s
         if done < total and now - state["last"] < interval:
             return
         state["last"] = now
         start, end = ("\r", "") if sys.stderr.isatty() and done < total else ("\r" if sys.stderr.isatty() else "", "\n")
-        print(f"{start}{label}: {done}/{total} ({now:.0f} s)", end=end, file=sys.stderr, flush=True)
+        print(f"{start}{label}: {done}/{total} ({now:.0f} s{note})", end=end, file=sys.stderr, flush=True)
 
     return show

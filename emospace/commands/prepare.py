@@ -1,6 +1,8 @@
 """Prepare raw clips into a packed store: 25 fps, 16 kHz, one crop, audio features, 3DMM coefficients. Resumable."""
 
 import argparse
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from emospace.commands.output import add_json, print_json, progress
@@ -21,6 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", type=int, default=256, help="side of the stored crops in pixels (default 256)")
     parser.add_argument("--workers", type=int, default=2, help="processes; the bytes do not depend on their number")
+    parser.add_argument(
+        "--clip-seconds",
+        metavar="S",
+        type=float,
+        default=3600.0,
+        help="time that one clip may take before it is left out as timed_out (default 3600)",
+    )
+    parser.add_argument("--again", action="store_true", help="try clips that timed out, crashed or failed once more")
     parser.add_argument("--weights", type=Path, help="folder that holds face_landmarker.task")
     parser.add_argument(
         "--deep3d", metavar="PATH", type=Path, help="its checkpoint; default: epoch_20.pth in --weights"
@@ -30,20 +40,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prepare; print counts and the reasons of what was left out."""
+    from conventions.errors import UserError
     from datamodules.prepare import prepare
 
+    for name, value in (("--workers", options.workers), ("--clip-seconds", options.clip_seconds)):
+        if value <= 0:
+            raise UserError(f"{name} {value:g}: must be more than 0")
     report = prepare(
         options.raw,
         options.store,
         coefficients=options.coefficients,
         size=options.size,
         workers=options.workers,
+        limit_s=options.clip_seconds,
+        again=options.again,
         weights=options.weights,
         deep3d=options.deep3d,
-        progress=progress("prepare"),
+        progress=_told(),
     )
     if options.json:
         print_json(report.as_dict())
     else:
         print(report.text())
     return 0
+
+
+def _told() -> Callable[[int, int, Mapping[str, float]], None]:
+    """Progress with clips per second and the split of the work by stage."""
+    from datamodules.prepare_report import shares
+
+    show, began = progress("prepare"), time.monotonic()
+
+    def tell(done: int, total: int, stages: Mapping[str, float]) -> None:
+        rate = done / max(time.monotonic() - began, 1e-6)
+        show(done, total, f"; {rate:.2f} clips/s; {shares(stages)}")
+
+    return tell

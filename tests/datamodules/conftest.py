@@ -26,24 +26,29 @@ def tone(seconds: float, hertz: float = 220.0) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE)).astype(np.float32)
 
 
-def write_mat(path: Path, rows: int, size: int = SIZE, **extra: object) -> np.ndarray:
-    """A coefficient file for a face in the middle of the picture; its coefficients [rows, 257]."""
+def write_mat(path: Path, rows: int, size: int = SIZE, height: int | None = None, **extra: object) -> np.ndarray:
+    """A coefficient file for a face in the middle of the (else square) picture; its coefficients [rows, 257]."""
+    tall = height or size
     coefficients = np.random.default_rng(rows).normal(0, 0.1, (rows, 257)).astype(np.float32)
     scale = 224 * 1.3 / size
-    params = np.tile(np.array([size, size, scale, size / 2, size / 2], np.float32), (rows, 1))
+    params = np.tile(np.array([size, tall, scale, size / 2, tall / 2], np.float32), (rows, 1))
     params[:, 3] += np.linspace(-1, 1, rows)
     scipy.io.savemat(path, {"coeff": coefficients, "transform_params": params, **extra})
     return coefficients
 
 
-def write_clip(path: Path, frames: int = 20, fps: int = 25, *, sound: bool = True, mat: bool = True) -> None:
-    """A clip `path`.mp4 with `path`.mat and `path`.wav beside it."""
+def write_clip(
+    path: Path, frames: int = 20, fps: int = 25, *, sound: str | bool = ".wav", mat: bool = True, size: int = SIZE
+) -> None:
+    """A clip `path`.mp4 with `path`.mat beside it, and its sound in a file with that suffix or "inside" the mp4."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_video(path.with_suffix(".mp4"), moving_picture(frames), fps=fps)
-    if sound:
-        write_audio(path.with_suffix(".wav"), tone(frames / fps))
+    heard = tone(frames / fps)
+    inside = heard if sound == "inside" else None
+    write_video(path.with_suffix(".mp4"), moving_picture(frames, size), fps=fps, audio=inside)
+    if isinstance(sound, str) and sound != "inside":
+        write_audio(path.with_suffix(sound), heard)
     if mat:
-        write_mat(path.with_suffix(".mat"), frames)
+        write_mat(path.with_suffix(".mat"), frames, size)
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +59,21 @@ def no_weights_of_this_machine(request: pytest.FixtureRequest, monkeypatch: pyte
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
 
+@pytest.fixture(scope="session", name="write_clip")
+def _write_clip() -> Callable[..., None]:
+    """As `clip`, for a whole module."""
+    return write_clip
+
+
+@pytest.fixture(scope="session", name="write_mat")
+def _write_mat() -> Callable[..., np.ndarray]:
+    """`write_mat(path, rows, width, height)` writes a coefficient file."""
+    return write_mat
+
+
 @pytest.fixture
 def clip() -> Callable[..., None]:
-    """`clip(path, frames, fps, sound=..., mat=...)` writes a tiny clip."""
+    """`clip(path, frames, fps, sound=..., mat=..., size=...)` writes a tiny clip."""
     return write_clip
 
 

@@ -20,7 +20,8 @@ from datamodules import clip_face, prepare_report
 from datamodules import prepare as preparation
 from datamodules.audio import write_audio
 from datamodules.landmarks import find_weights
-from datamodules.prepare import prepare
+from datamodules.pool import Outcome
+from datamodules.prepare import _make_part, prepare
 from datamodules.store import Store
 from datamodules.video import write_video
 from face3d.landmarker import TASK_FILE, Landmarker
@@ -40,7 +41,7 @@ def prepared(raw: Path, store: Path, **options: object) -> prepare_report.Prepar
 
 def test_a_folder_of_clips_becomes_a_store(raw: Path, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    report = prepared(raw, tmp_path / "store", progress=lambda done, total: calls.append((done, total)))
+    report = prepared(raw, tmp_path / "store", progress=lambda done, total, _: calls.append((done, total)))
     assert (report.clips, report.frames, report.prepared, report.left_out) == (4, 80, 4, {})
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     store = Store(tmp_path / "store")
@@ -61,7 +62,7 @@ def test_a_folder_of_clips_becomes_a_store(raw: Path, tmp_path: Path) -> None:
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(raw: Path, tmp_path: Path) -> None:
-    prepared(raw, tmp_path / "one", workers=1)
+    prepared(raw, tmp_path / "one", workers=0)
     prepared(raw, tmp_path / "two", workers=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
@@ -76,7 +77,7 @@ def test_a_finished_store_is_left_alone(raw: Path, tmp_path: Path) -> None:
 
 
 def test_a_broken_run_is_finished_by_the_next(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop_at_two(done: int, total: int) -> None:
+    def stop_at_two(done: int, total: int, stages: dict[str, float]) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
@@ -89,26 +90,54 @@ def test_a_broken_run_is_finished_by_the_next(raw: Path, tmp_path: Path, monkeyp
     assert contents(tmp_path / "store") == contents(tmp_path / "whole")
 
 
-def kill_at_random_moments(raw: Path, store: Path, moments: list[float]) -> None:
-    code = "import sys; from pathlib import Path; from datamodules.prepare import prepare; "
-    code += f"prepare(Path({str(raw)!r}), Path({str(store)!r}), coefficients='mat', size=32)"
-    for moment in moments:
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
-        deadline = time.monotonic() + 120
-        while not (store / ".parts").is_dir() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        time.sleep(moment)
+def killed_command(raw: Path, store: Path, seconds: float) -> bool:
+    """Run `emospace prepare` with two workers and kill it after that time; whether it was still at work."""
+    command = [sys.executable, "-m", "emospace.cli", "prepare", str(raw), str(store)]
+    options = ["--coefficients", "mat", "--size", "32", "--workers", "2"]
+    process = subprocess.Popen([*command, *options], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.wait()
+        return True
+    return False
+
+
+def seconds_of_work(raw: Path, store: Path) -> tuple[float, float]:
+    """When an unbroken `emospace prepare` begins to work on a store, and when it ends."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "emospace.cli", "prepare", str(raw), str(store), "--coefficients", "mat"]
+    process = subprocess.Popen([*command, "--size", "32", "--workers", "2"], cwd=Path(__file__).parents[2])
+    first = None
+    while process.poll() is None:
+        first = first or (time.monotonic() - began if (store / ".parts").is_dir() else None)
+        time.sleep(0.01)
+    assert process.returncode == 0
+    assert first is not None
+    return first, time.monotonic() - began
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(raw: Path, tmp_path: Path) -> None:
-    moments = np.random.default_rng(0).uniform(0, 0.4, 20).tolist()
-    kill_at_random_moments(raw, tmp_path / "killed", moments)
-    prepared(raw, tmp_path / "killed")
-    prepared(raw, tmp_path / "whole")
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+def test_killed_twenty_times_at_random_moments(tmp_path: Path, clip: Clip) -> None:
+    """The command, killed anywhere from its first file to its last, and finished: the bytes of an unbroken one."""
+    for number in range(40):
+        clip(tmp_path / "raw" / f"clip_{number:02}", 10 + number, sound=".m4a")
+    begins, ends = seconds_of_work(tmp_path / "raw", tmp_path / "whole")
+    store, kills, random = tmp_path / "killed", 0, np.random.default_rng(0)
+    while kills < 20:
+        if not killed_command(tmp_path / "raw", store, random.uniform(begins, ends)):
+            assert contents(store) == contents(tmp_path / "whole")
+            shutil.rmtree(store)
+            continue
+        kills += 1
+    assert subprocess.run(
+        [sys.executable, "-m", "emospace.cli", "prepare", str(tmp_path / "raw"), str(store), "--size", "32", "--json"],
+        cwd=Path(__file__).parents[2],
+        check=True,
+        capture_output=True,
+    ).stdout
+    assert contents(store) == contents(tmp_path / "whole")
 
 
 def test_new_and_changed_clips_are_added(raw: Path, tmp_path: Path, clip: Clip) -> None:
@@ -306,8 +335,63 @@ def test_a_short_loss_of_the_face_is_bridged(tmp_path: Path, clip: Clip, monkeyp
     np.testing.assert_allclose(store.landmarks[7], (store.landmarks[6] + store.landmarks[8]) / 2, atol=1e-5)
 
 
+def die_of(task: tuple) -> dict[str, float]:
+    """Prepare a clip; one of that name segfaults the process, another never ends."""
+    if task[0].id == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if task[0].id == "endless":
+        time.sleep(600)
+    return _make_part(task)
+
+
+@pytest.mark.slow
+def test_a_clip_that_kills_or_stalls_its_worker_is_left_out(
+    good_clips: Path, tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip(good_clips / "segfault", 12)
+    clip(good_clips / "endless", 12)
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "_make_part", die_of)
+        report = prepared(good_clips, tmp_path / "store", workers=2, limit_s=4.0)
+    assert (report.clips, report.left_out) == (5, {"crashed": 1, "timed_out": 1})
+
+
+def test_the_death_of_a_worker_is_the_clips_reason(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_dies(function, tasks, workers, limit_s):
+        yield Outcome(0, failure="crashed")
+        yield from (Outcome(index, function(task)) for index, task in enumerate(tasks) if index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "run_tasks", one_dies)
+        report = prepared(raw, tmp_path / "store", workers=2)
+    assert report.left_out == {"crashed": 1}
+    assert "--again" in report.text()
+    assert prepared(raw, tmp_path / "store").prepared == 0
+    again = prepared(raw, tmp_path / "store", again=True)
+    assert (again.clips, again.prepared, again.left_out) == (4, 1, {})
+    prepared(raw, tmp_path / "whole")
+    assert contents(tmp_path / "store") == contents(tmp_path / "whole")
+
+
+def test_an_error_that_nobody_foresaw_is_the_clips_reason(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = preparation.prepare_clip
+
+    def fail(record, settings, clock):
+        if record.emotion == "awed":
+            raise ZeroDivisionError("by nothing\nat all")
+        return real(record, settings, clock)
+
+    monkeypatch.setattr(preparation, "prepare_clip", fail)
+    report = prepared(raw, tmp_path / "store")
+    assert report.left_out == {"failed": 1}
+    assert "ZeroDivisionError" in report.details[0]["detail"]
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_two_preparations_do_not_meet_in_one_store(raw: Path, tmp_path: Path) -> None:
-    def second(done: int, total: int) -> None:
+    def second(done: int, total: int, stages: dict[str, float]) -> None:
         with pytest.raises(UserError, match="another preparation"):
             prepared(raw, tmp_path / "store")
 

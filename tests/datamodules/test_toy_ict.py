@@ -203,7 +203,7 @@ def test_a_world_is_prepared_with_no_switch_and_no_weights(
 ) -> None:
     monkeypatch.delenv("EMOSPACE_WEIGHTS", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    prepare(world, tmp_path / "store", coefficients="mat", size=64, workers=1, look=False)
+    prepare(world, tmp_path / "store", coefficients="mat", size=64, look=False)
     store = Store(tmp_path / "store")
     assert store.coefficient_model == "ict"
     assert len(store.clips) == 2
