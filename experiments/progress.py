@@ -27,6 +27,8 @@ class Progress:
     total: int
     step: int = 0
     note: str = ""
+    data_wait: float | None = None
+    """Share of the training time that was spent waiting for batches; None without training."""
     _begun: float = field(default_factory=time.monotonic)
     _first: int = 0
     _said: float = 0.0

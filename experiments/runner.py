@@ -159,7 +159,10 @@ def _recorded(
     mirror = Mirror(run, folder, run.config.tracking, final)
 
     def end(state: Literal["done", "failed", "interrupted"], reason: str | None = None) -> None:
-        used = {"seconds": round(before + time.monotonic() - begun, 2), "peak_memory_bytes": peak_memory_bytes()}
+        used: dict[str, Any] = {"seconds": round(before + time.monotonic() - begun, 2)}
+        used["peak_memory_bytes"] = peak_memory_bytes()
+        if progress.data_wait is not None:
+            used["data_wait"] = round(progress.data_wait, 4)
         folder.set_status(state, reason=reason, step=progress.step, total=progress.total, **used)
 
     try:
@@ -167,7 +170,8 @@ def _recorded(
             measured = worker(Work(run, runs, folder, progress, interruption, mirror))
         write_metrics(run, folder, measured)
         end("done")
-        say(f"{run.id}: done in {folder.status['seconds']:.0f} s")
+        waited = "" if progress.data_wait is None else f", {progress.data_wait:.1%} of the training waiting for data"
+        say(f"{run.id}: done in {folder.status['seconds']:.0f} s{waited}")
     except (InterruptedRunError, KeyboardInterrupt) as error:
         end("interrupted")
         raise InterruptedRunError from error

@@ -14,6 +14,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from conventions.files import atomic_file
 from experiments.history import HistoryLogger
 from experiments.interruption import InterruptedRunError, Interruption
+from experiments.loader_wait import LoaderWait
 from experiments.progress import Progress
 from experiments.ranks import other_ranks
 from experiments.rundir import Row, RunFolder, truncate_history
@@ -38,6 +39,7 @@ class RunCallback(pl.Callback):
 
     def __init__(self, folder: RunFolder, every: int, progress: Progress, interruption: Interruption) -> None:
         self.folder, self.every, self.progress, self.interruption = folder, every, progress, interruption
+        self.wait = LoaderWait()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the signals back from Lightning."""
@@ -52,6 +54,7 @@ class RunCallback(pl.Callback):
         trainer.fit_loop.epoch_loop._batches_that_stepped = step
         stop = self._all_stop(trainer)
         if step > self.progress.step:
+            self.progress.data_wait = self.wait.share
             self.progress.advance(step, self._note(trainer))
             if stop or step % self.every == 0:
                 save_checkpoint(trainer, self.folder.checkpoints / "last.ckpt")
@@ -60,6 +63,7 @@ class RunCallback(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The last batch has no next one to be counted by."""
+        self.progress.data_wait = self.wait.share
         self.progress.advance(trainer.global_step, self._note(trainer))
         if trainer.world_size > 1:
             check_equal_ranks(trainer, pl_module)
@@ -156,6 +160,7 @@ def _trainer(
         max_steps=steps,
         logger=logger,
         callbacks=[callback],
+        profiler=callback.wait,
         log_every_n_steps=min(config.log_every, max(1, steps)),
         default_root_dir=folder.path,
         enable_checkpointing=False,

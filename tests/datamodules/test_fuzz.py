@@ -40,13 +40,14 @@ def damage(content: bytes, random: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-def write_damaged(raw: Path, seeds: list[list[Path]], count: int) -> None:
+def write_damaged(raw: Path, seeds: list[list[Path]], count: int, spared: str) -> None:
     """`count` copies of the seeds in turn, one file of each damaged; and one copy of each that is not."""
     random = np.random.default_rng(count)
     raw.mkdir()
     for number in range(-len(seeds), count):
         files = seeds[number % len(seeds)]
-        chosen = files[random.integers(len(files))] if number >= 0 else None
+        exposed = [file for file in files if file.suffix != spared]
+        chosen = exposed[random.integers(len(exposed))] if number >= 0 else None
         for file in files:
             target = raw / f"{'sound' if number < 0 else 'damaged'}_{abs(number):04}{file.suffix}"
             if file == chosen:
@@ -55,8 +56,8 @@ def write_damaged(raw: Path, seeds: list[list[Path]], count: int) -> None:
                 os.link(file, target)
 
 
-def check_fuzzed(tmp_path: Path, clip: Clip, count: int, workers: int) -> None:
-    write_damaged(tmp_path / "raw", write_seeds(tmp_path / "seeds", clip), count)
+def check_fuzzed(tmp_path: Path, clip: Clip, count: int, workers: int, spared: str = "") -> None:
+    write_damaged(tmp_path / "raw", write_seeds(tmp_path / "seeds", clip), count, spared)
     report = prepare(
         tmp_path / "raw",
         tmp_path / "store",
@@ -79,7 +80,8 @@ def check_fuzzed(tmp_path: Path, clip: Clip, count: int, workers: int) -> None:
 
 
 def test_a_few_damaged_files(tmp_path: Path, clip: Clip) -> None:
-    check_fuzzed(tmp_path, clip, 20, workers=0)
+    """In this process, which is why the .mat files are spared."""
+    check_fuzzed(tmp_path, clip, 20, workers=0, spared=".mat")
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,3 +113,24 @@ def test_training_leaves_only_final_weights(whole: RunFolder) -> None:
     folder = whole
     assert [path.name for path in folder.checkpoints.iterdir()] == ["final.pt"]
     assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoints", "history.jsonl"]
+
+
+class Slow(Endless):
+    """Batches that take 30 ms each to come."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for batch in super().__iter__():
+            time.sleep(0.03)
+            yield batch
+
+
+def test_the_share_of_waiting_for_batches_is_told(tmp_path: Path) -> None:
+    shares = []
+    for name, batches in (("quick", Endless), ("slow", Slow)):
+        folder = RunFolder(tmp_path / name)
+        folder.path.mkdir()
+        progress = Progress(name, STEPS)
+        config = TrainerConfig(accelerator="cpu", checkpoint_every=5, log_every=2)
+        train(Job(Line(), batches, STEPS, dict), folder, config, progress, Interruption())
+        shares.append(progress.data_wait)
+    assert 0 <= shares[0] < shares[1] <= 1
