@@ -24,7 +24,7 @@ def tensor(rows: np.ndarray) -> Tensor:
 def pictures(store: Store, clip: StoredClip, indices: Iterable[int], size: int) -> Float[Tensor, "n 3 s s"]:
     """Pictures of a clip, RGB in [-1, 1]."""
     pixels = torch.from_numpy(store.frames(clip, indices, size))
-    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
+    return pixels.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
 
 
 def labels(clip: StoredClip) -> tuple[int, int, int]:
