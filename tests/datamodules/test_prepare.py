@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +41,19 @@ def prepared(raw: Path, store: Path, **options: object) -> prepare_report.Prepar
 
 def test_a_folder_of_clips_becomes_a_store(raw: Path, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    report = prepared(raw, tmp_path / "store", progress=lambda done, total, _: calls.append((done, total)))
+    stages: list[set[str]] = []
+
+    def tell(done: int, total: int, seconds: Mapping[str, float]) -> None:
+        calls.append((done, total))
+        stages.append(set(seconds))
+
+    report = prepared(raw, tmp_path / "store", progress=tell)
     assert (report.clips, report.frames, report.prepared, report.left_out) == (4, 80, 4, {})
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert stages == [{"sound", "decode", "crop", "features", "write"}] * 4
+    assert set(report.stage_seconds) == stages[0] | {"pack"}
+    assert sum(report.stage_seconds.values()) <= report.seconds + 0.1, "in one process no second counts twice"
+    assert "cores busy" in report.text()
     store = Store(tmp_path / "store")
     assert store.coefficient_model == "bfm09"
     assert [(c.emotion, c.level, c.kind) for c in store.clips] == [
@@ -59,6 +69,11 @@ def test_a_folder_of_clips_becomes_a_store(raw: Path, tmp_path: Path) -> None:
         "frames.bin",
         "manifest.json",
     }
+
+
+def test_shares_of_the_work() -> None:
+    assert prepare_report.shares({"decode": 3.0, "crop": 1.0}) == "decode 75 %, crop 25 %"
+    assert prepare_report.shares({}) == ""
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(raw: Path, tmp_path: Path) -> None:

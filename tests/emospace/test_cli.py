@@ -49,6 +49,8 @@ def test_help_imports_nothing_heavy() -> None:
         (["sweep", "demmo"], "did you mean 'demo'?"),
         (["table", "2"], "2"),
         (["store", "nowhere"], "nowhere"),
+        (["prepare", "nowhere", "store", "--workers", "0"], "--workers 0: must be more than 0"),
+        (["prepare", "nowhere", "store", "--clip-seconds", "-1"], "--clip-seconds -1: must be more than 0"),
         (["figure", "4"], "there are 5, 6"),
         (["score", "a", "b"], "a: no such file or folder"),
         (["bench", "--preset", "papre"], "papre"),
