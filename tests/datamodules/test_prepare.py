@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from PIL import Image
 
 from conventions.errors import UserError
 from datamodules import clip_face, prepare_report
@@ -437,3 +438,18 @@ def test_a_picture_without_a_face(real_weights: Path, tmp_path: Path) -> None:
     write_video(tmp_path / "raw" / "wall.mp4", np.full((12, 128, 128, 3), 90, np.uint8))
     with pytest.raises(UserError, match="no_face"):
         preparation.prepare(tmp_path / "raw", tmp_path / "store", coefficients="landmarks", weights=real_weights)
+
+
+@pytest.mark.real
+def test_two_people_side_by_side(real_weights: Path, real_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    portrait = (
+        Image.open(real_data / "portraits" / "astronaut.png")
+        .convert("RGB")
+        .crop((120, 20, 340, 240))
+        .resize((256, 256))
+    )
+    both = np.concatenate([np.asarray(portrait)] * 2, axis=1)
+    write_video(tmp_path / "raw" / "duet.mp4", np.stack([both] * 12))
+    with pytest.raises(UserError, match="two_faces 1"):
+        prepare(tmp_path / "raw", tmp_path / "store", coefficients="none", size=32, weights=real_weights)
