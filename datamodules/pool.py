@@ -101,7 +101,7 @@ def _supervise(
 ) -> Iterator[Outcome]:
     waiting = iter(range(len(tasks)))
     for worker in pool:
-        _assign(worker, tasks, waiting)
+        _assign(worker, function, tasks, waiting)
     while busy := [worker for worker in pool if worker.task is not None]:
         ready = wait([worker.pipe for worker in busy], timeout=0.5)
         for worker in busy:
@@ -113,19 +113,29 @@ def _supervise(
                 continue
             yield outcome
             if outcome.failure is not None:
-                worker.pipe.close()
-                worker.process.kill()
-                worker.process.join()
-                fresh = _start(function)
-                worker.process, worker.pipe, worker.began = fresh.process, fresh.pipe, None
-            _assign(worker, tasks, waiting)
+                _renew(worker, function)
+            _assign(worker, function, tasks, waiting)
 
 
-def _assign(worker: _Worker, tasks: Sequence[Any], waiting: Iterator[int]) -> None:
+def _renew(worker: _Worker, function: Callable[[Any], Any]) -> None:
+    """A new process in the place of one that is dead or shall be."""
+    worker.pipe.close()
+    worker.process.kill()
+    worker.process.join()
+    fresh = _start(function)
+    worker.process, worker.pipe, worker.began = fresh.process, fresh.pipe, None
+
+
+def _assign(worker: _Worker, function: Callable[[Any], Any], tasks: Sequence[Any], waiting: Iterator[int]) -> None:
     worker.task = next(waiting, None)
     if worker.began is not None:
         worker.began = time.monotonic()
-    if worker.task is not None:
+    if worker.task is None:
+        return
+    try:
+        worker.pipe.send(tasks[worker.task])
+    except OSError:  # it died between two tasks, and this one never reached it
+        _renew(worker, function)
         worker.pipe.send(tasks[worker.task])
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def misbehave(task: str) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     if task == "segfault":
         ctypes.string_at(0)
+    if task == "die after":
+        threading.Timer(0.2, os._exit, [1]).start()
     if task == "hang":
         time.sleep(60)
     return task.upper()
@@ -35,6 +38,14 @@ def test_workers_survive_death_and_sleep() -> None:
         (None, "crashed"),
         ("B", None),
     ]
+
+
+def test_a_worker_that_dies_between_two_tasks_costs_neither() -> None:
+    values = []
+    for outcome in run_tasks(misbehave, ["die after", "b"], 1):
+        values.append(outcome.value)
+        time.sleep(0.6)
+    assert values == ["DIE AFTER", "B"]
 
 
 @pytest.mark.slow

@@ -154,6 +154,7 @@ def test_status_tells_time_memory_and_progress(tmp_path: Path) -> None:
     def work(work: Work) -> Measured:
         work.progress.total = 4
         work.progress.advance(4)
+        work.progress.data_wait = 0.0125
         return Measured({"loss": 1.0})
 
     result = execute(toy(target="clip"), tmp_path, STORE, {"clip": work})
@@ -161,6 +162,7 @@ def test_status_tells_time_memory_and_progress(tmp_path: Path) -> None:
     assert (status["step"], status["total"], status["state"]) == (4, 4, "done")
     assert status["seconds"] >= 0
     assert status["peak_memory_bytes"] > 10**7
+    assert status["data_wait"] == 0.0125
 
 
 @pytest.fixture
