@@ -205,8 +205,7 @@ def regressed_face(record: ClipRecord, settings: Settings, limit: int, clock: Cl
     """The face of a clip by Deep3DFaceRecon's network: as if a `.mat` of its own lay beside the clip."""
     assert settings.weights is not None
     assert settings.deep3d is not None
-    with clock("landmarks"):
-        points, (width, height) = track_landmarks(record.video, settings.weights, limit)
+    points, (width, height) = track_landmarks(record.video, settings.weights, limit, clock)
     _check_length(record, len(points))
     params = transform_params(points, width, height)
     windows = camera_windows(params, width, height, whole_pixels=True)
@@ -216,8 +215,9 @@ def regressed_face(record: ClipRecord, settings: Settings, limit: int, clock: Cl
     frames = zip(_frames(record.video, limit), params, windows, strict=True)
     jpegs, coefficients = [], []
     for _ in range(0, len(points), NETWORK_BATCH):
-        with clock("crop"):
+        with clock("decode"):
             batch = list(itertools.islice(frames, NETWORK_BATCH))
+        with clock("crop"):
             jpegs += [_jpeg(frame, crop, settings.size) for frame, _, _ in batch]
             pictures = np.stack([_network_picture(*item) for item in batch])
         with clock("network"), _one_thread():
