@@ -24,9 +24,6 @@ from face3d.morphable import MorphableModel, keypoint_model
 JAW_WEIGHT = 0.25
 """The jaw line slides over the skin as the head turns: it counts less."""
 
-BIAS_DEVIATION = 0.04
-"""How far (decimetres) a detector's idea of a landmark may lie from the model's, alike in all frames of a person."""
-
 IDENTITY_FRAMES, FRAME_STEPS = 24, 5
 _CHUNK = 256
 
@@ -79,7 +76,7 @@ def _problem(model: MorphableModel, landmarks: Tensor, weights: Tensor | None, p
         placement = camera.default_placement(1)
     small = keypoint_model(model).to("cpu")
     identity, expression = small.identity_basis[:80].double(), small.expression_basis[:64].double()
-    widened = torch.cat([identity, BIAS_DEVIATION * _bias_axes()])
+    widened = torch.cat([identity, small.keypoint_deviation * _bias_axes()])
     frames = len(landmarks)
     return Problem(
         model=replace(small, mean_shape=small.mean_shape.double(), identity_basis=widened, expression_basis=expression),

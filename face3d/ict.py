@@ -25,6 +25,23 @@ KEYPOINTS = (
 )
 """Vertices of the 68 iBUG landmarks (ICT-FaceKit, `FaceXModel/vertex_indices.json`)."""
 
+DETECTED = (
+    *(276, 1239, 1051, 1834, 757, 844, 803, 1497, 966, 3711, 3044, 3085, 2998, 4036, 3271, 3457, 2517),
+    *(1704, 1009, 482, 1417, 2006, 4206, 3631, 2723, 3229, 3909),
+    *(978, 1348, 4839, 4857, 4586, 71, 4920, 2312, 5051),
+    *(1546, 691, 617, 631, 1518, 1552, 2872, 2858, 2932, 3760, 3766, 3732),
+    *(5927, 5720, 2081, 5525, 4275, 6225, 6432, 6375, 6480, 5518, 5976, 5870),
+    *(5650, 6038, 5526, 6542, 6155, 6487, 5519, 5983),
+)
+"""Vertices where MediaPipe puts the points that stand for the 68 landmarks (`face3d/landmarker.py`).
+
+They lie 4 mm from iBUG's on average, up to 22 mm along the jaw, where the detector has few points to choose from.
+`benchmarks/ict_keypoints.py` finds them on clips of eight people.
+"""
+
+DETECTED_DEVIATION = 0.02
+"""How far (decimetres) a person's landmarks may lie from these vertices; see `MorphableModel.keypoint_deviation`."""
+
 _SKIN, _MOUTH, _TEETH, _SCLERA = (0.80, 0.60, 0.50), (0.55, 0.22, 0.22), (0.88, 0.85, 0.80), (0.92, 0.91, 0.90)
 _REGIONS = (
     (0, 11_248, _SKIN),

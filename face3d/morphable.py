@@ -35,6 +35,8 @@ class MorphableModel:
     """Vertices of the 68 iBUG landmarks, in their usual order."""
     expression_names: tuple[str, ...] = ()
     """Name of each expression axis where the axes are named movements (1.0 is full strength); else empty."""
+    keypoint_deviation: float = 0.04
+    """How far (decimetres) a detector's landmark may lie from its vertex, alike in all frames of a person."""
 
     def shape(self, identity: Float[Tensor, "*b i"], expression: Float[Tensor, "*b e"]) -> Float[Tensor, "*b v 3"]:
         """Vertices in model space. Coefficients beyond the basis, and basis axes beyond the coefficients, count 0."""
@@ -54,8 +56,8 @@ class MorphableModel:
 def keypoint_model(model: MorphableModel) -> MorphableModel:
     """The model reduced to its 68 landmarks (no triangles): the same coefficients, a fraction of the work."""
     at = model.keypoints
-    return MorphableModel(
-        name=model.name,
+    return replace(
+        model,
         mean_shape=model.mean_shape[at],
         identity_basis=model.identity_basis[:, at],
         expression_basis=model.expression_basis[:, at],
@@ -63,7 +65,6 @@ def keypoint_model(model: MorphableModel) -> MorphableModel:
         texture_basis=model.texture_basis[:, at],
         triangles=model.triangles[:0],
         keypoints=torch.arange(len(at), device=at.device),
-        expression_names=model.expression_names,
     )
 
 
@@ -87,7 +88,10 @@ def load_model(name: str, path: Path | str | None = None) -> MorphableModel:
 
 
 def load_ict(path: Path | str) -> MorphableModel:
-    """ICT-FaceKit (100 identity, 57 ARKit-named expression axes) from an npz or the official folder of objs."""
+    """ICT-FaceKit (100 identity, 57 ARKit-named expression axes) from an npz or the official folder of objs.
+
+    Its landmarks are where MediaPipe, whose landmarks it is fitted to, has them.
+    """
     arrays = ict.read(Path(path))
     shape = torch.from_numpy
     return MorphableModel(
@@ -98,8 +102,9 @@ def load_ict(path: Path | str) -> MorphableModel:
         mean_texture=shape(ict.albedo()),
         texture_basis=torch.zeros(80, ict.NUM_VERTICES, 3),
         triangles=shape(arrays.triangles),
-        keypoints=torch.tensor(ict.KEYPOINTS),
+        keypoints=torch.tensor(ict.DETECTED),
         expression_names=arrays.expression_names,
+        keypoint_deviation=ict.DETECTED_DEVIATION,
     )
 
 

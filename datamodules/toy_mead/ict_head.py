@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from conventions.errors import UserError
 from datamodules.toy_mead import appearance_shade as shade
-from face3d.ict import NUM_VERTICES
+from face3d.ict import KEYPOINTS, NUM_VERTICES
 from face3d.keypoints import BROWS
 from face3d.morphable import load_model
 from face3d.procedural_fields import ramp
@@ -82,7 +82,7 @@ def ict_head(path: Path) -> IctHead:
     place = np.full(NUM_VERTICES, -1)
     place[used] = np.arange(len(used))
     triangles, part, mean = place[triangles], part[used], model.mean_shape.numpy()[used]
-    keypoints = place[model.keypoints.numpy()]
+    anatomy = place[list(KEYPOINTS)]
     neighbours = _adjacency(triangles, len(used))
     return IctHead(
         mean=mean,
@@ -91,12 +91,12 @@ def ict_head(path: Path) -> IctHead:
         expression_names=model.expression_names,
         triangles=np.ascontiguousarray(triangles),
         part=part,
-        keypoints=keypoints,
+        keypoints=place[model.keypoints.numpy()],
         neighbours=neighbours,
         ear=_ears(mean, used),
-        lips=_lips(mean, part, keypoints),
-        lid_rim=_lid_rim(mean, part, keypoints),
-        brow=_brow_distance(mean, part, keypoints),
+        lips=_lips(mean, part, anatomy),
+        lid_rim=_lid_rim(mean, part, anatomy),
+        brow=_brow_distance(mean, part, anatomy),
         shadow=_shadow(mean, triangles, part, neighbours),
         follows=ramp(mean[:, 1] + 0.5 * mean[:, 2], -1.55, -0.85).astype(float),
     )
