@@ -163,6 +163,20 @@ def cell(column: str, row: dict[str, float]) -> str:
     return f"{row[column]:.2%}" if column in COLUMNS[:4] else f"{row[column]:.2f}"
 
 
+def table_line(name: str, frames: int, row: dict[str, float]) -> str:
+    """A line of the Markdown table."""
+    return f"| {name} | {frames} | {' | '.join(cell(column, row) for column in COLUMNS)} |"
+
+
+def mean_row(rows: Sequence[dict[str, float]], frames: Sequence[int]) -> dict[str, float]:
+    """Each column's mean over the clips that have it, a frame counting as much as any other."""
+    found = {}
+    for column in COLUMNS:
+        there = [(row[column], count) for row, count in zip(rows, frames, strict=True) if column in row]
+        found[column] = sum(value * count for value, count in there) / sum(count for _, count in there)
+    return found
+
+
 def main() -> None:
     """Print each clip's figures and those of all frames together beside their bounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -175,7 +189,7 @@ def main() -> None:
     model = load_model(options.model, options.data / "ict_facekit" / "ict_facekit.npz")
     clips = [read_clip(options.data, v, options.weights, options.frames, options.cache) for v in videos(options.data)]
     release()
-    errors, openings = [], []
+    rows, errors, openings = [], [], []
     print(f"| clip | frames | {' | '.join(COLUMNS)} |\n|{' --- |' * (len(COLUMNS) + 2)}")
     for clip in clips:
         row, error, opening = measure(model, clip)
@@ -184,7 +198,10 @@ def main() -> None:
             follows, both = compare(clip, clips, opening)
             row |= follows
             openings.append(both)
-        print(f"| {clip.name} | {len(error)} | {' | '.join(cell(column, row) for column in COLUMNS)} |", flush=True)
+        rows.append(row)
+        print(table_line(clip.name, len(error), row), flush=True)
+    lengths = [len(error) for error in errors]
+    print(table_line("mean over frames", sum(lengths), mean_row(rows, lengths)))
     print(
         f"all frames: error {torch.cat(errors).mean():.2%} (bound {ERROR_BOUND:.0%}), opening against the given "
         f"coefficients' {correlation(*torch.cat(openings, dim=1)):.2f} (bound {FOLLOWS_BOUND})"
