@@ -1,16 +1,15 @@
 """SFace, a face-recognition network (Zhong et al. 2021), from OpenCV Zoo's ONNX file."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from conventions.errors import MissingPackage, UserError
 from conventions.weights import WeightFile
 from metrics.backbones.align import ARCFACE_SIZE, arcface_crops
+from metrics.backbones.onnx_files import session
 from metrics.backbones.protocols import LandmarkBackbone
 
 ONNX_FILE = WeightFile(
@@ -27,7 +26,7 @@ class SFace:
     stand_in = False
 
     def __init__(self, path: Path, landmarks: LandmarkBackbone) -> None:
-        self._session = _session(ONNX_FILE.checked(path))
+        self._session = session(ONNX_FILE.checked(path), path, "the SFace identity backbone")
         self._landmarks = landmarks
 
     def embed(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
@@ -46,17 +45,3 @@ class SFace:
         name = self._session.get_inputs()[0].name
         rows = [self._session.run(None, {name: pixel[None]})[0] for pixel in pixels]
         return torch.from_numpy(np.concatenate(rows)).to(crops)
-
-
-def _session(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingPackage("onnxruntime", "identity", "the SFace identity backbone") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise UserError(f"{path}: is no ONNX network that runs here ({type(error).__name__})") from error
