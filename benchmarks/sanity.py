@@ -24,7 +24,7 @@ from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES, PROTOCOL
 
 BLURS = (1, 2, 4)
 SHIFTS = (1, 2, 4)
-PERFECT = ("LMD", "LMD_face", "CSIM", "FID", "PSNR", "SSIM", "LPIPS")
+PERFECT = ("EFD", "LMD", "LMD_face", "CSIM", "FID", "PSNR", "SSIM", "LPIPS")
 """Metrics that compare with the true frame alone, so that nothing can be better than the clip itself."""
 
 Row = dict[str, float]

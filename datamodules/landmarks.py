@@ -17,6 +17,7 @@ SOURCES = {
     TASK_FILE: TASK_SOURCE,
     DEEP3D_FILE: "https://github.com/sicxu/Deep3DFaceRecon_pytorch#prepare-prerequisite-models",
     "face_recognition_sface.onnx": "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
+    "enet_b0_8_best_vgaf.onnx": "https://github.com/sb-ai-lab/EmotiEffLib/tree/main/models/affectnet_emotions/onnx",
 }
 """Where the official files of the optional weights are to be had."""
 

@@ -27,7 +27,7 @@ PACKAGES = (
 OPTIONAL = {
     "espeakng_loader": ("toy", "speech of the toy world"),
     "mediapipe": ("landmarks", "landmarks of real clips and portraits"),
-    "onnxruntime": ("identity", "face recognition of real clips"),
+    "onnxruntime": ("identity", "identity and emotion of real clips"),
     "submitit": ("slurm", "sweeps on a Slurm cluster"),
     "wandb_workspaces": ("workspace", "a W&B dashboard grouped by variant"),
 }

@@ -10,9 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from conventions.emotions import EMOTIONS
 from conventions.errors import MissingPackage, UserError
 from datamodules.landmarks import find_weights, weight_folders
 from face3d.landmarker import TASK_FILE, TASK_SOURCE, mediapipe_tasks
+from metrics.backbones.hsemotion import HSEMOTION_FILE, HSEmotion
 from metrics.backbones.inception import FID_FILE, FIDInception
 from metrics.backbones.lpips import ALEXNET_FILE, AlexLPIPS
 from metrics.backbones.mediapipe import MediaPipeLandmarks
@@ -24,20 +26,19 @@ from metrics.suite import Suite
 
 FILES = {
     "landmarks": (TASK_FILE, TASK_SOURCE),
+    "emotion": (HSEMOTION_FILE.name, HSEMOTION_FILE.source),
     "identity": ("face_recognition_sface.onnx", ONNX_FILE.source),
     "sync": (MODEL_FILE.name, MODEL_FILE.source),
     "inception": (FID_FILE.name, FID_FILE.source),
     "perceptual": (ALEXNET_FILE.name, ALEXNET_FILE.source),
 }
-"""File name and source of the network in each role; none is published for `emotion`."""
-
-NO_EMOTION_NETWORK = "no emotion network is published with the protocol: only our own runs have one, trained with them"
+"""File name and source of the network in each role."""
 
 REMEMBERED = 4096
 """Pictures whose landmarks are kept."""
 
 CLIPS = 4
-"""Clips whose embeddings are kept: generated, true, source, and the source held still."""
+"""Clips of which a network's answer is kept: generated, true, source, and the source held still."""
 
 
 class RememberedLandmarks:
@@ -74,14 +75,39 @@ class RememberedIdentity:
 
     def embed(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
         """Embeddings; NaN for a frame in which no face is found."""
-        if len(images) > 1 and bool((images == images[:1]).all()):
-            return self.embed(images[:1]).expand(len(images), -1)
-        key = _digest(images)
-        if key not in self._known:
-            self._known[key] = self._backbone.embed(images)
-            if len(self._known) > CLIPS:
-                self._known.popitem(last=False)
-        return self._known[key]
+        return _once(self._known, self._backbone.embed, images)
+
+
+class RememberedEmotion:
+    """An emotion backbone that looks at each clip once: both references ask for the same frames."""
+
+    def __init__(self, backbone: HSEmotion) -> None:
+        self.name, self.stand_in = backbone.name, backbone.stand_in
+        self._backbone = backbone
+        self._known: OrderedDict[bytes, Tensor] = OrderedDict()
+
+    def features(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
+        """Features for EFD; NaN for a frame in which no face is found."""
+        return self._outputs(images)[:, : -len(EMOTIONS)]
+
+    def probabilities(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 8"]:
+        """Probabilities of `EMOTIONS`; NaN for a frame in which no face is found."""
+        return self._outputs(images)[:, -len(EMOTIONS) :]
+
+    def _outputs(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
+        return _once(self._known, lambda frames: torch.cat(self._backbone.outputs(frames), dim=1), images)
+
+
+def _once(known: OrderedDict[bytes, Tensor], look: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """What `look` says of a clip, from `known` where it has been asked; a picture held still is one frame."""
+    if len(images) > 1 and bool((images == images[:1]).all()):
+        return _once(known, look, images[:1]).expand(len(images), -1)
+    key = _digest(images)
+    if key not in known:
+        known[key] = look(images)
+        if len(known) > CLIPS:
+            known.popitem(last=False)
+    return known[key]
 
 
 def _digest(images: Tensor) -> bytes:
@@ -96,7 +122,7 @@ def published_suite(weights: Path | None, device: torch.device) -> tuple[Suite, 
     published file is a UserError: nothing is scored with a damaged network.
     """
     found: dict[str, Any] = {}
-    missing = {"emotion": NO_EMOTION_NETWORK}
+    missing: dict[str, str] = {}
 
     def load(role: str, make: Callable[[Path], Any]) -> None:
         path = _find(role, weights)
@@ -110,8 +136,10 @@ def published_suite(weights: Path | None, device: torch.device) -> tuple[Suite, 
 
     load("landmarks", _landmarks)
     if "landmarks" in found:
+        load("emotion", lambda path: RememberedEmotion(HSEmotion(path, found["landmarks"])))
         load("identity", lambda path: RememberedIdentity(SFace(path, found["landmarks"])))
     else:
+        missing["emotion"] = f"faces are cut out by landmarks first: {missing['landmarks']}"
         missing["identity"] = f"faces are aligned by landmarks first: {missing['landmarks']}"
     load("sync", lambda path: SyncNet.load(path).to(device))
     load("inception", FIDInception)

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
 from conventions.files import write_json
+from datamodules.naming import parse
 from emospace.scoring.clips import ScoredClip, read_clip
 from emospace.scoring.networks import published_suite
 from emospace.scoring.pairs import Pairs
@@ -28,6 +30,9 @@ ROWS: Mapping[str, Callable[[ScoredClip], Tensor]] = {
 
 CROP = "whole frames at the truth's size; no face is cut out"
 SOURCE = "the first true frame"
+
+NAMED_PARTS = 6
+"""Most parts of a path in which a clip's labels stand: MEAD's `M003/video/front/angry/level_1/001`."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def score(
         if clip.audio.numel() == 0:
             silent.append(pair.id)
         for row, frames in ROWS.items():
-            values = score_row(suites[row], clip, frames(clip), device)
+            values = score_row(suites[row], clip, frames(clip), emotion_of(pair.truth), device)
             rows[row].append({"id": clip.id, **values, "adapted": "; ".join(clip.adapted)})
     progress(len(pairs.pairs), len(pairs.pairs))
     means = {row: suites[row].aggregate([_numbers(values) for values in rows[row]]) for row in ROWS}
@@ -117,10 +122,24 @@ def score(
     )
 
 
-def score_row(suite: Suite, clip: ScoredClip, frames: Tensor, device: torch.device) -> dict[str, float]:
+def score_row(
+    suite: Suite, clip: ScoredClip, frames: Tensor, emotion: int | None, device: torch.device
+) -> dict[str, float]:
     """The protocol's values of some frames against the true ones of a clip."""
     true = clip.true.to(device)
-    return suite.score_clip(frames.to(device), true, clip.audio, true[:1])
+    return suite.score_clip(frames.to(device), true, clip.audio, true[:1], emotion)
+
+
+def emotion_of(truth: Path) -> int | None:
+    """Index in `EMOTIONS` of what a true video's path says by a data set's rule; None where no rule knows it.
+
+    The fewest last parts that a rule can read are read: folders above the data say nothing of a clip.
+    """
+    parts = truth.resolve().with_suffix("").parts
+    for count in range(1, NAMED_PARTS + 1):
+        if (named := parse("/".join(parts[-count:]), {})) is not None:
+            return EMOTIONS.index(named[1].emotion) if named[1].emotion in EMOTIONS else None
+    return None
 
 
 def _numbers(row: Mapping[str, float | str]) -> dict[str, float]:

@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from onnx_writer import emotion_network
 
+from conventions.emotions import EMOTIONS
 from datamodules.audio import write_audio
 from datamodules.video import read_video, write_video
 from emospace.cli import main
+from emospace.scoring import networks
 from emospace.scoring import score as scoring
+from metrics.backbones.hsemotion import HSEmotion
 from metrics.protocol import METRIC_NAMES
 from metrics.suite import Suite
 
@@ -107,7 +111,7 @@ def test_paths_then_stems_are_matched(truth: Path, tmp_path: Path, capsys: pytes
     with (tmp_path / "out" / "per_clip.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == ["007", "sad/001"]
-    assert all(float(row["PSNR"]) > 60 and row["LMD"] == "" for row in rows)
+    assert all(float(row["PSNR"]) > 60 and row["LMD"] == "" for row in rows), rows
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == document
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("metrics.json", "per_clip.csv", "ground_truth.csv", "copy_source.csv")
@@ -165,7 +169,7 @@ def test_what_is_missing_is_named_with_its_remedy(truth: Path, capsys: pytest.Ca
         ("Sync, SyncDistance, SyncOffset", "syncnet_v2.model"),
         ("FID", "weights-inception-2015-12-05-6726825d.pth"),
         ("LPIPS", "alexnet-owt-7be5be79.pth"),
-        ("EFD, EmotionAccuracy", "no emotion network"),
+        ("EFD, EmotionAccuracy", "faces are cut out by landmarks first: put face_landmarker.task"),
     ):
         assert any(line.startswith(f"Missing {metric}: ") and file in line for line in lines)
 
@@ -192,11 +196,54 @@ def test_networks_that_are_here_fill_their_columns(
     assert document["missing"] == {"CSIM": "get it", "CSIM_source": "get it"}
 
 
-def test_landmarks_are_found_once_a_picture() -> None:
-    from emospace.scoring.networks import RememberedLandmarks
+def test_the_emotion_network_is_found_by_its_name_and_says_what_it_sees(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Box(Points):
+        def landmarks(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[-0.8, -0.6], [0.8, 0.8]]).repeat(34, 1).expand(len(images), -1, -1)
 
+    monkeypatch.setattr(networks, "_landmarks", lambda path: Box())
+    weights, truth = tmp_path / "weights", tmp_path / "M030"
+    weights.mkdir()
+    (weights / "face_landmarker.task").write_bytes(b"")
+    for number, emotion in enumerate(("happy", "sad")):
+        write(truth / emotion / "level_2" / "001.mp4", clip(number, frames=3))
+    write(truth / "extra.mp4", clip(2, frames=3))
+    source = "https://github.com/sb-ai-lab/EmotiEffLib/tree/main/models/affectnet_emotions/onnx"
+    suite, missing = networks.published_suite(weights, torch.device("cpu"))
+    assert suite.emotion is None
+    assert missing["emotion"].startswith(f"put enet_b0_8_best_vgaf.onnx from {source} into {weights}")
+    random, always_happy = np.random.default_rng(0), 100 * np.eye(8)[EMOTIONS.index("happy")]
+    network = emotion_network(random.normal(size=(3, 1280)), random.normal(size=(1280, 8)) / 40, always_happy)
+    (weights / "enet_b0_8_best_vgaf.onnx").write_bytes(network[:-50])
+    damaged = f"{weights / 'enet_b0_8_best_vgaf.onnx'}: is no ONNX network"
+    assert damaged in refusal(capsys, truth, truth, "--weights", weights)
+    (weights / "enet_b0_8_best_vgaf.onnx").write_bytes(network)
+    made = scored(capsys, truth, truth, "--weights", weights)
+    assert made["backbones"] == {"landmarks": "points", "emotion": "HSEmotion (enet_b0_8_best_vgaf)"}
+    rows = made["rows"]
+    assert rows["per_clip"]["EFD"] == pytest.approx(0, abs=1e-6)
+    assert rows["copy_source"]["EFD"] > 1e-6
+    assert rows["per_clip"]["EmotionAccuracy"] == 0.5
+    assert rows["per_clip"]["EmotionAccuracy_missing"] == 1
+
+
+def test_the_wanted_emotion_is_read_from_the_clips_own_labels() -> None:
+    expected = {
+        "/sad_results/MEAD/M030_front_angry_level3_001.mp4": "angry",
+        "/data/happy_2/M030/video/front/fear/level_1/001.mp4": "fear",
+        "/data/CREMA-D/1001_DFA_DIS_XX.flv": "disgusted",
+        "/data/takes/happy/001.mp4": None,
+        "/001.mp4": None,
+    }
+    found = {path: scoring.emotion_of(Path(path)) for path in expected}
+    assert found == {path: None if name is None else EMOTIONS.index(name) for path, name in expected.items()}
+
+
+def test_landmarks_are_found_once_a_picture() -> None:
     points = Points()
-    remembered = RememberedLandmarks(points)
+    remembered = networks.RememberedLandmarks(points)
     frames = torch.rand(4, 3, 16, 16)
     torch.testing.assert_close(remembered.landmarks(frames), points.landmarks(frames))
     remembered.landmarks(frames.flip(0))
@@ -204,17 +251,32 @@ def test_landmarks_are_found_once_a_picture() -> None:
 
 
 def test_faces_are_embedded_once_a_clip() -> None:
-    from emospace.scoring.networks import RememberedIdentity
-
     class Colours(Points):
         def embed(self, images: torch.Tensor) -> torch.Tensor:
             self.seen += len(images)
             return images.mean(dim=(2, 3))
 
     colours, frames = Colours(), torch.rand(4, 3, 16, 16)
-    remembered = RememberedIdentity(colours)
+    remembered = networks.RememberedIdentity(colours)
     for images in (frames, frames[:1].expand_as(frames), frames, frames[:1]):
         torch.testing.assert_close(remembered.embed(images), images.mean(dim=(2, 3)))
+    assert colours.seen == 5
+
+
+def test_emotions_are_looked_at_once_a_clip() -> None:
+    class Colours(HSEmotion):
+        def __init__(self) -> None:
+            self.seen = 0
+
+        def outputs(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            self.seen += len(images)
+            return images.flatten(1)[:, :11], images.flatten(1)[:, 11:19]
+
+    colours, frames = Colours(), torch.rand(4, 3, 16, 16)
+    remembered = networks.RememberedEmotion(colours)
+    for images in (frames, frames[:1].expand_as(frames), frames):
+        torch.testing.assert_close(remembered.features(images), images.flatten(1)[:, :11])
+        torch.testing.assert_close(remembered.probabilities(images), images.flatten(1)[:, 11:19])
     assert colours.seen == 5
 
 
