@@ -1,6 +1,7 @@
-"""The rasteriser's two differentiable steps on the CPU: compiled kernels forward, their hand-written adjoints backward.
+"""The renderer's costly steps on the CPU: compiled kernels forward, their hand-written adjoints backward.
 
-The same functions as `rasterize.barycentrics` and `rasterize.mixture`, against which tests hold them.
+The same functions as `rasterize.barycentrics`, `rasterize.mixture` and `shading.summed_normals`, against which tests
+hold them.
 """
 
 from typing import Any
@@ -58,3 +59,26 @@ class CPUInterpolate(torch.autograd.Function):
         grad_weights, grad_attributes = torch.zeros_like(weights), torch.zeros_like(attributes).contiguous()
         kernels.interpolate_adjoint(*_arrays(*ctx.saved_tensors, grads[0], grad_weights, grad_attributes))
         return grad_attributes, grad_weights, None, None
+
+
+class CPUNormals(torch.autograd.Function):
+    """(vertices [*b, v, 3], triangles [t, 3]) -> unit normals of the vertices [*b, v, 3]."""
+
+    @staticmethod
+    def forward(ctx: Any, vertices: Tensor, triangles: Tensor) -> Tensor:
+        """Normalised sums of the unit normals of each vertex's triangles."""
+        flat = vertices.detach().reshape(-1, *vertices.shape[-2:]).contiguous()
+        faces = flat.new_empty(len(flat), len(triangles), 3)
+        lengths, normals = flat.new_empty(len(flat), len(triangles) + flat.shape[1]), torch.empty_like(flat)
+        kernels.vertex_normals(*_arrays(flat, triangles, faces, lengths, normals))
+        ctx.save_for_backward(flat, triangles, faces, lengths, normals)
+        return normals.reshape(vertices.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Gradient to the vertices."""
+        flat = ctx.saved_tensors[0]
+        grad, room, pulled = grads[0].reshape(flat.shape), torch.empty_like(flat), torch.zeros_like(flat)
+        kernels.vertex_normals_adjoint(*_arrays(*ctx.saved_tensors, grad, room, pulled))
+        return pulled.reshape(grads[0].shape), None

@@ -13,6 +13,9 @@ NEAR = 1e-6
 EDGE = 1e-9
 """Pixels this little outside a triangle (share of its height) count as inside, so that no crack opens on an edge."""
 
+LEAST_LENGTH = 1e-12
+"""Vectors shorter than this are divided by it and not by their length, as torch's `normalize` does."""
+
 _FLAT = 1e-30
 
 
@@ -160,6 +163,75 @@ def interpolate_adjoint(winner, weights, attributes, triangles, grad, grad_weigh
                     for k in range(channels):
                         grad_weights[n, y, x, corner] += grad[n, k, y, x] * attributes[n, v, k]
                         grad_attributes[n, v, k] += grad[n, k, y, x] * weight
+
+
+@compiled
+@no_type_check
+def vertex_normals(vertices, triangles, faces, lengths, out):
+    """Fill `out` [b, v, 3] with unit normals; `faces` [b, t, 3] and `lengths` [b, t + v] keep what the adjoint needs.
+
+    `faces` are the triangles' unit normals, `lengths` what they and the sums at the vertices were divided by.
+    """
+    batch, num = vertices.shape[0], triangles.shape[0]
+    for n in range(batch):
+        out[n] = 0.0
+        for t in range(num):
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            ux, uy, uz = _difference(vertices[n], b, a)
+            wx, wy, wz = _difference(vertices[n], c, b)
+            x, y, z = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+            length = max(np.sqrt(x * x + y * y + z * z), LEAST_LENGTH)
+            lengths[n, t] = length
+            faces[n, t, 0], faces[n, t, 1], faces[n, t, 2] = x / length, y / length, z / length
+            for corner in range(3):
+                for k in range(3):
+                    out[n, triangles[t, corner], k] += faces[n, t, k]
+        for v in range(vertices.shape[1]):
+            x, y, z = out[n, v, 0], out[n, v, 1], out[n, v, 2]
+            length = max(np.sqrt(x * x + y * y + z * z), LEAST_LENGTH)
+            lengths[n, num + v] = length
+            for k in range(3):
+                out[n, v, k] /= length
+
+
+@compiled
+@no_type_check
+def vertex_normals_adjoint(vertices, triangles, faces, lengths, normals, grad, sums, grad_vertices):
+    """Add to `grad_vertices` what `grad` [b, v, 3] on the normals pulls back; `sums` [b, v, 3] is room to work in."""
+    num = triangles.shape[0]
+    for n in range(vertices.shape[0]):
+        for v in range(vertices.shape[1]):
+            along = 0.0
+            for k in range(3):
+                along += grad[n, v, k] * normals[n, v, k]
+            for k in range(3):
+                sums[n, v, k] = (grad[n, v, k] - along * normals[n, v, k]) / lengths[n, num + v]
+        for t in range(num):
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            gx = sums[n, a, 0] + sums[n, b, 0] + sums[n, c, 0]
+            gy = sums[n, a, 1] + sums[n, b, 1] + sums[n, c, 1]
+            gz = sums[n, a, 2] + sums[n, b, 2] + sums[n, c, 2]
+            fx, fy, fz = faces[n, t, 0], faces[n, t, 1], faces[n, t, 2]
+            along = gx * fx + gy * fy + gz * fz
+            gx, gy, gz = (
+                (gx - along * fx) / lengths[n, t],
+                (gy - along * fy) / lengths[n, t],
+                (gz - along * fz) / lengths[n, t],
+            )
+            ux, uy, uz = _difference(vertices[n], b, a)
+            wx, wy, wz = _difference(vertices[n], c, b)
+            first = wy * gz - wz * gy, wz * gx - wx * gz, wx * gy - wy * gx
+            second = gy * uz - gz * uy, gz * ux - gx * uz, gx * uy - gy * ux
+            for k in range(3):
+                grad_vertices[n, a, k] -= first[k]
+                grad_vertices[n, b, k] += first[k] - second[k]
+                grad_vertices[n, c, k] += second[k]
+
+
+@compiled
+@no_type_check
+def _difference(points, to, start):
+    return points[to, 0] - points[start, 0], points[to, 1] - points[start, 1], points[to, 2] - points[start, 2]
 
 
 @compiled

@@ -10,6 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from face3d.cpu import CPUNormals
+
 INITIAL_LIGHT = 0.8
 """Added to the constant band of every colour: gamma 0 is an even, slightly dim light."""
 
@@ -19,7 +21,13 @@ _L0, _L1, _L2 = (a * c for a, c in zip(_A, _C, strict=True))
 
 
 def vertex_normals(vertices: Float[Tensor, "*b v 3"], triangles: Int64[Tensor, "t 3"]) -> Float[Tensor, "*b v 3"]:
-    """Unit normal of each vertex: the normalised sum of the unit normals of its triangles."""
+    """Unit normal of each vertex: the normalised sum of the unit normals of its triangles; 0 without any."""
+    find = CPUNormals.apply if vertices.device.type == "cpu" else summed_normals
+    return find(vertices, triangles)
+
+
+def summed_normals(vertices: Float[Tensor, "*b v 3"], triangles: Int64[Tensor, "t 3"]) -> Float[Tensor, "*b v 3"]:
+    """`vertex_normals` in plain torch."""
     a, b, c = (vertices[..., corner, :] for corner in triangles.unbind(-1))
     faces = F.normalize(torch.linalg.cross(b - a, c - b), dim=-1)
     total = torch.zeros_like(vertices)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from face3d.shading import harmonics, shade, vertex_normals
+from face3d.shading import harmonics, shade, summed_normals, vertex_normals
 
 
 def deep3d_bands(normal):
@@ -50,6 +50,19 @@ def test_normals_turn_with_the_shape():
     turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
     turn *= torch.det(turn)
     torch.testing.assert_close(vertex_normals(vertices @ turn, triangles), vertex_normals(vertices, triangles) @ turn)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
+def test_compiled_normals_and_their_gradient_are_those_of_torch(batch):
+    points, triangles = _sphere(6)
+    generator = torch.Generator().manual_seed(0)
+    vertices = points + 0.1 * torch.randn(*batch, *points.shape, dtype=torch.float64, generator=generator)
+    vertices = vertices.requires_grad_()
+    pull = torch.randn(vertices.shape, dtype=torch.float64, generator=generator)
+    found, expected = vertex_normals(vertices, triangles), summed_normals(vertices, triangles)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad((normals * pull).sum(), vertices)[0] for normals in (found, expected)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_a_vertex_without_triangles_has_no_normal():
