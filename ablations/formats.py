@@ -8,7 +8,7 @@ from typing import Any
 
 from ablations.merge import scored_notes
 from ablations.statistics import Summary
-from ablations.tables import Row, Table
+from ablations.tables import Direction, Row, Table
 from metrics.protocol import HIGHER_IS_BETTER
 
 DIGITS = {"LMD": 2, "LMD_face": 2, "Sync": 2, "SyncDistance": 2, "FID": 2, "PSNR": 2, "CSIM": 2, "SSIM": 2}
@@ -45,6 +45,8 @@ def _markdown_row(table: Table, row: Row, best: set[tuple[int, str]], index: int
 def _notes(table: Table) -> list[str]:
     notes = ["Mean ± sd over seeds (n); bold: best of its group. Direction: sign of the difference to the full row, by"]
     notes[0] += " a 95 % paired bootstrap over clips; undecided where the interval holds 0."
+    if any(d.metric not in row.paper for row in table.rows for d in row.directions):
+        notes[0] += " Better, worse: than the full row, where the paper has no value."
     if marked := [metric for metric in table.paper.metrics if metric in table.stand_ins]:
         notes.append(f"† {', '.join(marked)}: {STAND_IN}.")
     notes += [
@@ -197,8 +199,17 @@ def _paper(row: Row, metric: str) -> str:
 
 
 def _directions(row: Row) -> str:
-    words = [f"{d.metric} {SIGNS[d.reproduced] if d.difference else 'missing'}" for d in row.directions]
-    return ", ".join(words) or "-"
+    return ", ".join(f"{d.metric} {_word(row, d)}" for d in row.directions) or "-"
+
+
+def _word(row: Row, direction: Direction) -> str:
+    """Whether the paper's direction is ours; where the paper has no value, how ours stands to the full row's."""
+    found = direction.difference
+    if found is None:
+        return "missing"
+    if direction.metric in row.paper or found.low <= 0 <= found.high:
+        return SIGNS[direction.reproduced]
+    return "better" if (found.low > 0) == HIGHER_IS_BETTER[direction.metric] else "worse"
 
 
 def _title(table: Table, metric: str) -> str:

@@ -96,7 +96,7 @@ TABLE_DEMO = PaperTable(
 
 TABLE_UNSEEN = PaperTable(
     "unseen",
-    "Styles that no training clip shows (two compound, one new); the paper shows pictures and no numbers",
+    "Compound and new styles, which no training clip shows; the paper has pictures of three and no numbers",
     ("EFD", "LMD", "Sync", "CSIM"),
     (
         PaperRow("emotion encoding", "One-hot", "unseen_onehot"),

@@ -114,6 +114,13 @@ def test_markdown_shows_seeds_gaps_paper_and_stand_ins(table: Table) -> None:
     assert len(widths) == 1
 
 
+def test_where_the_paper_has_no_value_better_and_worse_are_told(table: Table) -> None:
+    rows = tuple(replace(row, paper={}) for row in table.rows)
+    lines = {line.split(" | ")[1]: line for line in replace(table, rows=rows).markdown().splitlines() if "| " in line}
+    assert "EFD worse, LMD worse, Sync better" in lines["MLPs"]
+    assert "where the paper has no value" not in table.markdown()
+
+
 def test_csv_has_a_line_for_each_row_and_metric(table: Table) -> None:
     lines = list(csv.DictReader(io.StringIO(table.csv())))
     assert len(lines) == (11 + 2) * 3
