@@ -6,6 +6,7 @@ Slurm is asked through `squeue` alone: many clusters keep no accounts that `sacc
 """
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -146,13 +147,23 @@ def _ignore_slurms_warning() -> None:
 
 
 def _requeue_unless_cancelled() -> None:
+    """Leave without a result, which a task that has ended writes, where this task is to run again."""
     import submitit
 
     task = submitit.JobEnvironment().job_id
+    if _restarts(task) > int(os.environ.get("SLURM_RESTART_COUNT", 0)):  # Slurm took the node and queued it again
+        sys.exit(EXIT_INTERRUPTED)
     if (queue_states() or {}).get(task) == "RUNNING":
         requeued = subprocess.run(["scontrol", "requeue", task], check=False)
         if requeued.returncode == 0:
-            sys.exit(EXIT_INTERRUPTED)  # without a result: the task has not ended
+            sys.exit(EXIT_INTERRUPTED)
+
+
+def _restarts(task: str) -> int:
+    """How often Slurm has queued a task again."""
+    answer = subprocess.run(["scontrol", "show", "job", task], capture_output=True, text=True, check=False)
+    found = re.search(r"\bRestarts=(\d+)", answer.stdout)
+    return int(found.group(1)) if found else 0
 
 
 def queue_states() -> Queue | None:

@@ -152,6 +152,29 @@ def test_a_checkpoint_stops_the_run_and_queues_the_same_task(tmp_path: Path) -> 
     assert (again.command, again.log, again._process) == (task.command, task.log, None)
 
 
+@pytest.mark.parametrize(
+    ("state", "restarts", "again"),
+    [("RUNNING", 0, True), ("COMPLETING", 1, True), ("COMPLETING", 0, False), ("CANCELLED", 0, False)],
+)
+def test_an_interrupted_task_that_runs_again_leaves_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, restarts: int, again: bool
+) -> None:
+    """Preempted; on a node that is taken away, whereupon Slurm queues it again; cancelled."""
+    pytest.importorskip("submitit")
+    for name, says in (("squeue", f"7 {state}"), ("scontrol", f"JobId=7 Requeue=1 Restarts={restarts} BatchFlag=1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {says}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    task = RunTask([sys.executable, "-c", "raise SystemExit(75)"], tmp_path / "log")
+    if again:
+        with pytest.raises(SystemExit):
+            task()
+    else:
+        assert task()[0] == "interrupted"
+
+
 def test_a_run_sees_nothing_of_slurm_but_its_share_of_the_cores() -> None:
     assert run_environment({"SLURM_NTASKS": "1", "SLURM_CPUS_PER_TASK": "8", "CUDA_VISIBLE_DEVICES": "1"}) == {
         "CUDA_VISIBLE_DEVICES": "1",
