@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_modules.ame.emotion import EmotionCode
 from lightning_modules.eac.backbones import State
-from lightning_modules.eac.network import ExpressionNetwork
+from lightning_modules.eac.network import NUM_EXPRESSION, ExpressionNetwork
 
 CHUNK_FRAMES = 250
 """Frames of a chunk (10 s): long against what a Transformer looks back on, short against memory."""
@@ -54,5 +54,10 @@ def predict_long(
     chunk_frames: int = CHUNK_FRAMES,
 ) -> Float[Tensor, "t 64"]:
     """Expression of one speech of any length; equals one pass, in time linear in its length."""
-    pieces = list(stream(network, mfcc.split(chunk_frames), code, identity))
-    return torch.cat(pieces) if pieces else mfcc.new_zeros(0, 64)
+    pieces, state = [mfcc.new_zeros(0, NUM_EXPRESSION)], None
+    for start in range(0, len(mfcc), chunk_frames):
+        new = min(chunk_frames, len(mfcc) - start)
+        heard = mfcc[start : start + new + network.look_ahead]
+        expression, state = _advance(network, heard, new, code, identity, state)
+        pieces.append(expression)
+    return torch.cat(pieces)
