@@ -210,7 +210,9 @@ class VideoWriter:
 
     def __enter__(self) -> "VideoWriter":
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        # the optional box of bit rates differs now and then between files of equal pictures
+        options = {"movflags": "+faststart", "write_btrt": "0"}
+        self._container = av.open(str(self._partial), "w", format="mp4", options=options)
         video = self._container.add_stream("libx264", rate=self._fps)
         video.height, video.width = self._size
         video.pix_fmt = "yuv420p"
