@@ -41,6 +41,29 @@ CLIPS = 4
 """Clips of which a network's answer is kept: generated, true, source, and the source held still."""
 
 
+class _Memory:
+    """What a network said of the pictures that it saw last."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: OrderedDict[bytes, Tensor] = OrderedDict()
+
+    def ask(self, look: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """`look(images)`, looked at once."""
+        key = _digest(images)
+        if key not in self._known:
+            self._known[key] = look(images)
+            if len(self._known) > self._limit:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+    def ask_clip(self, look: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """The same of a clip; a picture held still is one frame."""
+        if len(images) > 1 and bool((images == images[:1]).all()):
+            return self.ask(look, images[:1]).expand(len(images), -1)
+        return self.ask(look, images)
+
+
 class RememberedLandmarks:
     """A landmark backbone that looks at each picture once: LMD, CSIM and the reference rows ask for the same frames.
 
@@ -49,20 +72,11 @@ class RememberedLandmarks:
 
     def __init__(self, backbone: LandmarkBackbone) -> None:
         self.name, self.stand_in = backbone.name, backbone.stand_in
-        self._backbone = backbone
-        self._known: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._backbone, self._memory = backbone, _Memory(REMEMBERED)
 
     def landmarks(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 68 2"]:
         """(x, y) in [-1, 1] across the frame; NaN where no face is found."""
-        return torch.stack([self._of(image) for image in images])
-
-    def _of(self, image: Float[Tensor, "3 h w"]) -> Float[Tensor, "68 2"]:
-        key = _digest(image)
-        if key not in self._known:
-            self._known[key] = self._backbone.landmarks(image[None])[0]
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-        return self._known[key]
+        return torch.cat([self._memory.ask(self._backbone.landmarks, image[None]) for image in images])
 
 
 class RememberedIdentity:
@@ -70,12 +84,11 @@ class RememberedIdentity:
 
     def __init__(self, backbone: IdentityBackbone) -> None:
         self.name, self.stand_in = backbone.name, backbone.stand_in
-        self._backbone = backbone
-        self._known: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._backbone, self._memory = backbone, _Memory(CLIPS)
 
     def embed(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
         """Embeddings; NaN for a frame in which no face is found."""
-        return _once(self._known, self._backbone.embed, images)
+        return self._memory.ask_clip(self._backbone.embed, images)
 
 
 class RememberedEmotion:
@@ -83,8 +96,7 @@ class RememberedEmotion:
 
     def __init__(self, backbone: HSEmotion) -> None:
         self.name, self.stand_in = backbone.name, backbone.stand_in
-        self._backbone = backbone
-        self._known: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._backbone, self._memory = backbone, _Memory(CLIPS)
 
     def features(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
         """Features for EFD; NaN for a frame in which no face is found."""
@@ -95,19 +107,7 @@ class RememberedEmotion:
         return self._outputs(images)[:, -len(EMOTIONS) :]
 
     def _outputs(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
-        return _once(self._known, lambda frames: torch.cat(self._backbone.outputs(frames), dim=1), images)
-
-
-def _once(known: OrderedDict[bytes, Tensor], look: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """What `look` says of a clip, from `known` where it has been asked; a picture held still is one frame."""
-    if len(images) > 1 and bool((images == images[:1]).all()):
-        return _once(known, look, images[:1]).expand(len(images), -1)
-    key = _digest(images)
-    if key not in known:
-        known[key] = look(images)
-        if len(known) > CLIPS:
-            known.popitem(last=False)
-    return known[key]
+        return self._memory.ask_clip(lambda frames: torch.cat(self._backbone.outputs(frames), dim=1), images)
 
 
 def _digest(images: Tensor) -> bytes:
