@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from datamodules.pool import TASK_LIMIT_S
 from emospace.commands.output import add_json, print_json, progress
 
 EXAMPLE = "emospace prepare MEAD/ store/ --coefficients landmarks --workers 8"
@@ -27,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip-seconds",
         metavar="S",
         type=float,
-        default=3600.0,
-        help="time that one clip may take before it is left out as timed_out (default 3600)",
+        default=TASK_LIMIT_S,
+        help=f"time that one clip may take before it is left out as timed_out (default {TASK_LIMIT_S:.0f})",
     )
     parser.add_argument("--again", action="store_true", help="try clips that timed out, crashed or failed once more")
     parser.add_argument("--weights", type=Path, help="folder that holds face_landmarker.task")
