@@ -18,7 +18,7 @@ def draw(request: Request, variants: Sequence[str] = VARIANTS) -> Plate:
     for clip in varied(runs[0].clips, request.rows):
         item, source = runs[0].materials(clip)
         made = [run.talk(clip).frames for run in runs]
-        shown = [source.image[None].expand_as(made[0]), item.frames[: len(made[0])], *made]
+        shown = [source.image[None].expand_as(item.frames), item.frames, *made]
         rows.append(Row(label(clip), [as_pictures(frames) for frames in shown], liveliest(item, source)))
     notes = (
         "frames where the truth differs most from the portrait",

@@ -23,9 +23,7 @@ def draw(request: Request) -> Plate:
         shown = [source.image[None].expand_as(item.frames), item.frames, true_face]
         for talking in (run.talk(clip) for run in runs):
             shown += [talking.render, talking.frames]
-        length = min(map(len, shown))
-        cells = [as_pictures(frames[:length]) for frames in shown]
-        rows.append(Row(label(clip), cells, min(liveliest(item, source), length - 1)))
+        rows.append(Row(label(clip), [as_pictures(frames) for frames in shown], liveliest(item, source)))
     columns = ["source", "truth", "truth\nin 3D"]
     columns += [f"{title}\n{what}" for title in TITLES.values() for what in ("in 3D", "output")]
     named = zip(TITLES.values(), runs, strict=True)
