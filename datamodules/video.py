@@ -210,13 +210,13 @@ class VideoWriter:
 
     def __enter__(self) -> "VideoWriter":
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # the optional box of bit rates differs now and then between files of equal pictures
-        options = {"movflags": "+faststart", "write_btrt": "0"}
-        self._container = av.open(str(self._partial), "w", format="mp4", options=options)
+        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
         video = self._container.add_stream("libx264", rate=self._fps)
         video.height, video.width = self._size
         video.pix_fmt = "yuv420p"
-        video.options = {"crf": str(self._crf), "preset": "veryfast", "threads": "1"}
+        # x264's AVX-512 code gives other bits now and then for the same pictures; its portable one never did
+        exact = {"threads": "1", "x264-params": "cpu-independent=1"}
+        video.options = {"crf": str(self._crf), "preset": "veryfast", **exact}
         self._video = video
         self._audio = None
         if self._sample_rate is not None:
