@@ -58,15 +58,15 @@ class SmallCritic(nn.Module):
         return self.layers(images)
 
 
-def seconds(function: Callable[[], object], repeats: int = 3) -> float:
-    """Least wall time of a call, after one to warm up."""
+def seconds(function: Callable[[], object], budget: float = 1.0) -> float:
+    """Median wall time of calls that follow each other for at least `budget` seconds, after one to warm up."""
     function()
     times = []
-    for _ in range(repeats):
+    while sum(times) < budget:
         start = time.perf_counter()
         function()
         times.append(time.perf_counter() - start)
-    return min(times)
+    return median(times)
 
 
 def real_time(name: str, config: BackboneConfig, lengths: list[int]) -> None:
@@ -76,9 +76,7 @@ def real_time(name: str, config: BackboneConfig, lengths: list[int]) -> None:
     print(f"{name} {config.kind}: {weights:.2f} M weights, look-ahead {ahead:.2f} s")
     for length in lengths:
         mfcc = torch.randn(length * VIDEO_FPS, 28, 13)
-        taken = seconds(
-            lambda mfcc=mfcc: predict_long(network, mfcc, code_of(1), torch.zeros(1, 80)), 1 if length > 60 else 3
-        )
+        taken = seconds(lambda mfcc=mfcc: predict_long(network, mfcc, code_of(1), torch.zeros(1, 80)))
         print(f"  {length:5d} s of speech in {taken:8.3f} s: {length / taken:7.0f} x real time")
 
 
