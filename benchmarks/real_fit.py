@@ -28,17 +28,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conventions.published import LANDMARKER
 from datamodules.clip_face import MAX_FRAMES, release, track_landmarks
 from datamodules.coefficients import read_mat
 from datamodules.crop import align, camera_windows, fixed_crop, to_crop
-from datamodules.landmarks import find_weights
 from datamodules.video import iterate_frames
 from face3d import camera
 from face3d.coefficients import EXPRESSION, IDENTITY, split
 from face3d.fitting import fit_landmarks
 from face3d.fitting_problem import expression_prior
 from face3d.keypoints import JAW, MOUTH
-from face3d.landmarker import TASK_FILE
 from face3d.morphable import MorphableModel, keypoint_model, load_model
 from lightning_modules.eac.readout import EYE_CORNERS, fit_readout, measured_opening, model_readout
 
@@ -88,7 +87,7 @@ def read_clip(data: Path, video: Path, weights: Path, limit: int = MAX_FRAMES, c
         with np.load(stored, allow_pickle=False) as file:
             points, size, shown = file["points"], file["size"], file["shown"]
     else:
-        points, size = track_landmarks(video, find_weights(TASK_FILE, weights), limit)
+        points, size = track_landmarks(video, LANDMARKER.find(weights), limit)
         shown = np.array([frame.source_index for frame in iterate_frames(video)])
         if stored:
             stored.parent.mkdir(parents=True, exist_ok=True)

@@ -13,10 +13,11 @@ from scipy.io import loadmat
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
+from conventions.published import LANDMARKER
 from datamodules.toy_mead.action_units import axes
 from datamodules.video import read_video
 from face3d.coefficients import EXPRESSION
-from face3d.landmarker import IBUG, TASK_FILE, mediapipe_tasks
+from face3d.landmarker import IBUG, mediapipe_tasks
 from metrics.backbones.align import arcface_crops
 from metrics.backbones.mediapipe import MediaPipeLandmarks
 from metrics.backbones.sface import SFace
@@ -49,10 +50,10 @@ class Strangers:
     def __init__(self, weights: Path) -> None:
         vision, base = mediapipe_tasks()
         options = vision.FaceLandmarkerOptions(
-            base_options=base(model_asset_buffer=(weights / TASK_FILE).read_bytes()), output_face_blendshapes=True
+            base_options=base(model_asset_buffer=(weights / LANDMARKER.name).read_bytes()), output_face_blendshapes=True
         )
         self._landmarker = vision.FaceLandmarker.create_from_options(options)
-        self._sface = SFace(weights / "face_recognition_sface.onnx", MediaPipeLandmarks(weights / TASK_FILE))
+        self._sface = SFace(weights / "face_recognition_sface.onnx", MediaPipeLandmarks(weights / LANDMARKER.name))
 
     def look(self, picture: np.ndarray) -> tuple[dict[str, float], torch.Tensor] | None:
         """Blendshape scores and the identity of the face, or None where none is found."""

@@ -1,18 +1,34 @@
-"""Files of published networks: given by path, checked by SHA-256, never fetched in silence."""
+"""Files of published networks: found in known folders, checked by SHA-256, fetched only when a person asks."""
 
+import contextlib
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from conventions.errors import UserError
-from conventions.files import sha256_of
+from conventions.files import atomic_file, sha256_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FETCH_TIMEOUT = 30
+"""Seconds without a byte after which a download is given up."""
+
+PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One published file: its name, where its makers give it, and the first digits of its SHA-256 if known."""
+    """One published file: its name, where its makers give it, and the first digits of its SHA-256 if known.
+
+    Where the SHA-256 is known `source` is the address of the file itself, and `fetch` can get it.
+    """
 
     name: str
     source: str
@@ -28,8 +44,46 @@ class WeightFile:
             )
         return path
 
+    def find(self, given: Path | str | None = None) -> Path:
+        """Path of the file in `weight_folders`; a UserError that says where to get it when it is in none.
+
+        `given` may be the file itself or a folder that holds it.
+        """
+        for folder in weight_folders(given):
+            path = folder if folder.is_file() and folder.name == self.name else folder / self.name
+            if path.is_file():
+                return path
+        looked = ", ".join(map(str, weight_folders(given)))
+        raise UserError(
+            f"{self.name}: not found in {looked} (--weights or EMOSPACE_WEIGHTS name another folder); "
+            f"get it from {self.source}"
+        )
+
+    def fetch(self, folder: Path) -> Path:
+        """The file in `folder`, downloaded there unless it is there; UserError, and no file, where that fails.
+
+        Nothing that is not the published file, by its SHA-256, ever stands under its name.
+        """
+        path = folder / self.name
+        if path.exists():
+            return self.checked(path)
+        if not self.sha256:
+            raise UserError(f"{self.name}: has no published SHA-256 to check it by; get it by hand from {self.source}")
+        digest = hashlib.sha256()
+        with atomic_file(path) as file:
+            for piece in _download(self.source):
+                file.write(piece)
+                digest.update(piece)
+            if not digest.hexdigest().startswith(self.sha256):
+                raise UserError(
+                    f"{self.source}: SHA-256 is {digest.hexdigest()[:16]}, expected {self.sha256[:16]}; nothing is kept"
+                )
+        return path
+
     def state_dict(self, path: Path) -> dict[str, Any]:
         """The tensors of a checked PyTorch file; nothing else is unpickled."""
+        import torch
+
         try:
             state = torch.load(self.checked(path), map_location="cpu", weights_only=True)
         except UserError:
@@ -43,12 +97,31 @@ class WeightFile:
         return state
 
 
-def load_strictly(module: torch.nn.Module, state: dict[str, Any], path: Path) -> None:
+def weight_folders(given: Path | str | None = None) -> list[Path]:
+    """Folders in which optional weights are looked for: --weights, $EMOSPACE_WEIGHTS, the user's cache."""
+    folders = [given, os.environ.get("EMOSPACE_WEIGHTS"), Path.home() / ".cache" / "emospace" / "weights"]
+    return [Path(folder) for folder in folders if folder]
+
+
+def _download(address: str) -> Iterator[bytes]:
+    """The bytes behind an address, piece by piece; whatever goes wrong is one UserError."""
+    try:
+        with contextlib.closing(urllib.request.urlopen(address, timeout=FETCH_TIMEOUT)) as answer:
+            while piece := answer.read(PIECE):
+                yield piece
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise UserError(f"{address}: could not be fetched ({reason}); get it by hand and put it there") from error
+
+
+def load_strictly(module: "nn.Module", state: dict[str, Any], path: Path) -> None:
     """Load `state`; a missing, surplus or misshapen tensor is one line that names it.
 
     Batch norm's counters of training batches may be absent: files of PyTorch before 0.4.1, such as `syncnet_v2.model`,
     have none, and nothing that is measured depends on them.
     """
+    import torch
+
     expected = module.state_dict()
     counters = {key: torch.zeros_like(value) for key, value in expected.items() if key.endswith(".num_batches_tracked")}
     state = counters | state

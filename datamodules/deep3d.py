@@ -17,16 +17,15 @@ from torch import Tensor, nn
 
 from conventions.errors import UserError
 from conventions.files import sha256_of
-from conventions.weights import WeightFile, load_strictly
+from conventions.published import DEEP3D
+from conventions.weights import load_strictly
 from datamodules.crop import align, published_cut
-from datamodules.landmarks import DEEP3D_FILE, SOURCES, find_weights
 from face3d.camera import FRAME_SIZE
 
 OUTPUTS = (80, 64, 80, 3, 27, 2, 1)
 """Outputs of the network's heads: identity, expression, texture, angle, light, translation in x and y, and in z."""
 FEATURES = 2048
 
-LAYOUT = WeightFile(DEEP3D_FILE, SOURCES[DEEP3D_FILE])
 NETWORK_KEY = "net_recon"
 """Where a checkpoint holds the network; beside it lie the states of training, which are not used."""
 
@@ -60,10 +59,10 @@ def find_checkpoint(given: Path | None, weights: Path | None) -> Path:
     """The checkpoint: `given` (the file, or a folder that holds it), else by its usual name among the weights."""
     if given is None:
         try:
-            return find_weights(DEEP3D_FILE, weights)
+            return DEEP3D.find(weights)
         except UserError as error:
             raise UserError(f"{error}; --deep3d names the file itself") from error
-    return LAYOUT.checked(given / DEEP3D_FILE if given.is_dir() else given)
+    return DEEP3D.checked(given / DEEP3D.name if given.is_dir() else given)
 
 
 def identify(path: Path) -> Checkpoint:
@@ -75,7 +74,7 @@ def identify(path: Path) -> Checkpoint:
 def open_network(checkpoint: Checkpoint) -> Deep3DNetwork:
     """The network of a checkpoint, ready to measure and kept for the next clip; a `UserError` says what is wrong."""
     path = checkpoint.path
-    state = _network_state(LAYOUT.state_dict(path), path)
+    state = _network_state(DEEP3D.state_dict(path), path)
     with torch.device("meta"):  # no time for random weights that the checkpoint replaces
         network = Deep3DNetwork()
     network.to_empty(device="cpu")
@@ -90,7 +89,7 @@ def _network_state(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
     state = content.get(NETWORK_KEY)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         held = ", ".join(sorted(map(str, content))[:4]) or "nothing"
-        raise UserError(f"{path}: has no {NETWORK_KEY} of tensors (it holds {held}); expected {DEEP3D_FILE}'s layout")
+        raise UserError(f"{path}: has no {NETWORK_KEY} of tensors (it holds {held}); expected {DEEP3D.name}'s layout")
     return dict(state)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from conventions.errors import RejectedClip, UserError
 from conventions.files import sha256_of
+from conventions.published import LANDMARKER
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
 from datamodules.clip_face import Settings, release
 from datamodules.clip_part import prepare_clip
@@ -19,7 +20,6 @@ from datamodules.clock import Clock
 from datamodules.crop import CROP
 from datamodules.deep3d import Checkpoint, find_checkpoint, identify, open_network
 from datamodules.disk import space_on
-from datamodules.landmarks import find_weights
 from datamodules.manifest import MANIFEST, VERSION
 from datamodules.packing import pack
 from datamodules.parts import PARTS, Part, digest, part_of, read_meta, write_part
@@ -27,7 +27,6 @@ from datamodules.pool import TASK_LIMIT_S, run_tasks
 from datamodules.prepare_report import PrepareReport, Spent
 from datamodules.reasons import FAILURES
 from datamodules.store import Store
-from face3d.landmarker import TASK_FILE
 
 Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
 Progress = Callable[[int, int, Mapping[str, float]], None]
@@ -120,7 +119,7 @@ def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None, d
 def _landmarker(mode: Mode, weights: Path | None) -> Path | None:
     """The face landmarker's file: needed unless coefficients are given, used where it is there."""
     try:
-        return find_weights(TASK_FILE, weights)
+        return LANDMARKER.find(weights)
     except UserError:
         if mode != "mat" or weights is not None:
             raise

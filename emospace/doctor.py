@@ -5,9 +5,12 @@ import importlib.util
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
-from datamodules.landmarks import SOURCES, weight_folders
+from conventions.errors import UserError, nearest
+from conventions.published import PUBLISHED
+from conventions.weights import weight_folders
 
 PACKAGES = (
     "torch",
@@ -32,8 +35,6 @@ OPTIONAL = {
     "wandb_workspaces": ("workspace", "a W&B dashboard grouped by variant"),
 }
 
-GATED = {"BFM_model_front.mat": "Basel Face Model 2009 as packed by Deep3DFaceRecon; needs a licence from Basel"}
-
 
 def _version(package: str) -> str | None:
     try:
@@ -49,6 +50,14 @@ def _devices() -> list[str]:
     return [f"cpu ({os.cpu_count()} cores)", *names]
 
 
+def fetch(name: str) -> Path:
+    """Download an optional file into the first weights folder; UserError where it is unknown or cannot be had so."""
+    files = {file.name: file for file in PUBLISHED}
+    if name not in files:
+        raise UserError(f"--fetch: no file {name!r} is known{nearest(name, files)}")
+    return files[name].fetch(weight_folders()[0])
+
+
 def examine() -> dict[str, Any]:
     """Everything `emospace doctor` prints."""
     missing = [name for name in PACKAGES if _version(name) is None]
@@ -58,11 +67,12 @@ def examine() -> dict[str, Any]:
     }
     folders = weight_folders()
     weights = {
-        name: {
-            "found": next((str(folder / name) for folder in folders if (folder / name).is_file()), None),
-            "source": source,
+        file.name: {
+            "found": next((str(folder / file.name) for folder in folders if (folder / file.name).is_file()), None),
+            "source": file.source,
+            "fetch": file.sha256 is not None,
         }
-        for name, source in {**SOURCES, **GATED}.items()
+        for file in PUBLISHED
     }
     return {
         "python": sys.version.split()[0],
@@ -85,5 +95,6 @@ def lines(found: dict[str, Any]) -> list[str]:
         text.append(f"  {name:<18} {state} (optional: {entry['for']})")
     text.append("weights (optional; looked for in " + ", ".join(found["weights_folders"]) + "):")
     for name, entry in found["weights"].items():
-        text.append(f"  {name:<28} {entry['found'] or 'absent: ' + entry['source']}")
+        remedy = f"emospace doctor --fetch {name}" if entry["fetch"] else entry["source"]
+        text.append(f"  {name:<42} {entry['found'] or 'absent: ' + remedy}")
     return text

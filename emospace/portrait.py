@@ -8,11 +8,12 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from conventions.errors import UserError
+from conventions.published import LANDMARKER
 from datamodules.coefficients import fit, read_mat
 from datamodules.crop import align, camera_windows, cut, fixed_crop, placement, to_crop
-from datamodules.landmarks import find_faces, find_weights
+from datamodules.landmarks import find_faces
 from datamodules.mead import Reference
-from face3d.landmarker import TASK_FILE, Landmarker
+from face3d.landmarker import Landmarker
 from face3d.morphable import MorphableModel
 
 
@@ -59,7 +60,7 @@ def _from_mat(picture: np.ndarray, path: Path, sidecar: Path, model: MorphableMo
 def _from_landmarks(
     picture: np.ndarray, path: Path, model: MorphableModel, size: int, weights: Path | None
 ) -> Reference:
-    with Landmarker(find_weights(TASK_FILE, weights)) as landmarker:
+    with Landmarker(LANDMARKER.find(weights)) as landmarker:
         faces = find_faces(landmarker, picture)
     if faces is None:
         raise UserError(f"{path}: no face found; give a picture that shows one face from the front")

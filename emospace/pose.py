@@ -10,16 +10,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from conventions.errors import UserError
+from conventions.published import LANDMARKER
 from datamodules.catalogue import VIDEO_SUFFIXES
 from datamodules.clip_face import MAX_FRAMES, release, track_landmarks
 from datamodules.coefficients import BFM09, Measured, fit, read_mat
 from datamodules.crop import align, camera_windows, fixed_crop, placement, to_crop
-from datamodules.landmarks import find_weights
 from datamodules.mead import Reference
 from datamodules.video import iterate_frames, probe
 from face3d.camera import angles, default_placement, rotation
 from face3d.coefficients import ANGLE, TRANSLATION
-from face3d.landmarker import TASK_FILE
 from face3d.morphable import MorphableModel
 
 STILL = "still"
@@ -103,7 +102,7 @@ def _measured(measured: Measured, rows: list[int], width: int, height: int) -> H
 def _tracked(video: Path, model: MorphableModel, limit: int, weights: Path | None) -> HeadPose:
     probe(video)  # a file that is no video is said before weights that are missing
     try:
-        points, (width, height) = track_landmarks(video, find_weights(TASK_FILE, weights), limit)
+        points, (width, height) = track_landmarks(video, LANDMARKER.find(weights), limit)
     finally:
         release()
     window = fixed_crop(camera_windows(align(points, width, height), width, height))

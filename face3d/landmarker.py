@@ -12,11 +12,6 @@ from jaxtyping import Float, UInt8
 
 from conventions.errors import MissingPackage, UserError
 
-TASK_FILE = "face_landmarker.task"
-TASK_SOURCE = (
-    "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"
-)
-
 IBUG = (
     162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,
     71, 63, 105, 66, 107, 336, 296, 334, 293, 301,

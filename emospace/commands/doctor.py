@@ -1,6 +1,7 @@
 """Examine this machine: versions, devices, optional packages and weights, and how to get what is missing."""
 
 import argparse
+import sys
 
 from emospace.commands.output import add_json, print_json
 
@@ -10,12 +11,21 @@ EXAMPLE = "emospace doctor --json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace doctor`."""
     add_json(parser)
+    parser.add_argument(
+        "--fetch",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="first download these files of weights to EMOSPACE_WEIGHTS or the user's cache, checked by SHA-256",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the examination; fail when a required package is missing."""
-    from emospace.doctor import examine, lines
+    from emospace.doctor import examine, fetch, lines
 
+    for name in options.fetch:
+        print(f"{name}: {fetch(name)}", file=sys.stderr)
     found = examine()
     if options.json:
         print_json(found)

@@ -12,27 +12,28 @@ from torch import Tensor
 
 from conventions.emotions import EMOTIONS
 from conventions.errors import MissingPackage, UserError
-from datamodules.landmarks import find_weights, weight_folders
-from face3d.landmarker import TASK_FILE, TASK_SOURCE, mediapipe_tasks
-from metrics.backbones.hsemotion import HSEMOTION_FILE, HSEmotion
-from metrics.backbones.inception import FID_FILE, FIDInception
-from metrics.backbones.lpips import ALEXNET_FILE, AlexLPIPS
+from conventions.published import ALEXNET, HSEMOTION, INCEPTION, LANDMARKER, SFACE, SYNCNET
+from conventions.weights import weight_folders
+from face3d.landmarker import mediapipe_tasks
+from metrics.backbones.hsemotion import HSEmotion
+from metrics.backbones.inception import FIDInception
+from metrics.backbones.lpips import AlexLPIPS
 from metrics.backbones.mediapipe import MediaPipeLandmarks
 from metrics.backbones.protocols import IdentityBackbone, LandmarkBackbone
-from metrics.backbones.sface import ONNX_FILE, SFace
-from metrics.backbones.syncnet import MODEL_FILE, SyncNet
+from metrics.backbones.sface import SFace
+from metrics.backbones.syncnet import SyncNet
 from metrics.protocol import USES
 from metrics.suite import Suite
 
 FILES = {
-    "landmarks": (TASK_FILE, TASK_SOURCE),
-    "emotion": (HSEMOTION_FILE.name, HSEMOTION_FILE.source),
-    "identity": ("face_recognition_sface.onnx", ONNX_FILE.source),
-    "sync": (MODEL_FILE.name, MODEL_FILE.source),
-    "inception": (FID_FILE.name, FID_FILE.source),
-    "perceptual": (ALEXNET_FILE.name, ALEXNET_FILE.source),
+    "landmarks": LANDMARKER,
+    "emotion": HSEMOTION,
+    "identity": SFACE,
+    "sync": SYNCNET,
+    "inception": INCEPTION,
+    "perceptual": ALEXNET,
 }
-"""File name and source of the network in each role."""
+"""The file of the network in each role."""
 
 REMEMBERED = 4096
 """Pictures whose landmarks are kept."""
@@ -149,14 +150,13 @@ def published_suite(weights: Path | None, device: torch.device) -> tuple[Suite, 
 
 def remedy(role: str, weights: Path | None) -> str:
     """The one line that says which file to put where."""
-    name, source = FILES[role]
-    folders = " or ".join(map(str, weight_folders(weights)))
-    return f"put {name} from {source} into {folders} (--weights or EMOSPACE_WEIGHTS name another folder)"
+    file, folders = FILES[role], " or ".join(map(str, weight_folders(weights)))
+    return f"put {file.name} from {file.source} into {folders} (--weights or EMOSPACE_WEIGHTS name another folder)"
 
 
 def _find(role: str, weights: Path | None) -> Path | None:
     try:
-        return find_weights(FILES[role][0], weights)
+        return FILES[role].find(weights)
     except UserError:
         return None
 

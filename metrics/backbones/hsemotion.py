@@ -10,15 +10,9 @@ from torch.nn import functional as F
 
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
-from conventions.weights import WeightFile
+from conventions.published import HSEMOTION
 from metrics.backbones.onnx_files import session, with_classifier_input
 from metrics.backbones.protocols import LandmarkBackbone
-
-HSEMOTION_FILE = WeightFile(
-    "enet_b0_8_best_vgaf.onnx",
-    "https://github.com/sb-ai-lab/EmotiEffLib/tree/main/models/affectnet_emotions/onnx",
-)
-"""The default of its makers' own packages; they publish no checksum."""
 
 CLASSES = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")
 """The network's classes (AffectNet's) in its own order, which is that of `EMOTIONS`."""
@@ -44,7 +38,7 @@ class HSEmotion:
     stand_in = False
 
     def __init__(self, path: Path, landmarks: LandmarkBackbone) -> None:
-        self._session = session(with_classifier_input(HSEMOTION_FILE.checked(path), PURPOSE), path, PURPOSE)
+        self._session = session(with_classifier_input(HSEMOTION.checked(path), PURPOSE), path, PURPOSE)
         self._landmarks = landmarks
         self._check(path)
 
@@ -71,8 +65,8 @@ class HSEmotion:
 
     def _check(self, path: Path) -> None:
         """UserError unless a 224 px picture gives eight scores and 1280 features."""
-        expected = f"expected {len(CLASSES)} scores and {DIMENSION} features of {SIZE} px; get {HSEMOTION_FILE.name}"
-        source = f"{expected} from {HSEMOTION_FILE.source}"
+        expected = f"expected {len(CLASSES)} scores and {DIMENSION} features of {SIZE} px; get {HSEMOTION.name}"
+        source = f"{expected} from {HSEMOTION.source}"
         try:
             shapes = [output.shape for output in self._run(np.zeros((3, SIZE, SIZE), np.float32))]
         except Exception as error:

@@ -9,13 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import inception
 
-from conventions.weights import WeightFile, load_strictly
+from conventions.published import INCEPTION
+from conventions.weights import load_strictly
 
-FID_FILE = WeightFile(
-    "weights-inception-2015-12-05-6726825d.pth",
-    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
-    "6726825d",
-)
 SIZE = 299
 NUM_CLASSES = 1008
 BATCH = 32
@@ -65,7 +61,7 @@ class FIDInception:
 
     def __init__(self, path: Path) -> None:
         self.network = empty_inception()
-        load_strictly(self.network, FID_FILE.state_dict(path), path)
+        load_strictly(self.network, INCEPTION.state_dict(path), path)
         self.network.fc = nn.Identity()  # type: ignore[assignment]
 
     def features(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:

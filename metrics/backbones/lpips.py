@@ -9,11 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.errors import UserError
-from conventions.weights import WeightFile
-
-ALEXNET_FILE = WeightFile(
-    "alexnet-owt-7be5be79.pth", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"
-)
+from conventions.published import ALEXNET
 
 
 class AlexLPIPS:
@@ -24,7 +20,7 @@ class AlexLPIPS:
 
     def __init__(self, path: Path) -> None:
         self.network = empty_lpips()
-        load_alexnet(self.network.net, ALEXNET_FILE.state_dict(path), path)
+        load_alexnet(self.network.net, ALEXNET.state_dict(path), path)
 
     def distance(self, generated: Float[Tensor, "t 3 h w"], true: Float[Tensor, "t 3 h w"]) -> Float[Tensor, " t"]:
         """LPIPS of each frame; frames in [-1, 1]."""

@@ -7,10 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from conventions.weights import WeightFile
-from face3d.landmarker import TASK_FILE, TASK_SOURCE, Landmarker
-
-WEIGHTS = WeightFile(TASK_FILE, TASK_SOURCE, "64184e229b263107")
+from conventions.published import LANDMARKER
+from face3d.landmarker import Landmarker
 
 
 class MediaPipeLandmarks:
@@ -20,7 +18,7 @@ class MediaPipeLandmarks:
     stand_in = False
 
     def __init__(self, path: Path) -> None:
-        self._path = WEIGHTS.checked(path)
+        self._path = LANDMARKER.checked(path)
         self._landmarker: Landmarker | None = None
 
     def landmarks(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 68 2"]:

@@ -7,15 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from conventions.weights import WeightFile
+from conventions.published import SFACE
 from metrics.backbones.align import ARCFACE_SIZE, arcface_crops
 from metrics.backbones.onnx_files import session
 from metrics.backbones.protocols import LandmarkBackbone
 
-ONNX_FILE = WeightFile(
-    "face_recognition_sface.onnx (face_recognition_sface_2021dec*.onnx)",
-    "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
-)
 DIMENSION = 128
 
 
@@ -26,7 +22,7 @@ class SFace:
     stand_in = False
 
     def __init__(self, path: Path, landmarks: LandmarkBackbone) -> None:
-        self._session = session(ONNX_FILE.checked(path), path, "the SFace identity backbone")
+        self._session = session(SFACE.checked(path), path, "the SFace identity backbone")
         self._landmarks = landmarks
 
     def embed(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:

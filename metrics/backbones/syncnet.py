@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from conventions.weights import WeightFile, load_strictly
+from conventions.published import SYNCNET
+from conventions.weights import load_strictly
 
-MODEL_FILE = WeightFile("syncnet_v2.model", "http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model")
 SIZE = 224
 DIMENSION = 1024
 
@@ -64,7 +64,7 @@ class SyncNet(nn.Module):
     def load(cls, path: Path) -> "SyncNet":
         """The network with the official weights, frozen."""
         network = cls()
-        load_strictly(network, MODEL_FILE.state_dict(path), path)
+        load_strictly(network, SYNCNET.state_dict(path), path)
         return network.eval().requires_grad_(False)
 
     def audio(self, mfcc: Float[Tensor, "n 13 20"]) -> Float[Tensor, "n d"]:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet50
 
 from conventions.errors import UserError
+from conventions.published import LANDMARKER
 from datamodules import clip_face, deep3d
 from datamodules.crop import bounds, camera_windows
 from datamodules.landmarks import find_faces
@@ -29,7 +30,7 @@ from datamodules.store import Store
 from datamodules.video import iterate_frames, read_video, write_video
 from face3d.coefficients import split
 from face3d.keypoints import STANDARD_FIVE
-from face3d.landmarker import TASK_FILE, Landmarker
+from face3d.landmarker import Landmarker
 
 Clip = Callable[..., None]
 State = dict[str, torch.Tensor]
@@ -295,7 +296,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(f"datamodules.{module}.open_network", stand_in)
     folder = tmp_path / "weights"
     folder.mkdir()
-    (folder / TASK_FILE).touch()
+    (folder / LANDMARKER.name).touch()
     (folder / "epoch_20.pth").write_bytes(b"one")
     return folder
 
@@ -368,7 +369,7 @@ def test_a_clip_without_a_face_has_its_reason(
 
 
 def test_nothing_begins_without_the_right_checkpoint(tmp_path: Path, raw: Path) -> None:
-    (tmp_path / TASK_FILE).touch()
+    (tmp_path / LANDMARKER.name).touch()
     (tmp_path / "wrong.pth").write_bytes(b"no network")
     for options, words in (
         ({"coefficients": "deep3d"}, r"epoch_20\.pth: not found in .*get it from https://github\.com/sicxu"),
@@ -427,7 +428,7 @@ def test_real_clips_killed_and_finished_by_two_workers(
 def test_alignment_meets_given_files_of_real_clips(real_data: Path, real_weights: Path) -> None:
     """Params of MediaPipe's landmarks against those in given `.mat` files, which come from another detector's."""
     seen, given = [], []
-    with Landmarker(real_weights / TASK_FILE) as landmarker:
+    with Landmarker(real_weights / LANDMARKER.name) as landmarker:
         for video in sorted([*(real_data / "mead_styles").glob("*.mp4"), *(real_data / "talking").glob("*.mp4")]):
             params = scipy.io.loadmat(video.with_suffix(".mat"))["transform_params"]
             for frame in itertools.islice(iterate_frames(video), 0, 80, 20):

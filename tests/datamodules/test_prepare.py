@@ -15,15 +15,15 @@ from PIL import Image
 from store_files import contents
 
 from conventions.errors import UserError
+from conventions.published import LANDMARKER
 from datamodules import clip_face, prepare_report
 from datamodules import prepare as preparation
 from datamodules.audio import write_audio
-from datamodules.landmarks import find_weights
 from datamodules.pool import Outcome
 from datamodules.prepare import _make_part, prepare
 from datamodules.store import Store
 from datamodules.video import write_video
-from face3d.landmarker import TASK_FILE, Landmarker
+from face3d.landmarker import Landmarker
 
 Clip = Callable[..., None]
 
@@ -242,7 +242,7 @@ def test_missing_weights_say_where_to_get_them(raw: Path, tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"face_landmarker\.task: not found in .*https://"):
         prepare(raw, tmp_path / "store", coefficients="landmarks")
     with pytest.raises(UserError, match="not found"):
-        find_weights(TASK_FILE, tmp_path)
+        LANDMARKER.find(tmp_path)
     assert not (tmp_path / "store").exists()
 
 
@@ -274,7 +274,7 @@ def test_faces_that_cannot_be_followed(
     tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch, answer: Callable[[int], list[np.ndarray]], reason: str
 ) -> None:
     clip(tmp_path / "raw" / "talk", mat=False)
-    (tmp_path / TASK_FILE).touch()
+    (tmp_path / LANDMARKER.name).touch()
     monkeypatch.setattr(clip_face, "_landmarker", lambda weights: FakeLandmarker(answer))
     with pytest.raises(UserError, match=rf"1 of 1 clips cannot be used \({reason} 1\)"):
         prepare(tmp_path / "raw", tmp_path / "store", coefficients="none", size=32, weights=tmp_path)
@@ -282,7 +282,7 @@ def test_faces_that_cannot_be_followed(
 
 def test_a_short_loss_of_the_face_is_bridged(tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     clip(tmp_path / "raw" / "talk", 20, mat=False)
-    (tmp_path / TASK_FILE).touch()
+    (tmp_path / LANDMARKER.name).touch()
     landmarker = FakeLandmarker(lambda i: [] if i == 7 else [face(i)])
     monkeypatch.setattr(clip_face, "_landmarker", lambda weights: landmarker)
     prepare(tmp_path / "raw", tmp_path / "store", coefficients="none", size=32, weights=tmp_path)

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from conventions.errors import UserError
+from conventions.published import LANDMARKER
 from datamodules.landmarks import find_faces
 from emospace.portrait import read_picture, read_portrait
 from face3d.camera import project
 from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY, TRANSLATION
-from face3d.landmarker import TASK_FILE, Landmarker
+from face3d.landmarker import Landmarker
 from face3d.morphable import load_model
 
 
@@ -23,7 +24,7 @@ def test_a_model_of_ones_own_is_fitted_to_a_picture_without_a_mat(real_data: Pat
     place = source.placement[None]
     row = source.coefficients[None]
     points = project(shape[:, model.keypoints], row[:, ANGLE], row[:, TRANSLATION], place)[0][0]
-    with Landmarker(real_weights / TASK_FILE) as landmarker:
+    with Landmarker(real_weights / LANDMARKER.name) as landmarker:
         faces = find_faces(landmarker, np.uint8((source.image.permute(1, 2, 0).numpy() + 1) * 127.5))
     assert faces is not None
     seen = torch.from_numpy(faces.landmarks) / 128 - 1

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from conventions.errors import UserError
-from face3d.landmarker import IBUG, TASK_FILE, Landmarker
+from conventions.published import LANDMARKER
+from face3d.landmarker import IBUG, Landmarker
 
 _AFTER_A_FIT = """
 import sys
@@ -34,15 +35,15 @@ def test_every_landmark_has_a_mesh_point_of_its_own() -> None:
 
 
 def test_a_file_that_is_no_landmarker_is_refused(tmp_path: Path) -> None:
-    (tmp_path / TASK_FILE).write_bytes(b"not a model")
-    with pytest.raises(UserError, match=TASK_FILE):
-        Landmarker(tmp_path / TASK_FILE)
+    (tmp_path / LANDMARKER.name).write_bytes(b"not a model")
+    with pytest.raises(UserError, match=LANDMARKER.name):
+        Landmarker(tmp_path / LANDMARKER.name)
 
 
 @pytest.mark.real
 def test_the_landmarker_outlives_a_fit_of_lightning(real_weights: Path) -> None:
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", _AFTER_A_FIT, str(real_weights / TASK_FILE)]
+    command = [sys.executable, "-c", _AFTER_A_FIT, str(real_weights / LANDMARKER.name)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.returncode, done.stderr[-500:])
     assert "alive" in done.stdout

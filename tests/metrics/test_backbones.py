@@ -4,7 +4,7 @@ import torch
 from skimage.transform import SimilarityTransform
 
 from conventions.errors import UserError
-from conventions.weights import WeightFile, load_strictly
+from conventions.weights import load_strictly
 from metrics.backbones import align, judges
 from metrics.backbones.protocols import (
     EmotionBackbone,
@@ -106,15 +106,6 @@ def test_syncnet_loads_its_own_file_and_names_what_is_wrong(syncnet, tmp_path):
     (tmp_path / "cut.model").write_bytes((tmp_path / "good.model").read_bytes()[:1000])
     with pytest.raises(UserError, match=r"no plain PyTorch tensors.*get syncnet_v2\.model"):
         SyncNet.load(tmp_path / "cut.model")
-
-
-def test_weight_files_are_checked_by_their_first_digits(tmp_path):
-    path = tmp_path / "weights.bin"
-    path.write_bytes(b"emospace")
-    digest = "9a7b2b4d"
-    with pytest.raises(UserError, match="expected 9a7b2b4d; get w from somewhere"):
-        WeightFile("w", "somewhere", digest).checked(path)
-    assert WeightFile("w", "somewhere").checked(path) == path
 
 
 def test_missing_and_unknown_tensors_are_named(tmp_path):

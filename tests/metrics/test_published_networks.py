@@ -27,7 +27,7 @@ def test_inception_features_are_those_of_torch_fidelity(tmp_path, monkeypatch):
         if tensor.ndim == 4:
             state[name] = torch.randn_like(tensor) * (2 / tensor[0].numel()) ** 0.5
     torch.save(state, tmp_path / "inception.pth")
-    monkeypatch.setattr(inception, "FID_FILE", WeightFile("inception", "nowhere"))
+    monkeypatch.setattr(inception, "INCEPTION", WeightFile("inception", "nowhere"))
     reference = FeatureExtractorInceptionV3("x", ["2048"], feature_extractor_weights_path=tmp_path / "inception.pth")
     pixels = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     (expected,) = reference(pixels)
@@ -50,7 +50,7 @@ def test_lpips_takes_alexnet_from_torchvisions_file(tmp_path, monkeypatch):
     torch.save({f"features.{k}": v for k, v in source.features.state_dict().items()}, tmp_path / "alexnet.pth")
     with pytest.raises(UserError, match="expected 7be5be79"):
         lpips_backbone.AlexLPIPS(tmp_path / "alexnet.pth")
-    monkeypatch.setattr(lpips_backbone, "ALEXNET_FILE", WeightFile("alexnet", "nowhere"))
+    monkeypatch.setattr(lpips_backbone, "ALEXNET", WeightFile("alexnet", "nowhere"))
     backbone = lpips_backbone.AlexLPIPS(tmp_path / "alexnet.pth")
     reference = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
     for index, layer in enumerate(source.features):

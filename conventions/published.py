@@ -1,0 +1,46 @@
+"""Every published file of weights that can be put to use: what it is called and where its makers give it."""
+
+from conventions.weights import WeightFile
+
+LANDMARKER = WeightFile(
+    "face_landmarker.task",
+    "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
+    "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+)
+"""MediaPipe's Face Landmarker."""
+
+SFACE = WeightFile(
+    "face_recognition_sface.onnx", "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface"
+)
+"""Face recognition (Zhong et al. 2021); there under the name face_recognition_sface_2021dec.onnx."""
+
+HSEMOTION = WeightFile(
+    "enet_b0_8_best_vgaf.onnx",
+    "https://github.com/sb-ai-lab/EmotiEffLib/tree/main/models/affectnet_emotions/onnx",
+)
+"""Emotion (Savchenko 2022), the default of its makers' own packages; they publish no checksum."""
+
+SYNCNET = WeightFile("syncnet_v2.model", "http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model")
+"""Picture against sound (Chung & Zisserman 2016)."""
+
+INCEPTION = WeightFile(
+    "weights-inception-2015-12-05-6726825d.pth",
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    "6726825d",
+)
+"""FID's own Inception, as torch-fidelity converted it."""
+
+ALEXNET = WeightFile(
+    "alexnet-owt-7be5be79.pth", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"
+)
+"""What LPIPS looks through."""
+
+DEEP3D = WeightFile("epoch_20.pth", "https://github.com/sicxu/Deep3DFaceRecon_pytorch#prepare-prerequisite-models")
+"""Deep3DFaceRecon's checkpoint."""
+
+BASEL = WeightFile(
+    "BFM_model_front.mat", "Basel Face Model 2009 as packed by Deep3DFaceRecon; needs a licence from Basel"
+)
+"""The face model of Deep3DFaceRecon's coefficients."""
+
+PUBLISHED = (LANDMARKER, SFACE, HSEMOTION, SYNCNET, INCEPTION, ALEXNET, DEEP3D, BASEL)
