@@ -20,6 +20,7 @@ from experiments.ranks import other_ranks
 from experiments.rundir import Row, RunFolder, truncate_history
 from experiments.schema import TrainerConfig
 from lightning_modules.training.checkpoints import read_checkpoint
+from lightning_modules.training.memory import keep_freed_memory
 from lightning_modules.training.stage import StageModule
 
 
@@ -134,6 +135,8 @@ def _last_checkpoint(folder: RunFolder) -> tuple[Path, int]:
 
 
 def _fit(job: Job, trainer: pl.Trainer, last: Path, start: int) -> None:
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
     trainer.fit(job.module, job.batches(start), ckpt_path=last if start else None, weights_only=True)
     assert trainer.global_step == job.steps, f"trained {trainer.global_step} batches of {job.steps}"
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from face3d.grid import warp
 from lightning_modules.hef.config import BASE_SIZE, HEFConfig
-from lightning_modules.hef.layers import ModulatedConvolution, convolution, resize
+from lightning_modules.hef.layers import ModulatedConvolution, convolution, join, resize
 
 VISIBLE_AT_START = 1.0
 """Bias of the visibility's logit: at first 73 % of each pixel is the warped source."""
@@ -53,9 +53,9 @@ class FlowBlock(nn.Module):
         style: Float[Tensor, "b d"],
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(new state, flow in the units of `motion`, logit of visibility); the flow is `motion`'s at first."""
-        state = self.fuse(torch.cat([below, source, drive], dim=1), style)
+        state = self.fuse(join(below, source, drive), style)
         state = self.refine(state, style)
-        out = self.head(torch.cat([state, motion.to(state.dtype)], dim=1)).float()
+        out = self.head(join(state, motion.to(state.dtype))).float()
         return state, out[:, :2], out[:, 2:]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from face3d.grid import warp
 from lightning_modules.hef.config import BASE_SIZE, HEFConfig
 from lightning_modules.hef.flow import FlowPyramid, Flows
-from lightning_modules.hef.layers import SLOPE, ModulatedConvolution, Pyramid, convolution, resize
+from lightning_modules.hef.layers import SLOPE, ModulatedConvolution, Pyramid, convolution, join, resize
 
 EMOTION_DIM = 512
 TOKEN_DIM = 64
@@ -90,7 +90,7 @@ class SynthesisBlock(nn.Module):
         style: Float[Tensor, "b d"],
     ) -> tuple[Tensor, Tensor]:
         """(new state, image residual)."""
-        state = self.fuse(torch.cat([below, warped, drive], dim=1), style)
+        state = self.fuse(join(below, warped, drive), style)
         state = self.refine(state, style)
         return state, self.colour(state)
 
@@ -117,8 +117,9 @@ class Synthesis(nn.Module):
         for scale, (size, block) in enumerate(zip(self.sizes, self.blocks, strict=True)):
             flow, visible = flows.at(scale, size)
             both = warp(torch.cat([source.features[scale], source.images[scale]], dim=1).float(), flow)
-            features, warped = both[:, :-3] * visible, both[:, -3:]
-            state, residual = block(resize(state, size), features.to(drive[scale].dtype), drive[scale], style)
+            features, warped = both.split([both.shape[1] - 3, 3], dim=1)
+            seen = (features * visible).to(drive[scale].dtype)
+            state, residual = block(resize(state, size), seen, drive[scale], style)
             image = torch.lerp(resize(image, size), warped, visible) + residual.float()
             warped_images.append(warped)
         return image, warped_images
@@ -155,7 +156,7 @@ class Generator(nn.Module):
         normalised units (0 elsewhere), and where it is seen.
         """
         cells = torch.cat([motion[:, :2] * (BASE_SIZE / 2), motion[:, 2:]], dim=1)
-        drive = self.drive_encoder(torch.cat([geometry, source.geometry, cells], dim=1))
+        drive = self.drive_encoder(join(geometry, source.geometry, cells))
         style = self.mapping(emotion, token, source.features[0], drive[0])
         flows = self.flow(source.features, drive, motion, style)
         image, warped = self.synthesis(source, drive, flows, style)

@@ -16,7 +16,7 @@ GAIN = math.sqrt(2 / (1 + SLOPE**2))
 
 def activate(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """The rectifier of every network here."""
-    return F.leaky_relu(x, SLOPE)
+    return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 def resize(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c size size"]:
@@ -26,6 +26,11 @@ def resize(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c size si
     if size > x.shape[-1]:
         return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
     return x
+
+
+def join(*parts: Float[Tensor, "b _c h w"]) -> Float[Tensor, "b c h w"]:
+    """Channels of all parts after another, in the memory layout that convolutions work in."""
+    return torch.cat([part.contiguous(memory_format=torch.channels_last) for part in parts], dim=1)
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, gain: float = GAIN) -> nn.Conv2d:
@@ -72,8 +77,14 @@ class Down(nn.Module):
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
         """Half the size, `outputs` channels, about unit power."""
-        deep = F.avg_pool2d(activate(self.first(x)), 2)
-        return (activate(self.second(deep)) + self.shortcut(F.avg_pool2d(x, 2))) * math.sqrt(0.5)
+        deep, shallow = F.avg_pool2d(activate(self.first(x)), 2), F.avg_pool2d(x, 2)
+        return activate(_quieter(self.second, deep)) + _quieter(self.shortcut, shallow)
+
+
+def _quieter(layer: nn.Conv2d, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:
+    """The layer's output times the square root of a half, by its weights: they are fewer than the pixels."""
+    assert layer.bias is not None
+    return F.conv2d(x, layer.weight * math.sqrt(0.5), layer.bias * math.sqrt(0.5), padding=layer.padding)
 
 
 class Pyramid(nn.Module):
