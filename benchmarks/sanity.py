@@ -1,81 +1,151 @@
-"""The metrics on real clips: each against itself, blurred, shifted, another speaker, the same one in another emotion.
+"""Do the metrics move the right way? Clips against themselves, blurred, shifted, another speaker, another emotion.
 
-python benchmarks/sanity.py DATA --weights WEIGHTS [--frames 16] [--clips 4]
+python -m benchmarks.sanity DATA --weights WEIGHTS [--frames 16] [--clips 4]
+    published networks on real files: DATA holds `talking/` (one speaker a clip) and `mead_styles/` (one actor, one
+    emotion a clip), all of one frame size
+python -m benchmarks.sanity STORE --judges PRESET [--runs runs] [--frames 40] [--clips 4]
+    the substitute networks of a preset's finished runs on the clips of a store; run it where `emospace run` was
 
-DATA holds `talking/` (one speaker a clip) and `mead_styles/` (one actor, one emotion a clip), all of one frame size.
 Prints a Markdown table of means over clips, and what each metric says against the clip itself; exit 1 where a metric
-that is perfect for the clip itself is not worse for an altered one, or does not fall with the strength of the change.
+that is perfect for the clip itself is not worse for an altered one, does not fall with the strength of the change, or
+where Sync's offset does not follow a shift of the sound.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from ablations.registry import compose_variant
+from conventions.rates import SAMPLES_PER_FRAME
+from datamodules import assemble
 from datamodules.audio import read_audio
+from datamodules.manifest import store_hash
+from datamodules.store import Store, StoredClip
 from datamodules.video import read_video
 from emospace.scoring.networks import published_suite
+from experiments.graph import FULL, plan
+from experiments.stages import Networks
+from lightning_modules.judges.module import JudgesModule
 from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES, PROTOCOL
+from metrics.suite import Suite
 
 BLURS = (1, 2, 4)
 SHIFTS = (1, 2, 4)
+MORE = max(SHIFTS)
+"""Frames that the largest shift needs beyond those that are scored."""
+
 PERFECT = ("EFD", "LMD", "LMD_face", "CSIM", "FID", "PSNR", "SSIM", "LPIPS")
 """Metrics that compare with the true frame alone, so that nothing can be better than the clip itself."""
 
 Row = dict[str, float]
+Differs = Literal["speaker", "emotion"]
 
 
-def read(path: Path, frames: int) -> tuple[Tensor, Tensor]:
-    """Frames (with those that the largest shift needs) as uint8 [t, 3, h, w], and the sound beside the video."""
-    pictures = torch.from_numpy(read_video(path, frames + max(SHIFTS))).permute(0, 3, 1, 2)
-    sound = path.with_suffix(".wav")
-    return pictures, torch.from_numpy(read_audio(sound)) if sound.is_file() else torch.zeros(0)
+@dataclass(frozen=True)
+class Material:
+    """A clip and a worse one: frames uint8 [t, 3, h, w], the clip's sound, and in what the other clip differs."""
+
+    name: str
+    frames: Tensor
+    sound: Tensor
+    other: Tensor
+    differs: Differs
 
 
-def changes(group: str, clip: Tensor, other: Tensor, frames: int) -> Iterator[tuple[str, Tensor]]:
-    """Names and frames of everything a clip is compared with."""
-    yield "itself", clip[:frames]
-    for sigma in BLURS:
-        yield f"blurred, sigma in px: {sigma}", gaussian_blur(clip[:frames], [6 * sigma + 1] * 2, [float(sigma)] * 2)
-    for shift in SHIFTS:
-        yield f"early, frames: {shift}", clip[shift : shift + frames]
-    yield {"talking": "another speaker", "mead_styles": "another emotion"}[group], other[:frames]
-
-
-def measure(data: Path, weights: Path | None, frames: int, clips: int) -> tuple[dict[str, Row], dict[str, list[Row]]]:
-    """Means and clips' rows by change."""
-    suite, missing = published_suite(weights, torch.device("cpu"))
-    print(f"without a network: {', '.join(missing) or 'none'}", file=sys.stderr)
-    suites, rows = {}, {}
-    for group in ("talking", "mead_styles"):
+def of_files(data: Path, frames: int, clips: int) -> Iterator[Material]:
+    """Videos with the sound beside them."""
+    folders: dict[str, Differs] = {"talking": "speaker", "mead_styles": "emotion"}
+    for group, differs in folders.items():
         paths = sorted((data / group).glob("*.mp4"))[:clips]
+        pictures = [torch.from_numpy(read_video(path, frames + MORE)).permute(0, 3, 1, 2) for path in paths]
         for index, path in enumerate(paths):
-            (clip, sound), (other, _) = read(path, frames), read(paths[(index + 1) % len(paths)], frames)
-            for name, made in changes(group, clip, other, frames):
-                one = suites.setdefault(name, suite.fresh())
-                row = one.score_clip(made, clip[:frames], sound[: frames * 640], clip[:1])
-                rows.setdefault(name, []).append(row)
-            print(f"{path.name} done", file=sys.stderr)
+            wav = path.with_suffix(".wav")
+            sound = torch.from_numpy(read_audio(wav)) if wav.is_file() else torch.zeros(0)
+            yield Material(path.name, pictures[index], sound, pictures[(index + 1) % len(paths)], differs)
+
+
+def of_store(store: Store, frames: int, clips: int) -> Iterator[Material]:
+    """Clips, each beside one of the same emotion by another speaker, or of another emotion by the same one."""
+    long = [clip for clip in store.clips if clip.length >= frames + MORE]
+
+    def frames_of(clip: StoredClip) -> Tensor:
+        return ((assemble.pictures(store, clip, range(frames + MORE), store.size) + 1) * 127.5).round().byte()
+
+    def found(differs: Differs) -> Iterator[Material]:
+        for clip in long[:: max(1, len(long) // (2 * clips))]:
+            others = [
+                c
+                for c in long
+                if (c.actor != clip.actor) == (differs == "speaker")
+                and (c.emotion != clip.emotion) == (differs == "emotion")
+            ]
+            if others:
+                sound = store.audio[clip.rows].reshape(-1) / 32767 if clip.has_audio else np.zeros(0)
+                yield Material(clip.id, frames_of(clip), torch.from_numpy(sound).float(), frames_of(others[0]), differs)
+
+    for differs in ("speaker", "emotion"):
+        yield from itertools.islice(found(differs), clips)
+
+
+def changes(material: Material, frames: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Names, frames and sound of everything a clip is compared with."""
+    clip, sound, length = material.frames, material.sound, frames * SAMPLES_PER_FRAME
+    yield "itself", clip[:frames], sound[:length]
+    for sigma in BLURS:
+        soft = gaussian_blur(clip[:frames], [6 * sigma + 1] * 2, [float(sigma)] * 2)
+        yield f"blurred, sigma in px: {sigma}", soft, sound[:length]
+    for shift in SHIFTS:
+        yield f"early, frames: {shift}", clip[shift : shift + frames], sound[:length]
+    for shift in SHIFTS:
+        begin = shift * SAMPLES_PER_FRAME
+        yield f"sound early, frames: {shift}", clip[:frames], sound[begin : begin + length]
+    yield f"another {material.differs}", material.other[:frames], sound[:length]
+
+
+def measure(suite: Suite, materials: Iterator[Material], frames: int) -> tuple[dict[str, Row], dict[str, list[Row]]]:
+    """Means and clips' rows by change."""
+    suites, rows = dict[str, Suite](), dict[str, list[Row]]()
+    for material in materials:
+        true = material.frames[:frames]
+        for name, made, sound in changes(material, frames):
+            one = suites.setdefault(name, suite.fresh())
+            rows.setdefault(name, []).append(one.score_clip(made, true, sound, true[:1]))
+        print(f"{material.name} done", file=sys.stderr)
     return {name: one.aggregate(rows[name]) for name, one in suites.items()}, rows
 
 
 def wrong_ways(means: dict[str, Row]) -> list[str]:
     """Every change that a metric does not call worse than the clip itself, or than a weaker change of its kind."""
     found = []
-    weaker = {f"blurred, sigma in px: {b}": f"blurred, sigma in px: {a}" for a, b in pairwise(BLURS)}
-    weaker |= {f"early, frames: {b}": f"early, frames: {a}" for a, b in pairwise(SHIFTS)}
-    for name in list(means)[1:]:
+    weaker = {f"blurred, sigma in px: {b}": f"blurred, sigma in px: {a}" for a, b in itertools.pairwise(BLURS)}
+    weaker |= {f"early, frames: {b}": f"early, frames: {a}" for a, b in itertools.pairwise(SHIFTS)}
+    for name in [name for name in list(means)[1:] if "sound" not in name]:
         before = weaker.get(name, "itself")
         for metric in PERFECT:
             rise = means[name][metric] - means[before][metric]
             if rise == rise and (rise >= 0 if HIGHER_IS_BETTER[metric] else rise <= 0):
                 found.append(f"{metric}: {name} is not worse than {before}")
     return found
+
+
+def offsets_moved(rows: dict[str, list[Row]]) -> tuple[int, int]:
+    """How many of the clips' Sync offsets moved by just the frames that the sound was shifted, and of how many."""
+    moved = [
+        row["SyncOffset"] - before["SyncOffset"] == shift
+        for shift in SHIFTS
+        for before, row in zip(rows["itself"], rows[f"sound early, frames: {shift}"], strict=True)
+        if row["SyncOffset"] == row["SyncOffset"]
+    ]
+    return sum(moved), len(moved)
 
 
 def table(means: dict[str, Row], rows: dict[str, list[Row]]) -> str:
@@ -88,18 +158,43 @@ def table(means: dict[str, Row], rows: dict[str, list[Row]]) -> str:
     return "\n".join(lines)
 
 
+def judges(preset: str, runs: Path) -> Suite:
+    """The substitute networks of a preset's finished runs."""
+    experiment = compose_variant(preset, FULL)
+    planned = plan(experiment, store_hash(experiment.config.data.store))
+    [run] = [run for run in planned if run.stage == "judges"]
+    return Networks(runs).typed(run, JudgesModule).suite()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--judges", metavar="PRESET")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--clips", type=int, default=4, help="of each folder; at least 2")
+    parser.add_argument("--clips", type=int, default=4, help="of each kind; at least 2")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    means, rows = measure(options.data, options.weights, options.frames, options.clips)
+    if options.judges:
+        suite, materials = (
+            judges(options.judges, options.runs),
+            of_store(Store(options.data), options.frames, options.clips),
+        )
+    else:
+        suite, missing = published_suite(options.weights, torch.device("cpu"))
+        print(f"without a network: {', '.join(missing) or 'none'}", file=sys.stderr)
+        materials = of_files(options.data, options.frames, options.clips)
+    means, rows = measure(suite, materials, options.frames)
+    if not rows:
+        sys.exit(
+            f"{options.data}: holds no clips of {options.frames + MORE} frames and another of each to compare with"
+        )
     print(table(means, rows))
-    wrong = wrong_ways(means)
-    print("\n".join(wrong) or "Every metric moves the right way.")
+    wrong, (moved, of) = wrong_ways(means), offsets_moved(rows)
+    wrong += [f"SyncOffset: follows the sound in {moved} of {of} shifts"] if moved < of else []
+    told = f"Every metric moves the right way; Sync's offset follows {moved} of {of} shifts of the sound."
+    print("\n".join(wrong) or told)
     return 1 if wrong else 0
 
 
