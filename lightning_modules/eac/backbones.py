@@ -75,8 +75,11 @@ class GRU(Backbone):
         return self.advance(inputs * mask[..., None], inputs.shape[1], None)[0]
 
     def advance(self, inputs: Float[Tensor, "b t d"], new: int, state: State) -> tuple[Float[Tensor, "b n d"], State]:
-        """The next frames; the look-ahead is heard again by the next call."""
+        """The next frames; the look-ahead is heard again by the next call. After the end there is no state."""
+        ends = inputs.shape[1] == new
         inputs = F.pad(inputs, (0, 0, 0, new + self.look_ahead - inputs.shape[1]))
+        if ends:
+            return self.out(self.recurrence(inputs, state)[0][:, self.look_ahead :]), None
         heard, state = self.recurrence(inputs[:, :new], state)
         if self.look_ahead:
             ahead, _ = self.recurrence(inputs[:, new:], state)
