@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from conventions.errors import UserError
 from conventions.files import write_text
 
 
@@ -20,12 +21,20 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[tuple[str, ...]]:
-    """The columns `names` as text, each from top to bottom; "" where a column is absent, empty where the file is."""
+    """The columns `names` as text, each from top to bottom; "" where a column is absent, empty where the file is.
+
+    UserError for a file whose rows are not all as long as its head.
+    """
     if not path.exists():
         return [() for _ in names]
     with path.open(newline="") as file:
         head, *rows = list(csv.reader(file)) or [[]]
-    columns = dict(zip(head, zip(*rows, strict=True), strict=True)) if rows else {}
+    try:
+        columns = dict(zip(head, zip(*rows, strict=True), strict=True)) if rows else {}
+    except ValueError as error:
+        raise UserError(
+            f"{path}: has rows that are not of its head's {len(head)} cells; the file is damaged"
+        ) from error
     return [columns.get(name, ("",) * len(rows)) for name in names]
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from conventions.errors import UserError
 from datamodules.video import read_video
 from experiments.csvfiles import read_columns, write_csv
 from experiments.evaluate import driving
@@ -51,6 +52,9 @@ def test_csv_keeps_values_and_leaves_undefined_cells_empty(tmp_path: Path) -> No
     write_csv(path, [{"id": "a", "EFD": 0.125}, {"id": "b", "EFD": float("nan")}])
     assert read_columns(path, ["EFD", "id", "LMD"]) == [("0.125", ""), ("a", "b"), ("", "")]
     assert read_columns(tmp_path / "none.csv", ["id", "EFD"]) == [(), ()]
+    path.write_text("id,EFD\na,0.1\nb\n")
+    with pytest.raises(UserError, match="rows that are not of its head's 2 cells; the file is damaged"):
+        read_columns(path, ["id"])
 
 
 @pytest.mark.slow
