@@ -24,6 +24,7 @@ from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.layers import resize
 from lightning_modules.hef.module import HEFModule, Portrait
 from lightning_modules.judges.module import JudgesModule
+from lightning_modules.training.memory import keep_freed_memory
 from metrics.protocol import METRIC_NAMES, PROTOCOL
 from metrics.suite import Suite
 
@@ -187,6 +188,7 @@ def evaluate(work: Work) -> Measured:
     """Worker of the stage `evaluate`."""
     run, networks = work.run, Networks(work.runs)
     device, data = device_of(run), test_data(run)
+    keep_freed_memory()
     pipeline, suite = Pipeline.load(run, networks, device), judged_suite(run, networks, device)
     clips = chosen_clips(run, data)
     shown = {clip.id for clip in evenly(clips, run.config.evaluate.samples)}

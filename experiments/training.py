@@ -135,8 +135,7 @@ def _last_checkpoint(folder: RunFolder) -> tuple[Path, int]:
 
 
 def _fit(job: Job, trainer: pl.Trainer, last: Path, start: int) -> None:
-    if trainer.strategy.root_device.type == "cpu":
-        keep_freed_memory()
+    keep_freed_memory()
     trainer.fit(job.module, job.batches(start), ckpt_path=last if start else None, weights_only=True)
     assert trainer.global_step == job.steps, f"trained {trainer.global_step} batches of {job.steps}"
 

@@ -71,7 +71,9 @@ def run(options: argparse.Namespace) -> int:
     modality_of(options.emotion)
     from emospace.talker import Talker, newest_run
     from experiments.rundir import RunFolder
+    from lightning_modules.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     folder = RunFolder(options.runs / options.run_id) if options.run_id else newest_run(options.runs)
     reports = Talker(folder).talk_all(
         zip(options.portrait, made, strict=True),
