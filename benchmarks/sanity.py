@@ -35,6 +35,7 @@ from emospace.scoring.networks import published_suite
 from experiments.graph import FULL, plan
 from experiments.stages import Networks
 from lightning_modules.judges.module import JudgesModule
+from metrics.functional.sync import MAX_SHIFT
 from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES, PROTOCOL
 from metrics.suite import Suite
 
@@ -138,12 +139,15 @@ def wrong_ways(means: dict[str, Row]) -> list[str]:
 
 
 def offsets_moved(rows: dict[str, list[Row]]) -> tuple[int, int]:
-    """How many of the clips' Sync offsets moved by just the frames that the sound was shifted, and of how many."""
+    """How many of the clips' Sync offsets moved by just the frames that the sound was shifted, and of how many.
+
+    Only shifts that stay within Sync's search count.
+    """
     moved = [
         row["SyncOffset"] - before["SyncOffset"] == shift
         for shift in SHIFTS
         for before, row in zip(rows["itself"], rows[f"sound early, frames: {shift}"], strict=True)
-        if row["SyncOffset"] == row["SyncOffset"]
+        if abs(before["SyncOffset"] + shift) <= MAX_SHIFT
     ]
     return sum(moved), len(moved)
 
