@@ -26,10 +26,9 @@ from torchvision.transforms.functional import gaussian_blur
 
 from ablations.registry import compose_variant
 from conventions.rates import SAMPLES_PER_FRAME
-from datamodules import assemble
 from datamodules.audio import read_audio
 from datamodules.manifest import store_hash
-from datamodules.store import Store, StoredClip
+from datamodules.store import INT16_MAX, Store, StoredClip
 from datamodules.video import read_video
 from emospace.scoring.networks import published_suite
 from experiments.graph import FULL, plan
@@ -79,7 +78,7 @@ def of_store(store: Store, frames: int, clips: int) -> Iterator[Material]:
     long = [clip for clip in store.clips if clip.length >= frames + MORE]
 
     def frames_of(clip: StoredClip) -> Tensor:
-        return ((assemble.pictures(store, clip, range(frames + MORE), store.size) + 1) * 127.5).round().byte()
+        return torch.from_numpy(store.frames(clip, range(frames + MORE))).permute(0, 3, 1, 2)
 
     def found(differs: Differs) -> Iterator[Material]:
         for clip in long[:: max(1, len(long) // (2 * clips))]:
@@ -90,7 +89,7 @@ def of_store(store: Store, frames: int, clips: int) -> Iterator[Material]:
                 and (c.emotion != clip.emotion) == (differs == "emotion")
             ]
             if others:
-                sound = store.audio[clip.rows].reshape(-1) / 32767 if clip.has_audio else np.zeros(0)
+                sound = store.audio[clip.rows].reshape(-1) / INT16_MAX if clip.has_audio else np.zeros(0)
                 yield Material(clip.id, frames_of(clip), torch.from_numpy(sound).float(), frames_of(others[0]), differs)
 
     for differs in ("speaker", "emotion"):
@@ -181,19 +180,15 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.judges:
-        suite, materials = (
-            judges(options.judges, options.runs),
-            of_store(Store(options.data), options.frames, options.clips),
-        )
+        suite = judges(options.judges, options.runs)
+        materials = of_store(Store(options.data), options.frames, options.clips)
     else:
         suite, missing = published_suite(options.weights, torch.device("cpu"))
         print(f"without a network: {', '.join(missing) or 'none'}", file=sys.stderr)
         materials = of_files(options.data, options.frames, options.clips)
     means, rows = measure(suite, materials, options.frames)
     if not rows:
-        sys.exit(
-            f"{options.data}: holds no clips of {options.frames + MORE} frames and another of each to compare with"
-        )
+        sys.exit(f"{options.data}: holds no clips of {options.frames + MORE} frames with another to compare them with")
     print(table(means, rows))
     wrong, (moved, of) = wrong_ways(means), offsets_moved(rows)
     wrong += [f"SyncOffset: follows the sound in {moved} of {of} shifts"] if moved < of else []

@@ -44,15 +44,18 @@ class WeightFile:
             )
         return path
 
-    def find(self, given: Path | str | None = None) -> Path:
-        """Path of the file in `weight_folders`; a UserError that says where to get it when it is in none.
-
-        `given` may be the file itself or a folder that holds it.
-        """
+    def found(self, given: Path | str | None = None) -> Path | None:
+        """Path of the file in `weight_folders`, or None; `given` may be the file itself or a folder that holds it."""
         for folder in weight_folders(given):
             path = folder if folder.is_file() and folder.name == self.name else folder / self.name
             if path.is_file():
                 return path
+        return None
+
+    def find(self, given: Path | str | None = None) -> Path:
+        """Path of the file, as `found`; a UserError that says where to get it when it is nowhere."""
+        if path := self.found(given):
+            return path
         looked = ", ".join(map(str, weight_folders(given)))
         raise UserError(
             f"{self.name}: not found in {looked} (--weights or EMOSPACE_WEIGHTS name another folder); "

@@ -65,10 +65,9 @@ def examine() -> dict[str, Any]:
         name: {"found": importlib.util.find_spec(name) is not None, "extra": extra, "for": purpose}
         for name, (extra, purpose) in OPTIONAL.items()
     }
-    folders = weight_folders()
     weights = {
         file.name: {
-            "found": next((str(folder / file.name) for folder in folders if (folder / file.name).is_file()), None),
+            "found": str(path) if (path := file.found()) else None,
             "source": file.source,
             "fetch": file.sha256 is not None,
         }
@@ -82,7 +81,7 @@ def examine() -> dict[str, Any]:
         "devices": [] if "torch" in missing else _devices(),
         "optional": optional,
         "weights": weights,
-        "weights_folders": [str(folder) for folder in folders],
+        "weights_folders": [str(folder) for folder in weight_folders()],
     }
 
 

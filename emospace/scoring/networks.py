@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS
-from conventions.errors import MissingPackage, UserError
+from conventions.errors import MissingPackage
 from conventions.published import ALEXNET, HSEMOTION, INCEPTION, LANDMARKER, SFACE, SYNCNET
 from conventions.weights import weight_folders
 from face3d.landmarker import mediapipe_tasks
@@ -126,7 +126,7 @@ def published_suite(weights: Path | None, device: torch.device) -> tuple[Suite, 
     missing: dict[str, str] = {}
 
     def load(role: str, make: Callable[[Path], Any]) -> None:
-        path = _find(role, weights)
+        path = FILES[role].found(weights)
         if path is None:
             missing[role] = remedy(role, weights)
             return
@@ -152,13 +152,6 @@ def remedy(role: str, weights: Path | None) -> str:
     """The one line that says which file to put where."""
     file, folders = FILES[role], " or ".join(map(str, weight_folders(weights)))
     return f"put {file.name} from {file.source} into {folders} (--weights or EMOSPACE_WEIGHTS name another folder)"
-
-
-def _find(role: str, weights: Path | None) -> Path | None:
-    try:
-        return FILES[role].find(weights)
-    except UserError:
-        return None
 
 
 def _landmarks(path: Path) -> RememberedLandmarks:
