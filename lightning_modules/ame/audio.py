@@ -63,6 +63,7 @@ class AudioEncoder(nn.Module):
         )
         self.transformer = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
         self.pooling = AttentivePooling(config.width)
+        self.dropout = nn.Dropout(config.pooled_dropout)
         self.project = nn.Linear(config.width, EMOTION_DIM)
 
     def forward(self, mel: Float[Tensor, "b t 80"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b 512"]:
@@ -70,4 +71,4 @@ class AudioEncoder(nn.Module):
         scaled = (mel.clamp(SILENCE_DB, LOUD_DB) - SILENCE_DB) * 2 / (LOUD_DB - SILENCE_DB) - 1
         features, short_mask = self.stem(scaled, mask)
         features = self.transformer(features, src_key_padding_mask=~short_mask)
-        return F.normalize(self.project(self.pooling(features, short_mask)), dim=-1)
+        return F.normalize(self.project(self.dropout(self.pooling(features, short_mask))), dim=-1)

@@ -27,11 +27,24 @@ def _stretch(length: int, longest: Float[Tensor, "b 1"], device: torch.device) -
     return (places >= start) & (places < start + width)
 
 
+def warp_frequencies(mel: Float[Tensor, "b t 80"], factor: Float[Tensor, " b"]) -> Float[Tensor, "b t 80"]:
+    """Mel whose bin k holds what was at bin `factor` x k, as of a vocal tract of another length.
+
+    A linear warp of the bins, after the perturbation of Jaitly & Hinton 2013 (VTLP); the last bin fills what is missing.
+    """
+    places = (torch.arange(MEL_BINS, device=mel.device) * factor[:, None]).clamp(max=MEL_BINS - 1)
+    below = places.floor().long().clamp(max=MEL_BINS - 2)
+    lower, upper = (mel.gather(2, bins[:, None].expand_as(mel)) for bins in (below, below + 1))
+    return torch.lerp(lower, upper, (places - below)[:, None])
+
+
 def augment_mel(
     mel: Float[Tensor, "b t 80"], mask: Bool[Tensor, "b t"], config: AugmentConfig
 ) -> Float[Tensor, "b t 80"]:
-    """Log-mel in dB with a random gain, and random stretches of time and bands of frequency silenced."""
+    """Log-mel in dB with warped frequencies, a random gain, and stretches of time and bands of frequency silenced."""
     batch, steps, _ = mel.shape
+    if config.warp:
+        mel = warp_frequencies(mel, 1 + (2 * torch.rand(batch, device=mel.device) - 1) * config.warp)
     mel = mel + (2 * torch.rand(batch, 1, 1, device=mel.device) - 1) * config.gain_db
     for _ in range(config.time_masks):
         longest = mask.sum(1, keepdim=True) * config.time_share

@@ -37,11 +37,13 @@ class AudioConfig:
     """Transformer layers."""
     dropout: float = 0.1
     """Dropout inside the Transformer."""
+    pooled_dropout: float = 0.3
+    """Dropout between pooling and projection."""
 
     def __post_init__(self) -> None:
         at_least(1, layers=self.layers)
         divides(self.width, self.heads)
-        share(dropout=self.dropout)
+        share(dropout=self.dropout, pooled_dropout=self.pooled_dropout)
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,12 @@ class AugmentConfig:
     """Widest such band, in mel bins."""
     gain_db: float = 3.0
     """Largest change of loudness, in dB."""
+    warp: float = 0.1
+    """Largest relative change of a mel's frequencies, as of a longer or shorter vocal tract."""
 
     def __post_init__(self) -> None:
         share(flip=self.flip, shift=self.shift, zoom=self.zoom, colour=self.colour, time_share=self.time_share)
+        share(warp=self.warp)
         at_least(0, degrees=self.degrees, gain_db=self.gain_db, frequency_bins=self.frequency_bins)
         at_least(0, time_masks=self.time_masks, frequency_masks=self.frequency_masks)
 
@@ -104,6 +109,8 @@ class AMEConfig:
     weights: AMEWeights = field(default_factory=AMEWeights)
     adapter_width: int = 64
     """Hidden width of the residual adapter on CLIP's image embedding."""
+    adapter_dropout: float = 0.3
+    """Dropout of CLIP's image embedding on its way into the adapter."""
     token_width: int = 128
     """Hidden width of the intensity head."""
     softness: float = 0.3
@@ -130,7 +137,7 @@ class AMEConfig:
         at_least(2, batch_size=self.batch_size)
         at_least(0, steps=self.steps, warmup=self.warmup, weight_decay=self.weight_decay)
         positive(learning_rate=self.learning_rate)
-        share(softness=self.softness)
+        share(softness=self.softness, adapter_dropout=self.adapter_dropout)
 
     def parents(self) -> tuple[str, ...]:
         """Stages whose networks this one is built on: those of `clip` and `gpt2` that are stand-ins."""

@@ -131,13 +131,13 @@ class ClipImage(nn.Module):
     count: Tensor
     total: Tensor
 
-    def __init__(self, tower: Frozen, parts: ClipParts, adapter_width: int) -> None:
+    def __init__(self, tower: Frozen, parts: ClipParts, adapter_width: int, dropout: float) -> None:
         super().__init__()
         self.tower, self.prepare = tower, parts.prepare
         out = nn.Linear(adapter_width, EMOTION_DIM)
         nn.init.zeros_(out.weight)
         nn.init.zeros_(out.bias)
-        self.adapter = nn.Sequential(nn.Linear(EMOTION_DIM, adapter_width), nn.GELU(), out)
+        self.adapter = nn.Sequential(nn.Dropout(dropout), nn.Linear(EMOTION_DIM, adapter_width), nn.GELU(), out)
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("total", torch.zeros(EMOTION_DIM, dtype=torch.float64))
 

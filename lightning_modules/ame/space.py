@@ -58,7 +58,9 @@ def build_space(config: AMEConfig, clip: ClipParts | None = None, gpt2: GPT2Part
     """The space of a configuration; the stand-ins that it names (`config.parents()`) must be handed in."""
     clip = clip if config.text.clip_model == STANDIN else load_clip(config.text.clip_model, config.text.clip_weights)
     tower = Frozen(clip.model) if clip is not None else None
-    image = ClipImage(tower, clip, config.adapter_width) if tower is not None and clip is not None else None
+    image = None
+    if tower is not None and clip is not None:
+        image = ClipImage(tower, clip, config.adapter_width, config.adapter_dropout)
     text = _text_source(config.text, tower, clip, gpt2)
     return EmotionSpace(text, image, AudioEncoder(config.audio), IntensityHead(config.token_width))
 

@@ -9,7 +9,7 @@ from lightning_modules.training.bounds import at_least, positive, share
 class ClipPriorConfig:
     """Training of the small CLIP on the toy world's captioned pictures."""
 
-    steps: int = 700
+    steps: int = 2500
     """Training batches."""
     batch_size: int = 64
     """Pairs in a batch."""
@@ -34,7 +34,7 @@ class ClipPriorConfig:
 class GPT2PriorConfig:
     """Training of the small GPT-2 on the lexicon's captions."""
 
-    steps: int = 150
+    steps: int = 500
     """Training batches."""
     batch_size: int = 64
     """Captions in a batch."""

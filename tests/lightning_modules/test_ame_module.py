@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from conventions.emotions import EMOTIONS, STYLES
 from datamodules.batches import AMEBatch
-from lightning_modules.ame.augment import augment_mel
+from lightning_modules.ame.augment import augment_mel, warp_frequencies
 from lightning_modules.ame.cache import cached_clip_vectors
 from lightning_modules.ame.config import AMEConfig, AMEWeights, AudioConfig, AugmentConfig, TextConfig
 from lightning_modules.ame.intensity import IntensityHead, null_loss, ordinal_level, ordinal_loss
@@ -155,12 +156,26 @@ def test_every_training_prompt_names_its_own_style_for_the_one_hot_encoding() ->
 def test_spec_augment_silences_and_keeps_the_shape() -> None:
     torch.manual_seed(0)
     mel, mask = torch.full((4, 60, 80), -20.0), torch.ones(4, 60, dtype=torch.bool)
-    augmented = augment_mel(mel, mask, AugmentConfig(gain_db=0.0))
+    augmented = augment_mel(mel, mask, AugmentConfig(gain_db=0.0, warp=0.0))
     silent = (augmented == -80).float().mean()
     assert 0 < silent < 0.7
     assert set(augmented.unique().tolist()) == {-80.0, -20.0}
-    still = AugmentConfig(gain_db=0.0, time_masks=0, frequency_masks=0)
+    still = AugmentConfig(gain_db=0.0, time_masks=0, frequency_masks=0, warp=0.0)
     assert torch.equal(augment_mel(mel, mask, still), mel)
+
+
+def test_warped_frequencies_are_those_of_another_vocal_tract() -> None:
+    """Against numpy's interpolation; a peak at bin 40 moves to 32 and 50."""
+    torch.manual_seed(0)
+    mel, factor = torch.randn(3, 5, 80), torch.tensor([1.0, 1.25, 0.8])
+    warped = warp_frequencies(mel, factor)
+    assert torch.equal(warped[0], mel[0])
+    for row in (1, 2):
+        places = np.arange(80) * factor[row].item()
+        expected = np.stack([np.interp(places, np.arange(80), column) for column in mel[row].numpy()])
+        np.testing.assert_allclose(warped[row].numpy(), expected, atol=1e-5)
+    peak = torch.zeros(3, 1, 80).index_fill(2, torch.tensor([40]), 1.0)
+    assert warp_frequencies(peak, factor).argmax(2).flatten().tolist() == [40, 32, 50]
 
 
 def test_retrieval_of_a_perfect_space_and_of_one_blind_to_level() -> None:
