@@ -1,6 +1,8 @@
-"""Figure 8: the intensity tokens of texts, by t-SNE: triangle = basic, square = unseen, diamond = unrelated."""
+"""Figure 8: the intensity tokens of texts by t-SNE (triangle = basic, square = unseen, diamond = unrelated), and how
+the token orders the levels of texts, pictures and voices.
+"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +14,20 @@ from matplotlib.figure import Figure
 
 from ablations.figures.registry import Request
 from ablations.figures.talking import finished_run
+from ablations.figures.token_order import Order, draw_orders, orders
 from conventions.emotions import EMOTIONS, STYLES
 from conventions.errors import UserError
 from conventions.files import atomic_file
+from datamodules.mead import MEADDataModule
 from datamodules.toy_mead.emotions import UNSEEN_STYLES
 from experiments.graph import FULL
-from experiments.stages import Networks, encoder_of
+from experiments.stages import Networks
+from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
 
 PROMPTS_A_STYLE = 6
+EMBEDDINGS = ".embeddings"
+"""Folder in that of the runs where the embeddings of test clips are kept."""
 MARKS = {"basic": "^", "unseen": "s", "unrelated": "D"}
 COLOURS = (0, 1, 2, 3, 4, 5, 6, 8)
 """Of matplotlib's ten, without the grey."""
@@ -53,31 +60,33 @@ def words() -> Iterator[Word]:
 
 @dataclass(frozen=True)
 class Clusters:
-    """Places of the words in the plane, and how well their tokens separate before they are put there."""
+    """Places of the words in the plane, how well their tokens separate before they are put there, and their order."""
 
     words: Sequence[Word]
     places: Float[np.ndarray, "n 2"]
     silhouettes: dict[str, float]
+    orders: Mapping[str, Order]
     run: str
 
     def write(self, out: Path) -> None:
         """Write a PNG."""
         if out.suffix != ".png":
             raise UserError(f"--out {out}: figure 8 is written as .png")
-        figure = Figure(figsize=(7.4, 5.6), dpi=160)
-        axes = figure.add_axes((0.02, 0.13, 0.70, 0.80))
+        figure = Figure(figsize=(7.4, 8.2), dpi=160)
+        axes = figure.add_axes((0.02, 0.41, 0.70, 0.55))
         axes.set_title("Intensity tokens of texts (t-SNE)", loc="left", fontsize=11, weight="bold")
         axes.set(xticks=[], yticks=[])
         for word, (x, y) in zip(self.words, self.places, strict=True):
             style = {"color": _colour(word), "marker": MARKS[word.kind], "s": SIZES[word.level], "linewidths": 0}
             axes.scatter(x, y, alpha=0.8, **style)
         self._legend(figure)
+        draw_orders(figure, self.orders, [_colour(Word("", "basic", emotion)) for emotion in EMOTIONS])
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(out) as file:
             figure.savefig(file, format="png")
 
     def _legend(self, figure: Figure) -> None:
-        side = figure.add_axes((0.73, 0.13, 0.26, 0.80))
+        side = figure.add_axes((0.73, 0.41, 0.26, 0.55))
         side.set_axis_off()
         rows = [(emotion, "^", _colour(Word("", "basic", emotion))) for emotion in EMOTIONS]
         rows += [("compound and new styles", "s", _colour(Word("", "unseen", ""))), ("unrelated", "D", "#888888")]
@@ -96,10 +105,13 @@ def draw(request: Request) -> Clusters:
     evaluation = finished_run(request, FULL, ("ame",))
     run = evaluation.parents["eac"].parents["ame"]
     texts = list(words())
+    module = Networks(request.runs).load(run)
+    assert isinstance(module, AMEModule)
     with torch.no_grad():
-        encoder = encoder_of(Networks(request.runs).load(run))
-        tokens = encoder.encode_text([word.text for word in texts]).token.numpy()
-    return Clusters(texts, embed(tokens), silhouettes(texts, tokens), run.id)
+        tokens = module.encoder.encode_text([word.text for word in texts]).token.numpy()
+    data = MEADDataModule(run.config.data, "ame", run.config.ame.batch_size, run.seed)
+    order = orders(module.encoder, data, run.config.ame.evaluation_frames, request.runs / EMBEDDINGS)
+    return Clusters(texts, embed(tokens), silhouettes(texts, tokens), order, run.id)
 
 
 def embed(tokens: Float[np.ndarray, "n 64"]) -> Float[np.ndarray, "n 2"]:

@@ -30,7 +30,7 @@ def _stretch(length: int, longest: Float[Tensor, "b 1"], device: torch.device) -
 def warp_frequencies(mel: Float[Tensor, "b t 80"], factor: Float[Tensor, " b"]) -> Float[Tensor, "b t 80"]:
     """Mel whose bin k holds what was at bin `factor` x k, as of a vocal tract of another length.
 
-    A linear warp of the bins, after the perturbation of Jaitly & Hinton 2013 (VTLP); the last bin fills what is missing.
+    A linear warp of the bins, after the perturbation of Jaitly & Hinton 2013 (VTLP); the last bin fills the gap.
     """
     places = (torch.arange(MEL_BINS, device=mel.device) * factor[:, None]).clamp(max=MEL_BINS - 1)
     below = places.floor().long().clamp(max=MEL_BINS - 2)

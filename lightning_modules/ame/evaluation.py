@@ -50,6 +50,19 @@ def clip_vectors(
     return {name: torch.stack(rows) for name, rows in vectors.items()}
 
 
+def basic_clips(data: Any) -> list[Any]:
+    """Test clips of MEAD's styles."""
+    return [clip for clip in data.test_clips("basic") if clip.emotion in EMOTIONS]
+
+
+def style_items(
+    space: EmotionSpace, clips: Sequence[Any], vectors: dict[str, Float[Tensor, "n 512"]]
+) -> dict[str, Labelled]:
+    """What retrieval and the order of intensity are measured on: prompts of every style, and clips by modality."""
+    styles = [_style(clip) for clip in clips]
+    return {"text": prompt_vectors(space), **{name: _labelled(rows, styles) for name, rows in vectors.items()}}
+
+
 def _labelled(vectors: Float[Tensor, "n 512"], styles: Sequence[int]) -> Labelled:
     style = torch.tensor(styles)
     emotion = torch.tensor([EMOTIONS.index(STYLES[index].emotion) for index in styles])
@@ -91,11 +104,8 @@ def evaluate_space(space: EmotionSpace, data: Any, num_frames: int, device: torc
 
     A text encoding that cannot name every unseen style (one-hot) has no zero-shot accuracy.
     """
-    clips = [clip for clip in data.test_clips("basic") if clip.emotion in EMOTIONS]
-    styles = [_style(clip) for clip in clips]
-    vectors = clip_vectors(space, data, clips, num_frames, device)
-    items = {"text": prompt_vectors(space), **{name: _labelled(rows, styles) for name, rows in vectors.items()}}
-    result = _style_metrics(space, items)
+    clips = basic_clips(data)
+    result = _style_metrics(space, style_items(space, clips, clip_vectors(space, data, clips, num_frames, device)))
     unseen = list(data.test_clips("unseen"))
     if unseen and space.text.open_vocabulary:
         vectors = clip_vectors(space, data, unseen, num_frames, device)

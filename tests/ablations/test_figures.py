@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ablations.figures.token_clusters import Clusters, embed, silhouettes, words
+from ablations.figures.token_order import Order
 from conventions.emotions import STYLES
 from conventions.errors import UserError
 
@@ -25,7 +26,9 @@ def test_tokens_apart_by_emotion_have_a_silhouette_near_one_and_are_drawn(tmp_pa
     measured = silhouettes(texts, tokens)
     assert measured["basic emotions"] > 0.9
     assert measured["unseen styles"] > 0.9
-    drawing = Clusters(texts, embed(tokens), measured, "a run")
+    row = np.arange(4)
+    order = {name: Order(row / 2, row, row, 1.0) for name in ("text", "image", "audio")}
+    drawing = Clusters(texts, embed(tokens), measured, order, "a run")
     drawing.write(tmp_path / "eight.png")
     assert (tmp_path / "eight.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match=r"written as \.png"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from ablations.figures.token_order import orders
 from conventions.emotions import EMOTIONS, STYLES
 from datamodules.batches import AMEBatch
 from lightning_modules.ame.augment import augment_mel, warp_frequencies
@@ -211,6 +212,20 @@ def test_embeddings_are_kept_by_store_and_weights(tmp_path: Path, monkeypatch: p
         space.audio.project.weight += 0.1
     assert not torch.equal(cached_clip_vectors(space, data, clips, 2, tmp_path)["audio"], first["audio"])
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_figure_8_shows_the_order_that_the_evaluation_measures(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = AMEModule(replace(SMALL, text=TextConfig("onehot")))
+    torch.manual_seed(1)
+    measured = module.evaluate(Data())
+    torch.manual_seed(1)
+    found = orders(module.encoder, Data(), SMALL.evaluation_frames, tmp_path)
+    assert set(found) == {"text", "audio"}
+    for name, order in found.items():
+        assert order.correlation == measured[f"intensity_spearman/{name}"]
+    assert found["audio"].level.tolist() == [0 if s.emotion == "neutral" else s.level for s in STYLES]
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize(
