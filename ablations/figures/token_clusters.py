@@ -105,12 +105,11 @@ def draw(request: Request) -> Clusters:
     evaluation = finished_run(request, FULL, ("ame",))
     run = evaluation.parents["eac"].parents["ame"]
     texts = list(words())
-    module = Networks(request.runs).load(run)
-    assert isinstance(module, AMEModule)
+    space = Networks(request.runs).typed(run, AMEModule).encoder
     with torch.no_grad():
-        tokens = module.encoder.encode_text([word.text for word in texts]).token.numpy()
+        tokens = space.encode_text([word.text for word in texts]).token.numpy()
     data = MEADDataModule(run.config.data, "ame", run.config.ame.batch_size, run.seed)
-    order = orders(module.encoder, data, run.config.ame.evaluation_frames, request.runs / EMBEDDINGS)
+    order = orders(space, data, run.config.ame.evaluation_frames, request.runs / EMBEDDINGS)
     return Clusters(texts, embed(tokens), silhouettes(texts, tokens), order, run.id)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from lightning_modules.ame.cache import cached_clip_vectors
-from lightning_modules.ame.evaluation import basic_clips, style_items
+from lightning_modules.ame.evaluation import basic_clips, intensity_scores, style_items
 from lightning_modules.ame.retrieval import rank_correlation
 from lightning_modules.ame.space import EmotionSpace
 
@@ -29,14 +29,14 @@ class Order:
     correlation: float
 
 
+@torch.no_grad()
 def orders(space: EmotionSpace, data: Any, num_frames: int, embeddings: Path) -> dict[str, Order]:
     """Of each modality, on all prompts and on the test clips of `data`; the folder keeps the clips' embeddings."""
     clips = basic_clips(data)
     vectors = cached_clip_vectors(space, data, clips, num_frames, embeddings)
     result = {}
     for name, items in style_items(space, clips, vectors).items():
-        with torch.no_grad():
-            score = space.intensity.score(space.code(items.vectors).token)
+        score = intensity_scores(space, items.vectors)
         result[name] = Order(
             score.numpy(), items.level.long().numpy(), items.emotion.numpy(), rank_correlation(score, items.level)
         )

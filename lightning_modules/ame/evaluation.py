@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS, STYLES
-from lightning_modules.ame.emotion import EmotionCode
 from lightning_modules.ame.intensity import ordinal_level
 from lightning_modules.ame.prompts import plain_prompts, style_prompts
 from lightning_modules.ame.retrieval import (
@@ -78,11 +77,16 @@ def prompt_vectors(space: EmotionSpace) -> Labelled:
     return _labelled(space.encode_text([text for text, _ in texts]).vector, [index for _, index in texts])
 
 
+def intensity_scores(space: EmotionSpace, vectors: Float[Tensor, "n 512"]) -> Float[Tensor, " n"]:
+    """Unbounded intensity that the token of each unit vector stands for."""
+    return space.intensity.score(space.code(vectors).token)
+
+
 def _style_metrics(space: EmotionSpace, items: dict[str, Labelled]) -> dict[str, float]:
     result = retrieval(items)
     for name, labelled in items.items():
-        code: EmotionCode = space.code(labelled.vectors)
-        result[f"intensity_spearman/{name}"] = rank_correlation(space.intensity.score(code.token), labelled.level)
+        scores = intensity_scores(space, labelled.vectors)
+        result[f"intensity_spearman/{name}"] = rank_correlation(scores, labelled.level)
     for first, second in combinations(items, 2):
         result[f"alignment/{first}-{second}"] = alignment(items[first], items[second])
         result[f"gap/{first}-{second}"] = modality_gap(items[first], items[second])
