@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 EMOSPACE_VENV ?= .venv
 BIN := $(EMOSPACE_VENV)/bin
-PACKAGES := conventions face3d datamodules metrics lightning_modules experiments ablations emospace
+PACKAGES := conventions face3d datamodules metrics toyworld lightning_modules experiments ablations emospace
 CODE := $(PACKAGES) tests benchmarks
 
 .PHONY: env demo test test-slow lint clean

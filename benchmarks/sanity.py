@@ -33,7 +33,7 @@ from datamodules.video import read_video
 from emospace.scoring.networks import published_suite
 from experiments.graph import FULL, plan
 from experiments.stages import Networks
-from lightning_modules.judges.module import JudgesModule
+from lightning_modules.standins.judges.module import JudgesModule
 from metrics.functional.sync import MAX_SHIFT
 from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES, PROTOCOL
 from metrics.suite import Suite

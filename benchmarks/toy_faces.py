@@ -14,13 +14,13 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from conventions.published import LANDMARKER
-from datamodules.toy_mead.action_units import axes
 from datamodules.video import read_video
 from face3d.coefficients import EXPRESSION
 from face3d.landmarker import IBUG, mediapipe_tasks
 from metrics.backbones.align import arcface_crops
 from metrics.backbones.mediapipe import MediaPipeLandmarks
 from metrics.backbones.sface import SFace
+from toyworld.action_units import axes
 
 WATCHED = {
     "jaw opening": (("jaw_open",), ("jawOpen",), 0.7),

@@ -147,10 +147,7 @@ def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clo
     _check_length(record, length)
     coefficients, place = measured.coefficients[rows[:length]], placement(windows[rows[:length]], crop)
     pictures = pictures[:length]
-    if measured.keypoints is None:
-        landmarks = _landmarks_of(measured.model, coefficients, place, pictures, settings, clock)
-    else:
-        landmarks = place[:, None, :1] * measured.keypoints[rows[:length]] + place[:, None, 1:]
+    landmarks = _landmarks_of(measured.model, coefficients, place, pictures, settings, clock)
     return Face(crop, pictures, place, landmarks, coefficients, measured.model)
 
 

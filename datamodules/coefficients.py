@@ -13,15 +13,15 @@ from conventions.errors import RejectedClip
 from conventions.rates import VIDEO_FPS
 from datamodules.video import VideoInfo
 from face3d.coefficients import ANGLE, EXPRESSION, NUM_COEFFICIENTS, TRANSLATION, split
-from face3d.morphable import MorphableModel
+from face3d.morphable import PROCEDURAL, MorphableModel
 
 BFM09 = "bfm09"
 """The model of a file that names none: Deep3DFaceRecon's."""
-FIT_MODEL = "procedural-v1"
+FIT_MODEL = PROCEDURAL
 """The model that is fitted to landmarks where no other is asked for: it needs no file."""
 
 MOST = 1e4
-"""Greatest value that a coefficient or a keypoint may have; a damaged file shows any."""
+"""Greatest value that a coefficient may have; a damaged file shows any."""
 
 ROW_TOLERANCE = 0.02
 """A file may have this share (and 2) fewer or more rows than the clip has frames; both are trimmed to the shorter."""
@@ -35,8 +35,6 @@ class Measured:
     coefficients: Float[np.ndarray, "t 257"]
     params: Float[np.ndarray, "t 5"]
     """(w0, h0, s, t0, t1) as in Deep3DFaceRecon's `align_img`."""
-    keypoints: Float[np.ndarray, "t 68 2"] | None = None
-    """Landmarks in normalised coordinates of the camera frame, where the file holds them (the toy world's do)."""
 
     def rows(self, source_indices: list[int], clip: VideoInfo, path: Path) -> list[int]:
         """The row of each 25 fps frame, given the source frames that these show; it may end before they do.
@@ -62,16 +60,15 @@ def read_mat(path: Path) -> Measured:
     try:
         model = str(np.asarray(content["model"]).ravel()[0]) if "model" in content else BFM09
         both = _sadtalker(content) if "coeff_3dmm" in content else _deep3d(content)
-        measured = Measured(model, *both, _keypoints(content, len(both[0])))
+        measured = Measured(model, *both)
     except KeyError as error:
         line = f"{path}: has no {error}; expected coeff [T, 257] and transform_params [T, 5]"
         raise RejectedClip("bad_coefficients", line) from error
     except (ValueError, IndexError) as error:
         raise RejectedClip("bad_coefficients", f"{path}: {error}") from error
-    arrays = (measured.coefficients, measured.params, measured.keypoints)
-    if not all(np.isfinite(array).all() for array in arrays if array is not None):
+    if not all(np.isfinite(array).all() for array in (measured.coefficients, measured.params)):
         raise RejectedClip("bad_coefficients", f"{path}: has values that are not finite")
-    if not all(np.abs(array).max() <= MOST for array in arrays[::2] if array is not None):
+    if np.abs(measured.coefficients).max() > MOST:
         raise RejectedClip("bad_coefficients", f"{path}: has values beyond {MOST:g}, which no face has")
     if not (measured.params[:, :3] > 0).all():
         raise RejectedClip("bad_coefficients", f"{path}: transform_params has sizes or scales that are not positive")
@@ -99,15 +96,6 @@ def _deep3d(content: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     if len(coefficients) != len(params):
         raise ValueError(f"coeff has {len(coefficients)} rows, transform_params {len(params)}")
     return coefficients, params
-
-
-def _keypoints(content: dict[str, Any], rows: int) -> np.ndarray | None:
-    if "keypoints" not in content:
-        return None
-    keypoints = np.asarray(content["keypoints"], np.float32)
-    if keypoints.shape != (rows, 68, 2):
-        raise ValueError(f"keypoints has shape {keypoints.shape}, not [{rows}, 68, 2]")
-    return keypoints
 
 
 def _sadtalker(content: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

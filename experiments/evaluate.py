@@ -23,7 +23,7 @@ from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.layers import resize
 from lightning_modules.hef.module import HEFModule, Portrait
-from lightning_modules.judges.module import JudgesModule
+from lightning_modules.standins.judges.module import JudgesModule
 from lightning_modules.training.memory import keep_freed_memory
 from metrics.protocol import METRIC_NAMES, PROTOCOL
 from metrics.suite import Suite

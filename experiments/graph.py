@@ -16,7 +16,7 @@ from experiments.identity import Written, canonical, run_id, stage_hash, written
 from experiments.rundir import RunFolder
 from experiments.schema import ExperimentConfig, TrainerConfig
 from experiments.vary import vary
-from lightning_modules.judges.config import JudgesConfig
+from lightning_modules.standins.judges.config import JudgesConfig
 
 FULL = "full"
 """The variant without differences; a stage that a variant does not touch is the full model's."""
@@ -96,7 +96,7 @@ def _gpt2_sections(config: ExperimentConfig) -> Mapping[str, Any]:
 @functools.cache
 def _shape(name: str) -> Written:
     """The stand-in's architecture, which stands in a JSON file and not in the config."""
-    path = resources.files("lightning_modules.priors") / f"{name}.json"
+    path = resources.files("lightning_modules.standins.priors") / f"{name}.json"
     return written(json.loads(path.read_text(encoding="utf-8")))
 
 

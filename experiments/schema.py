@@ -7,8 +7,8 @@ from datamodules.config import DataConfig
 from lightning_modules.ame.config import AMEConfig
 from lightning_modules.eac.config import EACConfig
 from lightning_modules.hef.config import HEFConfig
-from lightning_modules.judges.config import JudgesConfig
-from lightning_modules.priors.config import PriorConfig
+from lightning_modules.standins.judges.config import JudgesConfig
+from lightning_modules.standins.priors.config import PriorConfig
 
 NO_NUMBERS = {"numbers": False}
 """Field metadata of what cannot change a run's numbers and so has no part in its identity."""
@@ -76,8 +76,6 @@ class WorldConfig:
     """Size of the toy world."""
     seed: int = 0
     """The world's own seed."""
-    head: Literal["procedural", "ict"] = field(default="procedural", metadata={"numbers": "unless default"})
-    """Whose head its people have; "ict" needs your copy of ICT-FaceKit in `face_model`."""
     fills_store: bool = field(default=False, metadata=NO_NUMBERS)
     """Prepare the toy world's clips into `data.store` when nothing is there; false: the store is the user's own."""
 

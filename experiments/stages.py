@@ -15,7 +15,6 @@ from conventions.errors import UserError
 from datamodules.mead import MEADDataModule
 from datamodules.splits import Split
 from datamodules.store import Store
-from datamodules.toy_mead.pairs import PairSet
 from experiments.graph import StageRun
 from experiments.training import Job
 from face3d.morphable import load_model
@@ -24,15 +23,16 @@ from lightning_modules.ame.emotion import EmotionEncoder
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.module import HEFModule
-from lightning_modules.judges.critic_data import CriticsData
-from lightning_modules.judges.critics import CriticsModule
-from lightning_modules.judges.data import JudgesData
-from lightning_modules.judges.module import JudgesModule
-from lightning_modules.priors.clip import ClipPrior
-from lightning_modules.priors.data import caption_batches, picture_batches, split_people
-from lightning_modules.priors.gpt2 import GPT2Prior
+from lightning_modules.standins.judges.critic_data import CriticsData
+from lightning_modules.standins.judges.critics import CriticsModule
+from lightning_modules.standins.judges.data import JudgesData
+from lightning_modules.standins.judges.module import JudgesModule
+from lightning_modules.standins.priors.clip import ClipPrior
+from lightning_modules.standins.priors.data import caption_batches, picture_batches, split_people
+from lightning_modules.standins.priors.gpt2 import GPT2Prior
 from lightning_modules.training.checkpoints import load_state, read_checkpoint
 from lightning_modules.training.stage import StageModule
+from toyworld.pairs import PairSet
 
 M = TypeVar("M", bound=StageModule)
 
@@ -194,7 +194,7 @@ def _started(data: Any, start: int) -> Any:
 
 
 def _critics_job(run: StageRun, module: StageModule) -> Job:
-    data = CriticsData.load(run.config.judges, _pairs(run, "critic"), run.seed, _face_model(run))
+    data = CriticsData.load(run.config.judges, _pairs(run, "critic"), run.seed)
     steps = run.config.judges.critics.steps
     return Job(module, lambda start: _From(lambda: data.batches(start)), steps, lambda: module.evaluate(data))
 
@@ -202,7 +202,7 @@ def _critics_job(run: StageRun, module: StageModule) -> Job:
 def _judges_job(run: StageRun, module: StageModule) -> Job:
     config, data_config = run.config.judges, run.config.data
     split, store = Split.load(data_config.split), Store(data_config.store)
-    data = JudgesData.load(config, _pairs(run, "judge"), store, split, run.seed, _face_model(run))
+    data = JudgesData.load(config, _pairs(run, "judge"), store, split, run.seed)
     return Job(module, lambda start: _From(lambda: data.batches(start)), config.steps, lambda: module.evaluate(data))
 
 

@@ -8,10 +8,10 @@ from conventions.errors import UserError
 from datamodules.prepare import prepare
 from datamodules.splits import Split
 from datamodules.store import Store
-from datamodules.toy_mead.world import write_toy_mead
 from experiments.graph import STAGES, Experiment
 from experiments.progress import Progress
 from experiments.schema import ExperimentConfig
+from toyworld.world import write_world
 
 STORE_SIZE = 128
 """Least side of the crops in a toy store, in pixels."""
@@ -53,23 +53,13 @@ def _needs_world(experiment: Experiment) -> bool:
 def _ready_world(config: ExperimentConfig, workers: int) -> None:
     world = config.world
     progress = _told("toy world")
-    write_toy_mead(
+    write_world(
         Path(world.root),
         seed=world.seed,
         preset=world.preset,
         workers=workers,
-        head=world.head,
-        ict=_ict(config),
         progress=progress,
     )
-
-
-def _ict(config: ExperimentConfig) -> Path | None:
-    if config.world.head != "ict":
-        return None
-    if not config.face_model:
-        raise UserError("face_model: is not set; world.head=ict needs the path of your copy of ICT-FaceKit there")
-    return Path(config.face_model)
 
 
 def _told(title: str) -> Any:

@@ -1,4 +1,4 @@
-"""The contract of a linear morphable face, and its three members: the procedural head, BFM09 and ICT-FaceKit."""
+"""The contract of a linear morphable face, the registry of its members, and the readers of BFM09 and ICT-FaceKit."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,10 +10,23 @@ from jaxtyping import Float, Int64
 from scipy.io.matlab import MatReadError
 from torch import Tensor
 
-from conventions.errors import UserError, nearest
+from conventions.errors import UserError
+from conventions.registry import Registry
 from face3d import ict
 
-MODEL_NAMES = ("procedural-v1", "bfm09", "ict")
+PROCEDURAL = "procedural-v1"
+"""The toy world's head, which needs no file."""
+
+FACE_MODELS = Registry(
+    "face model",
+    "face_models",
+    {
+        PROCEDURAL: "toyworld.face.head:procedural_head",
+        "bfm09": "face3d.morphable:load_bfm09",
+        "ict": "face3d.morphable:load_ict",
+    },
+)
+"""Name -> a function that makes the `MorphableModel`: of the path of the user's file, or of nothing (`PROCEDURAL`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +88,13 @@ def _combine(coefficients: Tensor, basis: Tensor) -> Tensor:
 
 
 def load_model(name: str, path: Path | str | None = None) -> MorphableModel:
-    """The model of that name; `bfm09` and `ict` need the path of the user's own file."""
-    if name == "procedural-v1":
-        from face3d.procedural import procedural_head
-
-        return procedural_head()
-    if name not in MODEL_NAMES:
-        raise UserError(f"face model {name!r} is unknown{nearest(name, MODEL_NAMES)}")
+    """The model of that name; all but `PROCEDURAL` need the path of the user's own file."""
+    make = FACE_MODELS.load(name)
+    if name == PROCEDURAL:
+        return make()
     if path is None:
         raise UserError(f"face model {name!r} is not part of emospace: give the path of your own copy")
-    return load_bfm09(Path(path)) if name == "bfm09" else load_ict(Path(path))
+    return make(Path(path))
 
 
 def load_ict(path: Path | str) -> MorphableModel:

@@ -11,6 +11,7 @@ FLOORS = (
     "face3d",
     "datamodules",
     "metrics",
+    "toyworld",
     "lightning_modules",
     "experiments",
     "ablations",

@@ -7,14 +7,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEIGHT = {
-    "conventions": -1,
-    "face3d": 0,
-    "datamodules": 1,
-    "metrics": 1,
-    "lightning_modules": 2,
-    "experiments": 3,
-    "ablations": 4,
-    "emospace": 5,
+    "conventions": 0,
+    "face3d": 1,
+    "datamodules": 2,
+    "metrics": 2,
+    "toyworld": 3,
+    "lightning_modules": 4,
+    "experiments": 5,
+    "ablations": 6,
+    "emospace": 7,
 }
 
 

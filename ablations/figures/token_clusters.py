@@ -19,11 +19,11 @@ from conventions.emotions import EMOTIONS, STYLES
 from conventions.errors import UserError
 from conventions.files import atomic_file
 from datamodules.mead import MEADDataModule
-from datamodules.toy_mead.emotions import UNSEEN_STYLES
 from experiments.graph import FULL
 from experiments.stages import Networks
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
+from toyworld.emotions import UNSEEN_STYLES
 
 PROMPTS_A_STYLE = 6
 EMBEDDINGS = ".embeddings"

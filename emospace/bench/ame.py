@@ -12,9 +12,9 @@ from emospace.bench.subjects import SPEECH_SECONDS, Call, Subject
 from experiments.schema import ExperimentConfig
 from lightning_modules.ame.config import STANDIN, AMEConfig
 from lightning_modules.ame.space import EmotionSpace, build_space
-from lightning_modules.priors.clip import ClipPrior
-from lightning_modules.priors.config import ClipPriorConfig
-from lightning_modules.priors.parts import ClipParts
+from lightning_modules.standins.priors.clip import ClipPrior
+from lightning_modules.standins.priors.config import ClipPriorConfig
+from lightning_modules.standins.priors.parts import ClipParts
 
 
 def build(config: ExperimentConfig, device: str) -> Subject:

@@ -15,23 +15,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=["default", "tiny"], default="default")
     parser.add_argument("--size", type=int, help="side of the square videos in pixels (default 160, tiny: 96)")
     parser.add_argument("--workers", type=int, default=2, help="processes; the bytes do not depend on their number")
-    parser.add_argument("--head", choices=["procedural", "ict"], default="procedural", help="whose head people have")
-    parser.add_argument("--ict", metavar="PATH", type=Path, help="your copy of ICT-FaceKit, for --head ict")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the world; a finished one is left as it is."""
-    from datamodules.toy_mead.world import write_toy_mead
+    from toyworld.world import write_world
 
-    manifest = write_toy_mead(
+    manifest = write_world(
         options.folder,
         seed=options.seed,
         preset=options.preset,
         size=options.size,
         workers=options.workers,
-        head=options.head,
-        ict=options.ict,
         progress=progress("toy world"),
     )
     if options.json:

@@ -19,7 +19,7 @@ from lightning_modules.ame.intensity import null_loss, ordinal_level, ordinal_lo
 from lightning_modules.ame.losses import contrastive_loss, logit_scale, negative_weights, positives
 from lightning_modules.ame.prompts import prompts
 from lightning_modules.ame.space import build_space
-from lightning_modules.priors.parts import ClipParts, GPT2Parts
+from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 from lightning_modules.training.single import adamw_with_cosine
 from lightning_modules.training.stage import StageModule
 

@@ -13,7 +13,7 @@ from conventions.errors import UserError
 from lightning_modules.ame.emotion import EMOTION_DIM
 from lightning_modules.ame.prompts import all_style_prompts, styles_of
 from lightning_modules.ame.towers import Frozen, TextCache
-from lightning_modules.priors.parts import ClipParts, GPT2Parts
+from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 
 
 class TextSource(nn.Module):

@@ -12,7 +12,7 @@ from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 from lightning_modules.ame.intensity import IntensityHead
 from lightning_modules.ame.sources import ClipImage, ClipText, GPT2Text, StyleTable, TextSource
 from lightning_modules.ame.towers import Frozen, load_clip, load_gpt2
-from lightning_modules.priors.parts import ClipParts, GPT2Parts
+from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 
 
 class EmotionSpace(EmotionEncoder):

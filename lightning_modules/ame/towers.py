@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from conventions.errors import UserError, nearest
 from lightning_modules.ame.emotion import EMOTION_DIM
-from lightning_modules.priors.parts import ClipParts, GPT2Parts
+from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 
 
 class Frozen(nn.Module):

@@ -1,7 +1,7 @@
 """The toy world's small networks for 64 px faces: what stands in for the published backbones.
 
-They are trained by `lightning_modules.judges` on people whom no other stage sees. Each takes frames in [-1, 1] of
-any size and looks at them at 64 px.
+They are trained by `lightning_modules.standins.judges` on people whom no other stage sees. Each takes frames in
+[-1, 1] of any size and looks at them at 64 px.
 """
 
 import itertools

@@ -19,8 +19,8 @@ from lightning_modules.ame.intensity import IntensityHead, null_loss, ordinal_le
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import named_level, style_prompt, style_prompts, styles_of
 from lightning_modules.ame.retrieval import Labelled, alignment, gallery, modality_gap, rank_correlation, retrieval
-from lightning_modules.priors.clip import ClipPrior
-from lightning_modules.priors.config import ClipPriorConfig
+from lightning_modules.standins.priors.clip import ClipPrior
+from lightning_modules.standins.priors.config import ClipPriorConfig
 
 SMALL = AMEConfig(audio=AudioConfig(width=32, heads=2, layers=1), steps=30, warmup=3, batch_size=16)
 

@@ -5,15 +5,15 @@ from sklearn.metrics import roc_auc_score
 
 from conventions.errors import UserError
 from face3d.coefficients import EXPRESSION, IDENTITY
-from lightning_modules.judges import losses
-from lightning_modules.judges.config import CriticsConfig, JudgesConfig
-from lightning_modules.judges.critic_data import CriticsData, swap_people
-from lightning_modules.judges.critics import CriticsModule
-from lightning_modules.judges.data import JudgesData
-from lightning_modules.judges.evaluation import same_person_auc
-from lightning_modules.judges.faces import Faces, held_out_people, join
-from lightning_modules.judges.module import JudgesModule
-from lightning_modules.judges.speech import SpeechClip
+from lightning_modules.standins.judges import losses
+from lightning_modules.standins.judges.config import CriticsConfig, JudgesConfig
+from lightning_modules.standins.judges.critic_data import CriticsData, swap_people
+from lightning_modules.standins.judges.critics import CriticsModule
+from lightning_modules.standins.judges.data import JudgesData
+from lightning_modules.standins.judges.evaluation import same_person_auc
+from lightning_modules.standins.judges.faces import Faces, held_out_people, join
+from lightning_modules.standins.judges.module import JudgesModule
+from lightning_modules.standins.judges.speech import SpeechClip
 from metrics.protocol import METRIC_NAMES
 
 CONFIG = JudgesConfig(

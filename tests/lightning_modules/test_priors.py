@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.toy_mead.lexicon import corpus, lexicon, vocabulary
 from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
-from lightning_modules.priors.clip import ClipPrior
-from lightning_modules.priors.config import ClipPriorConfig, GPT2PriorConfig
-from lightning_modules.priors.data import (
+from lightning_modules.standins.priors.clip import ClipPrior
+from lightning_modules.standins.priors.config import ClipPriorConfig, GPT2PriorConfig
+from lightning_modules.standins.priors.data import (
     CaptionedPictures,
     PairBatch,
     TextBatch,
@@ -17,8 +16,9 @@ from lightning_modules.priors.data import (
     synonym_accuracy,
     zero_shot_accuracy,
 )
-from lightning_modules.priors.gpt2 import GPT2Prior
-from lightning_modules.priors.tokenizer import CONTEXT, UNKNOWN, WordTokenizer, drop_words
+from lightning_modules.standins.priors.gpt2 import GPT2Prior
+from lightning_modules.standins.priors.tokenizer import CONTEXT, UNKNOWN, WordTokenizer, drop_words
+from toyworld.lexicon import corpus, lexicon, vocabulary
 
 STYLES = ("happy", "sad", "appalled")
 

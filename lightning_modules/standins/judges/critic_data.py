@@ -1,0 +1,111 @@
+"""Faces and renders for the critics: batch k is a pure function of (seed, k), and some people are kept for the test."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from datamodules.batches import Batch
+from datamodules.sampling import generator
+from face3d.coefficients import GAMMA, IDENTITY, TEXTURE
+from face3d.morphable import MorphableModel
+from face3d.renderer import Renderer
+from lightning_modules.standins.judges.config import JudgesConfig
+from lightning_modules.standins.judges.data import PersonSampler, image_tensor
+from lightning_modules.standins.judges.faces import CHUNK, Faces, faces_of_pairs, held_out_people
+from metrics.backbones.judges import SIZE
+from toyworld.face.head import procedural_head
+from toyworld.pairs import PairSet
+
+
+@dataclass(frozen=True)
+class CriticBatch(Batch):
+    """Photographs of some people, and renders of faces; pictures are uint8."""
+
+    images: UInt8[Tensor, "b 3 64 64"]
+    emotion: Int[Tensor, " b"]
+    person: Int[Tensor, " b"]
+    renders: UInt8[Tensor, "r 3 64 64"]
+    render_emotion: Int[Tensor, " r"]
+
+
+def swap_people(coefficients: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The same expressions and poses on other people's faces, skins and lights."""
+    others = coefficients[random.permutation(len(coefficients))]
+    swapped = coefficients.copy()
+    for part in (IDENTITY, TEXTURE, GAMMA):
+        swapped[:, part] = others[:, part]
+    return swapped
+
+
+@torch.inference_mode()
+def render_faces(coefficients: np.ndarray, placement: np.ndarray, model: MorphableModel) -> UInt8[Tensor, "n 3 64 64"]:
+    """Pictures of coefficients, as L_emo's renderer draws them."""
+    renderer = Renderer(model, SIZE)
+    parts = []
+    for first in range(0, len(coefficients), CHUNK):
+        rows = slice(first, first + CHUNK)
+        drawn = renderer(torch.from_numpy(coefficients[rows]), torch.from_numpy(placement[rows]))
+        parts.append(((drawn.image + 1) * 127.5).round().to(torch.uint8))
+    return torch.cat(parts).clone()
+
+
+@dataclass(frozen=True)
+class Renders:
+    """Drawn faces with their emotions."""
+
+    images: UInt8[Tensor, "n 3 64 64"]
+    emotion: Int[Tensor, " n"]
+
+    @classmethod
+    def draw(cls, faces: Faces, variants: int, seed: int, model: MorphableModel) -> "Renders":
+        """`variants` renders of each face's expression: on its own face first, then on other people's."""
+        random = np.random.default_rng([0xC317, seed])
+        sets = [faces.coefficients] + [swap_people(faces.coefficients, random) for _ in range(variants - 1)]
+        images = [render_faces(coefficients, faces.placement, model) for coefficients in sets]
+        return cls(torch.cat(images), torch.from_numpy(faces.emotion).repeat(variants))
+
+
+@dataclass
+class CriticsData:
+    """Faces of the people of role "critic" and their renders; the last people are kept for the test."""
+
+    config: JudgesConfig
+    faces: Faces
+    seed: int
+    model: MorphableModel = field(default_factory=procedural_head)
+    train_faces: Faces = field(init=False)
+    test_faces: Faces = field(init=False)
+
+    def __post_init__(self) -> None:
+        kept = held_out_people(self.faces.person, self.config.held_out)
+        self.train_faces, self.test_faces = self.faces.select(~kept), self.faces.select(kept)
+        self.train_renders = Renders.draw(self.train_faces, self.config.critics.renders, self.seed, self.model)
+        self.test_renders = Renders.draw(self.test_faces, 1, self.seed, self.model)
+        self._people = PersonSampler(self.train_faces.person, self.config.pictures_per_person)
+
+    @classmethod
+    def load(cls, config: JudgesConfig, pairs: PairSet, seed: int) -> "CriticsData":
+        """The toy world's critic pictures."""
+        return cls(config, faces_of_pairs(pairs), seed)
+
+    def batches(self, start: int) -> Iterator[CriticBatch]:
+        """Batches number start, start + 1, ... without end."""
+        return map(self.batch, itertools.count(start))
+
+    def batch(self, step: int) -> CriticBatch:
+        """Batch number `step`: a pure function of (seed, step)."""
+        random, count = generator(self.seed, step), self.config.critics.batch_size
+        faces = self.train_faces.select(self._people.draw(random, count))
+        rows = torch.from_numpy(random.integers(len(self.train_renders.images), size=count))
+        return CriticBatch(
+            images=image_tensor(faces.images),
+            emotion=torch.from_numpy(faces.emotion),
+            person=torch.from_numpy(faces.person),
+            renders=self.train_renders.images[rows],
+            render_emotion=self.train_renders.emotion[rows],
+        )

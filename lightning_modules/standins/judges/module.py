@@ -1,0 +1,101 @@
+"""JudgesModule: trains the four small networks behind the metrics together; `suite` makes the protocol of them."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from lightning_modules.standins.judges import losses
+from lightning_modules.standins.judges.config import JudgesConfig
+from lightning_modules.standins.judges.data import JudgeBatch, JudgesData
+from lightning_modules.standins.judges.evaluation import score_faces, score_speech
+from lightning_modules.training.optimisers import make_optimizer, make_schedule
+from lightning_modules.training.stage import StageModule
+from metrics.backbones.judges import (
+    SIZE,
+    EmotionJudge,
+    IdentityJudge,
+    JudgeFeatures,
+    JudgePerceptual,
+    LandmarkJudge,
+    SyncJudge,
+)
+from metrics.suite import Suite
+
+LABEL_SMOOTHING = 0.05
+WEIGHT_DECAY = 0.05
+WARMUP = 20
+
+
+class JudgesModule(StageModule):
+    """Landmark, emotion, identity and sync judge, one optimiser, losses added; they share no parameter."""
+
+    def __init__(self, config: JudgesConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.landmark = LandmarkJudge(config.width)
+        self.emotion = EmotionJudge(config.width)
+        self.identity = IdentityJudge(config.width)
+        self.sync = SyncJudge(config.width)
+
+    def losses(self, batch: JudgeBatch) -> dict[str, Float[Tensor, ""]]:
+        """Unweighted losses by the names of `JudgeWeights`; each network sees the pictures otherwise altered."""
+        images = losses.as_float(batch.images)
+        moved, landmarks = losses.augment(images, batch.landmarks)
+        found = self.landmark(moved)
+        return {
+            "landmarks": losses.landmark_loss(found, landmarks),
+            "mouth": losses.mouth_shape_loss(found, landmarks),
+            "emotion": self._emotion_loss(images, batch),
+            "identity": self._identity_loss(images, batch),
+            "sync": self._sync_loss(batch),
+        }
+
+    def _emotion_loss(self, images: Tensor, batch: JudgeBatch) -> Tensor:
+        moved, _ = losses.augment(images, batch.landmarks)
+        return F.cross_entropy(self.emotion(losses.mirror(moved)), batch.emotion, label_smoothing=LABEL_SMOOTHING)
+
+    def _identity_loss(self, images: Tensor, batch: JudgeBatch) -> Tensor:
+        moved, _ = losses.augment(images, batch.landmarks)
+        return losses.identity_loss(self.identity.embed(moved), batch.person, self.config.temperature)
+
+    def _sync_loss(self, batch: JudgeBatch) -> Tensor:
+        """Windows are relit alike in their five frames: frames side by side pass for one picture."""
+        halves = losses.as_float(batch.pictures[..., SIZE // 2 :, :]).transpose(1, 2)
+        relit = losses.relight(halves.flatten(2, 3)).view_as(halves).transpose(1, 2)
+        return losses.sync_loss(self.sync.audio(batch.sounds), self.sync.lower_halves(relit), self.config.temperature)
+
+    def training_step(self, batch: JudgeBatch, batch_idx: int) -> Tensor:
+        """Weighted sum of the losses; the first batch says how loud and how varied sounds are."""
+        if self.global_step == 0:
+            self.sync.mfcc_mean.copy_(batch.sounds.mean(dim=(0, 2))[:, None])
+            self.sync.mfcc_scale.copy_(batch.sounds.std(dim=(0, 2))[:, None].clamp(min=1e-3))
+        values = self.losses(batch)
+        total = torch.stack([getattr(self.config.weights, name) * value for name, value in values.items()]).sum()
+        self.log_scalars({"loss": total, **values})
+        return total
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a cosine schedule."""
+        optimizer = make_optimizer([self], learning_rate=self.config.learning_rate, weight_decay=WEIGHT_DECAY)
+        schedule = make_schedule(optimizer, kind="cosine", warmup=WARMUP, steps=self.config.steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def suite(self) -> Suite:
+        """The metric protocol with these networks in every role, all of them marked as stand-ins."""
+        self.eval().requires_grad_(False)
+        return Suite(
+            landmarks=self.landmark,
+            emotion=self.emotion,
+            identity=self.identity,
+            sync=self.sync,
+            inception=JudgeFeatures(self.emotion, self.identity),
+            perceptual=JudgePerceptual(self.identity.trunk, self.emotion.trunk),
+        )
+
+    def evaluate(self, data: JudgesData) -> dict[str, float]:
+        """How far each judge can be trusted: accuracy on true pictures and clips of people held out."""
+        self.eval()
+        return score_faces(self, data.test_faces) | score_speech(self, data.test_speech)

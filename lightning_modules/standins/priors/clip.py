@@ -1,0 +1,90 @@
+"""The small CLIP: an open_clip model of our own configuration, trained on captioned pictures of people."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from open_clip import CLIP
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from timm.models import is_model
+from torch import Tensor
+from torch.nn import functional as F
+
+from lightning_modules.ame.augment import image_augmentation
+from lightning_modules.ame.config import AugmentConfig
+from lightning_modules.ame.losses import contrastive_loss, logit_scale, positives
+from lightning_modules.standins.priors import trunk
+from lightning_modules.standins.priors.config import ClipPriorConfig
+from lightning_modules.standins.priors.data import CaptionedPictures, PairBatch, synonym_accuracy, zero_shot_accuracy
+from lightning_modules.standins.priors.parts import ClipParts
+from lightning_modules.standins.priors.tokenizer import CONTEXT, WordTokenizer, drop_words
+from lightning_modules.training.single import adamw_with_cosine
+from lightning_modules.training.stage import StageModule
+from toyworld.lexicon import vocabulary
+
+AUGMENTATION = AugmentConfig(flip=0.5, degrees=6.0, shift=0.03, zoom=0.06, colour=0.3)
+
+IMAGE_SIZE = 48
+"""As in `clip.json`."""
+
+FACE_BOX = (0.16, 0.08, 0.84, 0.76)
+"""Where the training crop holds the face: what the stand-in looks at."""
+
+
+def build_clip(tokenizer_size: int) -> CLIP:
+    """The untrained stand-in of `clip.json`."""
+    assert is_model(trunk.emospace_face_48.__name__)
+    config = json.loads((Path(__file__).parent / "clip.json").read_text(encoding="utf-8"))
+    text = CLIPTextCfg(vocab_size=tokenizer_size, **config["text_cfg"])
+    return CLIP(config["embed_dim"], CLIPVisionCfg(**config["vision_cfg"]), text)
+
+
+class ClipPrior(StageModule):
+    """Trains the stand-in on pairs of picture and caption by CLIP's symmetric InfoNCE."""
+
+    def __init__(self, config: ClipPriorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = WordTokenizer(vocabulary(), length=CONTEXT)
+        self.model = build_clip(self.tokenizer.size)
+        self.augment = image_augmentation(AUGMENTATION)
+
+    def parts(self) -> ClipParts:
+        """The trained CLIP for AME."""
+        mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+        return ClipParts(self.model, self.tokenizer, mean, std, IMAGE_SIZE, FACE_BOX)
+
+    def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
+        """Unit vectors of texts."""
+        return F.normalize(self.model.encode_text(self.tokenizer(texts).to(self.device)), dim=-1)
+
+    def embed_image(self, images: Float[Tensor, "b 3 64 64"]) -> Float[Tensor, "b 512"]:
+        """Unit vectors of images in [-1, 1]."""
+        return F.normalize(self.model.encode_image(self.parts().prepare(images)), dim=-1)
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        """Symmetric InfoNCE over the batch; pairs of one style and level are equal answers.
+
+        The toy web repeats itself far more than the real one, where equals in a batch are rare.
+        """
+        tokens = drop_words(batch.tokens, self.config.word_dropout, self.tokenizer.end)
+        images = self.augment((batch.image + 1) / 2) * 2 - 1
+        text = F.normalize(self.model.encode_text(tokens), dim=-1)
+        scale = logit_scale(self.model.logit_scale)
+        positive = positives(batch.label)
+        loss = contrastive_loss(self.embed_image(images), text, scale, positive, (~positive).float())
+        self.log_scalars({"loss": loss, "logit_scale": scale})
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW over what is trained, with a cosine schedule."""
+        return adamw_with_cosine(self, self.config)
+
+    @torch.no_grad()
+    def evaluate(self, data: CaptionedPictures) -> dict[str, float]:
+        """Zero-shot accuracy on pictures of held-out people, basic and other styles; how well synonyms lie together."""
+        self.eval()
+        return zero_shot_accuracy(self.embed_image, self.embed_text, data) | synonym_accuracy(self.embed_text)

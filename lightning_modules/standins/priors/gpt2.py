@@ -1,0 +1,73 @@
+"""The small GPT-2: a transformers model of our own configuration, trained on the lexicon's captions."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from lightning_modules.standins.priors.config import GPT2PriorConfig
+from lightning_modules.standins.priors.data import TextBatch
+from lightning_modules.standins.priors.parts import GPT2Parts
+from lightning_modules.standins.priors.tokenizer import CONTEXT, PADDING, WordTokenizer, drop_words
+from lightning_modules.training.single import adamw_with_cosine
+from lightning_modules.training.stage import StageModule
+from toyworld.lexicon import corpus, vocabulary
+
+
+def build_gpt2(tokenizer_size: int) -> GPT2LMHeadModel:
+    """The untrained stand-in of `gpt2.json`."""
+    config = json.loads((Path(__file__).parent / "gpt2.json").read_text(encoding="utf-8"))
+    ends = {"bos_token_id": 1, "eos_token_id": tokenizer_size - 1, "pad_token_id": PADDING}
+    return GPT2LMHeadModel(GPT2Config.from_dict({"vocab_size": tokenizer_size, **config, **ends}))
+
+
+class GPT2Prior(StageModule):
+    """Trains the stand-in to predict the next word of captions, of seen and unseen styles alike."""
+
+    def __init__(self, config: GPT2PriorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = WordTokenizer(vocabulary(), length=CONTEXT)
+        self.model = build_gpt2(self.tokenizer.size)
+
+    def parts(self) -> GPT2Parts:
+        """The trained GPT-2 for AME, without its word head."""
+        return GPT2Parts(self.model.transformer, self._tokenize, self.model.config.n_embd)
+
+    def _tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        tokens = self.tokenizer(texts)
+        return tokens, tokens != PADDING
+
+    def next_word_loss(self, tokens: Int[Tensor, "b n"], answers: Int[Tensor, "b n"]) -> Float[Tensor, ""]:
+        """Mean cross-entropy in nats of each next word of `answers`, given the words of `tokens`."""
+        words = tokens[:, :-1]
+        logits = self.model(input_ids=words, attention_mask=words != PADDING).logits
+        return F.cross_entropy(logits.flatten(0, 1), answers[:, 1:].flatten(), ignore_index=PADDING)
+
+    def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
+        """Next-word loss with word dropout in the input."""
+        tokens = drop_words(batch.tokens, self.config.word_dropout, self.tokenizer.end)
+        loss = self.next_word_loss(tokens, batch.tokens)
+        self.log_scalars({"loss": loss})
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW over what is trained, with a cosine schedule."""
+        return adamw_with_cosine(self, self.config)
+
+    @torch.no_grad()
+    def evaluate(self, data: object = None) -> dict[str, float]:
+        """Perplexity per word on captions of a seed that training does not use."""
+        self.eval()
+        tokens = self.tokenizer(corpus(512, seed=HELD_OUT_SEED)).to(self.device)
+        return {"perplexity": math.exp(self.next_word_loss(tokens, tokens).item())}
+
+
+HELD_OUT_SEED = 1_000_003

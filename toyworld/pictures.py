@@ -1,0 +1,99 @@
+"""Making captioned pictures: random people at one moment of a random style, framed like the training crop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from conventions.emotions import EMOTIONS
+from face3d.coefficients import ANGLE, EXPRESSION, GAMMA, NUM_COEFFICIENTS
+from toyworld.action_units import units_vector
+from toyworld.actors import make_actor, render_frames
+from toyworld.emotions import PATTERNS
+from toyworld.head import HEAD_ANGLES
+from toyworld.lexicon import caption, unrelated_caption
+from toyworld.performance import add_speech
+from toyworld.prosody import LEVEL_STRENGTH
+from toyworld.scenes import SCENES, scene_picture
+from toyworld.seeds import rng_of
+from toyworld.visemes import CHANNELS, VISEMES
+
+Role = Literal["prior", "judge", "critic"]
+PAIR_SIZE = 64
+PICTURES_EACH: Mapping[Role, int] = {"prior": 28, "judge": 24, "critic": 24}
+"""Pictures of each person: to set a person up costs as much as twenty pictures of them."""
+CROP_SCALE = 1 / 1.3
+"""Scale of the training crop against the camera frame: the pictures are framed like the store's frames."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One captioned picture; `style` is an emotion's name, or empty with level 0 for a scene."""
+
+    image: np.ndarray
+    caption: str
+    style: str
+    level: int
+    person: int
+    coefficients: np.ndarray
+    placement: np.ndarray
+
+
+def _styles(role: Role, count: int, rng: np.random.Generator) -> list[tuple[str, int]]:
+    names = list(PATTERNS) if role == "prior" else list(EMOTIONS)
+    chosen = rng.choice(len(names), count, replace=count > len(names))
+    return [(names[i], 1 if names[i] == "neutral" else int(rng.integers(1, 4))) for i in chosen]
+
+
+def _speech_mouth(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """A mouth between two random sounds, for half of the pictures; at rest for the others."""
+    names = sorted(VISEMES)
+    first, second = (VISEMES[names[i]] for i in rng.integers(len(names), size=2))
+    mix, gain = rng.random(), rng.uniform(0.5, 1.1) * (rng.random() < 0.5)
+    channels = {}
+    for name in CHANNELS:
+        value = mix * first.targets.get(name, 0.0) + (1 - mix) * second.targets.get(name, 0.0)
+        channels[name] = np.array([gain * value])
+    held = mix * (first is VISEMES["bilabial"]) + (1 - mix) * (second is VISEMES["bilabial"])
+    return channels | {"closure": np.array([held * float(gain > 0)])}
+
+
+def _coefficients(rest: np.ndarray, emotion: str, level: int, rng: np.random.Generator) -> np.ndarray:
+    """One moment of a face: the emotion somewhere in its course, a mouth, a pose, a light."""
+    units, strength = PATTERNS[emotion].units, LEVEL_STRENGTH[level] * rng.uniform(0.75, 1.15)
+    personal = {unit: value * rng.uniform(0.75, 1.25) for unit, value in units.items()}
+    expression = add_speech(strength * units_vector(personal)[None], _speech_mouth(rng))[0]
+    expression += rng.uniform(0, 0.08, 64) * (rng.random(64) < 0.3)
+    result = rest.astype(np.float64).copy()
+    result[EXPRESSION] = np.clip(expression, 0, 1.25)
+    result[ANGLE] += rng.normal(0, [0.08, 0.16, 0.05])
+    for unit, value in personal.items():
+        result[ANGLE] += strength * value * np.array(HEAD_ANGLES.get(unit, (0.0, 0.0, 0.0)))
+    result[GAMMA] += np.tile(rng.normal(0, 0.03, 9), 3) + rng.normal(0, 0.006, 27)
+    return result
+
+
+def person_pictures(role: Role, number: int, seed: int) -> list[Picture]:
+    """`PICTURES_EACH` pictures of one person, with captions that describe them."""
+    rng = rng_of(seed, "web", role, number)
+    sex = "M" if number % 2 else "W"
+    actor = make_actor(f"{sex}-{role}-{number}", seed)
+    styles = _styles(role, PICTURES_EACH[role], rng)
+    rows = np.stack([_coefficients(actor.coefficients, *style, rng) for style in styles]).astype(np.float32)
+    places = np.stack([CROP_SCALE * rng.normal(1, 0.03, len(rows)), *rng.normal(0, 0.03, (2, len(rows)))], axis=1)
+    images = render_frames(actor, rows, places.astype(np.float32), PAIR_SIZE)
+    word = ("man" if sex == "M" else "woman") if rng.random() < 0.5 else "person"
+    captions = [caption(*style, rng, word) for style in styles]
+    return [
+        Picture(image, text, *style, number, row, place)
+        for image, text, style, row, place in zip(images, captions, styles, rows, places, strict=True)
+    ]
+
+
+def scene(number: int, seed: int) -> Picture:
+    """A picture without a face; its coefficients are zeros."""
+    rng = rng_of(seed, "web", "scene", number)
+    name = SCENES[int(rng.integers(len(SCENES)))]
+    nothing = np.zeros(NUM_COEFFICIENTS), np.array([CROP_SCALE, 0.0, 0.0])
+    return Picture(scene_picture(name, PAIR_SIZE, rng), unrelated_caption(name, rng), "", 0, number, *nothing)
