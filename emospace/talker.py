@@ -17,7 +17,7 @@ from datamodules.video import VideoWriter
 from emospace.emotion_input import emotion_code
 from emospace.portrait import read_portrait
 from emospace.pose import STILL, HeadPose, read_pose
-from experiments.evaluate import CHUNK, Pipeline, driving
+from experiments.evaluate import load_pipeline
 from experiments.readback import read_run
 from experiments.rundir import RunFolder, list_runs
 from experiments.samples import as_pictures
@@ -25,6 +25,7 @@ from experiments.stages import Networks, device_of
 from face3d.coefficients import IDENTITY
 from lightning_modules.ame.emotion import EmotionCode
 from lightning_modules.eac.streaming import stream
+from lightning_modules.pipeline import CHUNK, Pipeline, driving
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Talker:
         if run.stage != "evaluate":
             raise UserError(f"run {run.id}: is of stage {run.stage}; a talking face needs a run of stage evaluate")
         self.run, self.device = run, device_of(run)
-        self.pipeline = Pipeline.load(run, Networks(folder.path.parent), self.device)
+        self.pipeline = load_pipeline(run, Networks(folder.path.parent), self.device)
         self.size = run.config.hef.resolution
         self.face_model = self.pipeline.hef.renderer.model.to("cpu")
 

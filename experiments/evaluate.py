@@ -1,7 +1,6 @@
 """The last stage: the whole pipeline on test clips, scored by the metric protocol, with samples to look at."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,84 +16,25 @@ from experiments.graph import StageRun
 from experiments.runner import Measured, Work
 from experiments.samples import Sample, write_sample
 from experiments.stages import Networks, device_of, encoder_of
-from face3d.coefficients import EXPRESSION, IDENTITY, TEXTURE
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.module import EACModule
-from lightning_modules.hef.layers import resize
-from lightning_modules.hef.module import HEFModule, Portrait
+from lightning_modules.hef.module import HEFModule
+from lightning_modules.pipeline import Pipeline, Talking
 from lightning_modules.standins.judges.module import JudgesModule
 from lightning_modules.training.memory import keep_freed_memory
 from metrics.protocol import METRIC_NAMES, PROTOCOL
 from metrics.suite import Suite
 
-CHUNK = 16
-"""Frames that HEF draws at once."""
-
 Row = dict[str, float | int | str]
 
 
-@dataclass(frozen=True)
-class Talking:
-    """A generated clip: frames [-1, 1], with the coefficients that drove it, its flow and its render."""
-
-    frames: Float[Tensor, "t 3 r r"]
-    coefficients: Float[Tensor, "t 257"]
-    flow: Float[Tensor, "t 2 r r"]
-    render: Float[Tensor, "t 3 r r"]
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """Emotion, speech and portrait to frames: the three modules of one run."""
-
-    encoder: EmotionEncoder
-    eac: EACModule
-    hef: HEFModule
-    hef_encoder: EmotionEncoder
-
-    @classmethod
-    def load(cls, run: StageRun, networks: Networks, device: torch.device) -> "Pipeline":
-        """The pipeline of a finished run's parents."""
-        eac_run, hef_run = run.parents["eac"], run.parents["hef"]
-        eac, hef = networks.typed(eac_run, EACModule).to(device), networks.typed(hef_run, HEFModule).to(device)
-        encoders = [encoder_of(networks.load(parent.parents["ame"])).to(device) for parent in (eac_run, hef_run)]
-        return cls(encoders[0], eac, hef, encoders[1])
-
-    @torch.no_grad()
-    def talk(self, item: ClipItem, source: Reference, code: EmotionCode, hef_code: EmotionCode) -> Talking:
-        """The source portrait speaking the clip's speech with the clip's head motion and the code's emotion."""
-        device = self.eac.device
-        identity = source.coefficients.to(device)[None]
-        expression = self.eac.predict_speech(item.mfcc.to(device), code, identity[:, IDENTITY])
-        coefficients = driving(item.coefficients.to(device), identity, expression)
-        return self.draw(source, coefficients, item.placement.to(device), hef_code)
-
-    def encode(self, source: Reference) -> Portrait:
-        """What HEF needs of a portrait, computed once for all its frames."""
-        parts = (source.image, source.coefficients, source.placement)
-        return self.hef.encode_source(*(part.to(self.hef.device)[None] for part in parts))
-
-    def draw(self, source: Reference, coefficients: Tensor, placement: Tensor, code: EmotionCode) -> Talking:
-        """Frames for coefficients, `CHUNK` at a time."""
-        encoded, size = self.encode(source), source.image.shape[-1]
-        parts: list[list[Tensor]] = []
-        for rows, places in zip(coefficients.split(CHUNK), placement.split(CHUNK), strict=True):
-            made = self.hef.drive(encoded, rows, places, code.repeat(len(rows)))
-            render = self.hef.geometry(rows, places)[:, :3]
-            parts.append([made.image, resize(made.flows.flows[-1], size), render])
-        frames, flow, render = (torch.cat(column) for column in zip(*parts, strict=True))
-        return Talking(frames.clamp(-1, 1), coefficients, flow, render)
-
-
-def driving(
-    true: Float[Tensor, "t 257"], source: Float[Tensor, "1 257"], expression: Float[Tensor, "t 64"]
-) -> Float[Tensor, "t 257"]:
-    """Pose, light and place of the true clip, face and skin of the source, and the predicted expression."""
-    driven = true.clone()
-    driven[:, IDENTITY], driven[:, TEXTURE] = source[:, IDENTITY], source[:, TEXTURE]
-    driven[:, EXPRESSION] = expression
-    return driven
+def load_pipeline(run: StageRun, networks: Networks, device: torch.device) -> Pipeline:
+    """The pipeline of a finished run's parents."""
+    eac_run, hef_run = run.parents["eac"], run.parents["hef"]
+    eac, hef = networks.typed(eac_run, EACModule).to(device), networks.typed(hef_run, HEFModule).to(device)
+    encoders = [encoder_of(networks.load(parent.parents["ame"])).to(device) for parent in (eac_run, hef_run)]
+    return Pipeline(encoders[0], eac, hef, encoders[1])
 
 
 def emotion_code(
@@ -189,7 +129,7 @@ def evaluate(work: Work) -> Measured:
     run, networks = work.run, Networks(work.runs)
     device, data = device_of(run), test_data(run)
     keep_freed_memory()
-    pipeline, suite = Pipeline.load(run, networks, device), judged_suite(run, networks, device)
+    pipeline, suite = load_pipeline(run, networks, device), judged_suite(run, networks, device)
     clips = chosen_clips(run, data)
     shown = {clip.id for clip in evenly(clips, run.config.evaluate.samples)}
     work.progress.total = len(clips)

@@ -6,9 +6,9 @@ from ablations.figures.plate import Plate, Row
 from ablations.figures.registry import Request
 from ablations.figures.talking import TalkingRun, colour_scale, label, liveliest, rim_words, title_of, varied
 from datamodules.store import StoredClip
-from experiments.evaluate import Talking
 from experiments.graph import FULL
 from experiments.samples import as_pictures, flow_pictures
+from lightning_modules.pipeline import Talking
 
 VARIANTS = (FULL, "hef_wo_res", "hef_wo_hie")
 

@@ -10,10 +10,11 @@ from conventions.errors import UserError
 from datamodules.manifest import store_hash
 from datamodules.mead import ClipItem, Reference
 from datamodules.store import StoredClip
-from experiments.evaluate import Pipeline, Talking, chosen_clips, speak, test_data
+from experiments.evaluate import chosen_clips, load_pipeline, speak, test_data
 from experiments.graph import FULL, StageRun, plan
 from experiments.stages import Networks, device_of
 from face3d.coefficients import EXPRESSION
+from lightning_modules.pipeline import Talking
 
 
 def finished_run(request: Request, variant: str, needed: Sequence[str] = ("eac", "hef")) -> StageRun:
@@ -38,7 +39,7 @@ class TalkingRun:
 
     def __init__(self, request: Request, variant: str = FULL) -> None:
         self.run = finished_run(request, variant)
-        self.pipeline = Pipeline.load(self.run, Networks(request.runs), device_of(self.run))
+        self.pipeline = load_pipeline(self.run, Networks(request.runs), device_of(self.run))
         self.data = test_data(self.run)
         self.clips = chosen_clips(self.run, self.data)
         self.eac, self.hef = (

@@ -18,13 +18,13 @@ from datamodules.mead import Reference
 from emospace.commands.talk import spare_inputs, targets
 from emospace.pose import HeadPose
 from emospace.talker import animate
-from experiments.evaluate import CHUNK, Pipeline, driving
 from experiments.samples import as_pictures
 from face3d.coefficients import IDENTITY
 from lightning_modules.ame.emotion import EmotionCode
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.module import HEFModule
+from lightning_modules.pipeline import CHUNK, Pipeline, driving
 
 
 @pytest.fixture(scope="module")

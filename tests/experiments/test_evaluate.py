@@ -8,9 +8,9 @@ from PIL import Image
 from conventions.errors import UserError
 from datamodules.video import read_video
 from experiments.csvfiles import read_columns, write_csv
-from experiments.evaluate import driving
 from experiments.samples import Sample, as_pictures, flow_pictures, write_sample
 from face3d.coefficients import split
+from lightning_modules.pipeline import driving
 
 
 def test_driving_takes_face_from_the_source_and_motion_from_the_clip() -> None:
