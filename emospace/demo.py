@@ -9,12 +9,12 @@ from ablations.registry import compose_variant
 from ablations.tables import build_table
 from emospace.report.page import write_report
 from emospace.talker import Talker
-from experiments.graph import FULL, StageRun, compose, plan
+from experiments.graph import FULL, compose, plan
 from experiments.rundir import RunFolder
 from experiments.runner import execute
+from experiments.stage import StageRun
 from experiments.sweep import expand_sweep
-from experiments.workers import WORKERS
-from experiments.world import ready_store
+from experiments.world import ready_data
 
 EXPERIMENT = "demo"
 PORTRAIT = "W101"
@@ -32,14 +32,14 @@ def demo(work: Path, runs: Path) -> int:
     began = time.monotonic()
     say("demo: toy actors, substitute networks. It shows that everything runs, not how good the paper's method is.")
     experiment = compose(EXPERIMENT)
-    store = ready_store(experiment)
+    ready_data(experiment)
     for words in [(EXPERIMENT, "stage=gpt2"), *(job.words for job in expand_sweep(EXPERIMENT).jobs)]:
-        code = _execute(words, runs, store)
+        code = _execute(words, runs)
         if code != 0:
             return code
     table = build_table("3", runs, EXPERIMENT, (0,))
     print(table.markdown())
-    full = plan(experiment, str(store["hash"]))[-1]
+    full = plan(experiment)[-1]
     video, page = work / "talk.mp4", work / "report.html"
     _talk(full, Path(experiment.config.world.root), runs, video)
     if _outdated(page, [*(run / "status.json" for run in runs.iterdir()), video]):
@@ -48,12 +48,12 @@ def demo(work: Path, runs: Path) -> int:
     return 0
 
 
-def _execute(words: Sequence[str], runs: Path, store) -> int:
+def _execute(words: Sequence[str], runs: Path) -> int:
     """One job of a sweep, in this process so that its progress is seen."""
     experiment, *rest = words
     target = next((word.removeprefix("stage=") for word in rest if word.startswith("stage=")), "evaluate")
     overrides = [word for word in rest if not word.startswith("stage=")]
-    return execute(compose_variant(experiment, FULL, None, overrides, target), runs, store, WORKERS).exit_code
+    return execute(compose_variant(experiment, FULL, None, overrides, target), runs).exit_code
 
 
 def _talk(full: StageRun, world: Path, runs: Path, out: Path) -> None:

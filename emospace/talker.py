@@ -17,11 +17,10 @@ from datamodules.video import VideoWriter
 from emospace.emotion_input import emotion_code
 from emospace.portrait import read_portrait
 from emospace.pose import STILL, HeadPose, read_pose
-from experiments.evaluate import load_pipeline
+from experiments.networks import Networks, device_of, load_pipeline
 from experiments.readback import read_run
 from experiments.rundir import RunFolder, list_runs
 from experiments.samples import as_pictures
-from experiments.stages import Networks, device_of
 from face3d.coefficients import IDENTITY
 from lightning_modules.ame.emotion import EmotionCode
 from lightning_modules.eac.streaming import stream
@@ -48,7 +47,8 @@ class TalkReport:
 
 def newest_run(runs: Path) -> RunFolder:
     """The finished full pipeline that ended last; UserError when there is none."""
-    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and "-evaluate." in run.id]
+    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done"]
+    done = [folder for folder in done if folder.status.get("stage") == "evaluate"]
     full = [folder for folder in done if folder.status.get("variant") == "full"]
     if not (full or done):
         raise UserError(f"{runs}: holds no finished run of stage evaluate; `emospace run toy` makes one")

@@ -17,7 +17,7 @@ from emospace.scoring.clips import ScoredClip, read_clip
 from emospace.scoring.networks import published_suite
 from emospace.scoring.pairs import Pairs
 from experiments.csvfiles import write_csv
-from experiments.evaluate import protocol_facts
+from experiments.scoring import protocol_facts
 from metrics.protocol import USES
 from metrics.suite import Suite
 

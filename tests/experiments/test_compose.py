@@ -9,7 +9,6 @@ from conventions.errors import UserError
 from datamodules.splits import Split
 from experiments.compose import dotted_keys, experiment_names, merge, nested, parse_overrides
 from experiments.graph import compose
-from experiments.vary import vary
 
 
 @dataclass(frozen=True)
@@ -91,34 +90,7 @@ def test_any_value_survives_the_round_trip(steps: int, mouth: float) -> None:
     assert (config.eac.steps, config.eac.weights.mouth) == (steps, mouth)
 
 
-CHANGES = (
-    ["seed=3"],
-    ["eac.weights.mouth=2", "eac.widths=[4,5]"],
-    ["eac.backbone=gru", "eac.steps=7", "seed=1"],
-    ["eac.weights.mouth=1e-3"],
-)
-
-
-@pytest.mark.parametrize("words", CHANGES, ids=" ".join)
-def test_varying_what_stands_is_merging_all_from_the_start(words: list[str]) -> None:
-    file = {"eac": {"steps": 5, "widths": [1]}}
-    later = {"eac": {"weights": {"velocity": 4}}}
-    merged = merge(Root, ("a.yaml", file), ("overrides", parse_overrides(words)), ("later", later))
-    varied = vary(merge(Root, ("a.yaml", file)), parse_overrides(words), later)
-    assert varied == merged
-    assert repr(varied) == repr(merged), "1 is not 1.0"
-
-
-@pytest.mark.parametrize(
-    "word", ["eac.stepss=3", "eac=3", "eac.steps=many", "eac.steps=-1", "eac.backbone=grus", "eac.steps=null"]
-)
-def test_what_is_wrong_is_left_to_the_merge_that_names_it(word: str) -> None:
-    assert vary(Root(), parse_overrides([word])) is None
-    refuse(word)
-
-
 def test_values_that_refer_to_others_are_read_each_time(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert vary(Root(), {"eac": {"steps": "${seed}"}}) is None
     path = tmp_path / "mine.yaml"
     path.write_text("base: toy\neac: {steps: '${oc.env:STEPS}'}\n")
     for steps in (3, 4):
