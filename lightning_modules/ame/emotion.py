@@ -17,6 +17,11 @@ EMOTION_DIM = 512
 TOKEN_DIM = 64
 """Width of the intensity token."""
 
+
+class RefusedStyle(UserError):
+    """A style of which an encoder knows nothing: scored as refused where styles are unseen."""
+
+
 Modality = Literal["text", "image", "audio"]
 MODALITIES: tuple[Modality, ...] = ("text", "image", "audio")
 
@@ -66,7 +71,7 @@ def slerp(
 class EmotionEncoder(nn.Module):
     """Any source of emotion -> unit vector [b, 512] + intensity token [b, 64].
 
-    What an encoder cannot express (a modality, or a style of which it knows nothing) is a UserError that says so.
+    A modality that an encoder does not take is a UserError, a style of which it knows nothing a RefusedStyle.
     """
 
     modalities: tuple[Modality, ...] = ()

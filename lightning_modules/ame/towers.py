@@ -6,30 +6,11 @@ from typing import Any
 
 import open_clip
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from conventions.errors import UserError, nearest
 from lightning_modules.ame.emotion import EMOTION_DIM
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
-
-
-class Frozen(nn.Module):
-    """A network that is used and moved between devices, but never trained and never saved."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> "Frozen":
-        """A frozen network is never in training mode."""
-        return super().train(False)
-
-    def state_dict(self, *args: Any, destination: dict[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Nothing: the weights belong to the run or the file that they came from."""
-        return {} if destination is None else destination
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        return None
 
 
 def load_clip(model: str, weights: str) -> ClipParts:

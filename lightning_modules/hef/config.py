@@ -1,9 +1,10 @@
 """Configuration of HEF, and its three presets: `toy` (64 px), `small` (256 px) and `paper` (512 px)."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from conventions.errors import UserError
+from lightning_modules.ame.config import TEXT_SOURCES
+from lightning_modules.training.extra_losses import check_losses
 
 BASE_SIZE = 8
 """Height and width of the coarsest scale."""
@@ -49,7 +50,7 @@ class HEFWeights:
 class HEFConfig:
     """One HEF: sizes of the networks and how they are trained."""
 
-    text_encoding: Literal["clip", "gpt2", "onehot"] = "clip"
+    text_encoding: str = "clip"
     """Encoding of the AME that conditions HEF; EAC's is `ame.text.encoding`."""
 
     resolution: int = 64
@@ -68,6 +69,8 @@ class HEFConfig:
     """Flow switches."""
     weights: HEFWeights = field(default_factory=HEFWeights)
     """Loss weights."""
+    extra_losses: tuple[str, ...] = field(default=(), metadata={"numbers": "unless default"})
+    """Losses of your own as `module:function=weight`, called as `function(image [b, 3, r, r], HEFBatch)`."""
     steps: int = 500
     """Batches to train."""
     batch_size: int = 8
@@ -98,6 +101,8 @@ class HEFConfig:
     """Frames of each test clip that this stage's own metrics look at."""
 
     def __post_init__(self) -> None:
+        TEXT_SOURCES.path(self.text_encoding)
+        check_losses(self.extra_losses)
         size = self.resolution
         if size < 2 * BASE_SIZE or size & (size - 1):
             raise UserError(f"hef.resolution: {size} is not a power of two of at least {2 * BASE_SIZE}")

@@ -7,12 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from face3d.grid import warp
+from lightning_modules.ame.emotion import EMOTION_DIM, TOKEN_DIM
 from lightning_modules.hef.config import BASE_SIZE, HEFConfig
 from lightning_modules.hef.flow import FlowPyramid, Flows
 from lightning_modules.hef.layers import SLOPE, ModulatedConvolution, Pyramid, convolution, join, resize
-
-EMOTION_DIM = 512
-TOKEN_DIM = 64
 
 
 @dataclass(frozen=True)
