@@ -14,8 +14,8 @@ from ablations.registry import compose_variant
 from ablations.scored import Scored
 from ablations.statistics import Difference, Summary, over_seeds, paired_difference, reproduced, summarise
 from conventions.errors import UserError
-from experiments.csvfiles import read_columns
 from experiments import legacy
+from experiments.csvfiles import read_columns
 from experiments.graph import plan
 from experiments.rundir import RunFolder
 from experiments.stage import StageRun

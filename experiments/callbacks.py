@@ -131,7 +131,9 @@ def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
 class Curves(pl.Callback):
     """Logs learning rates and gradient norms of each optimiser on the batches that are logged."""
 
-    _due = False
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self._due = False
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
@@ -146,7 +148,7 @@ class Curves(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Rates of the batch that begins."""
-        self._due = (trainer.global_step + 1) % trainer.log_every_n_steps == 0
+        self._due = (trainer.global_step + 1) % self.every == 0
         for optimizer in trainer.optimizers:
             pl_module.log(f"train/lr{_suffix(trainer, optimizer)}", float(optimizer.param_groups[0]["lr"]))
 
@@ -162,8 +164,8 @@ def _suffix(trainer: pl.Trainer, optimizer: Optimizer) -> str:
 class SampleStrips(pl.Callback):
     """Writes what the module shows of the first validation batch to samples/train, every `every` batches."""
 
-    def __init__(self, folder: RunFolder, every: int) -> None:
-        self.folder, self.every = folder, every
+    def __init__(self, folder: RunFolder, every: int, val_every: int) -> None:
+        self.folder, self.every, self.val_every = folder, every, val_every
 
     def on_validation_batch_end(
         self,
@@ -176,7 +178,7 @@ class SampleStrips(pl.Callback):
     ) -> None:
         """One strip of pictures and one video."""
         step = trainer.global_step
-        due = step // self.every > (step - _val_every(trainer)) // self.every
+        due = step // self.every > (step - self.val_every) // self.every
         if batch_idx == dataloader_idx == 0 and due and trainer.is_global_zero:
             with torch.no_grad():
                 rows = pl_module.samples(batch)  # pyright: ignore[reportCallIssue]
@@ -184,13 +186,9 @@ class SampleStrips(pl.Callback):
                 write_strip(self.folder.samples / "train", f"step-{step:07d}", rows)
 
 
-def _val_every(trainer: pl.Trainer) -> int:
-    return int(trainer.val_check_batch) if trainer.val_check_batch != float("inf") else 1
-
-
 def run_callbacks(work: Work, config: TrainerConfig) -> list[pl.Callback]:
     """The callbacks of rank 0."""
-    callbacks = [*shared_callbacks(work, config), SampleStrips(work.folder, config.sample_every)]
+    callbacks = [*shared_callbacks(work, config), SampleStrips(work.folder, config.sample_every, config.val_every)]
     if config.monitor:
         best = {"monitor": config.monitor, "mode": config.monitor_mode, "enable_version_counter": False}
         callbacks.append(ModelCheckpoint(work.folder.checkpoints, "best", **best))
@@ -200,7 +198,12 @@ def run_callbacks(work: Work, config: TrainerConfig) -> list[pl.Callback]:
 def shared_callbacks(work: Work, config: TrainerConfig) -> list[pl.Callback]:
     """The callbacks of every rank: those that act together, and the user's own."""
     finite = StopOnNonFinite(config.log_every)
-    return [finite, RunProgress(work, config, finite), Curves(), *(user_callback(line) for line in config.callbacks)]
+    return [
+        finite,
+        RunProgress(work, config, finite),
+        Curves(config.log_every),
+        *(user_callback(line) for line in config.callbacks),
+    ]
 
 
 def user_callback(line: str) -> pl.Callback:

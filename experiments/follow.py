@@ -48,7 +48,7 @@ def _await(folder: RunFolder, launch: Launch, parent: int, until: Sequence[str])
     """Wait until a run is done, or rank 0 is `running` it; `ended` when rank 0 has failed or stopped."""
     while True:
         status = folder.status
-        state, ours = status.get("state"), status.get("launch") == launch.name
+        state, ours = str(status.get("state")), status.get("launch") == launch.name
         if state == "done" or (ours and state in until):
             return state
         if ours and state in ("failed", "interrupted"):

@@ -92,9 +92,8 @@ StoreHash = Callable[[str], str]
 def plan(experiment: Experiment, hash_of_store: StoreHash = store_hash) -> list[StageRun]:
     """Every stage run that the target needs, parents first, each once; UserError where a store or file is not there."""
     planner = _Planner(experiment.words, hash_of_store)
-    for variant, config in experiment.lineage:
-        target = planner.run(experiment.target, config, variant)
-    return list({run.id: run for run in _every(target)}.values())
+    targets = [planner.run(experiment.target, config, variant) for variant, config in experiment.lineage]
+    return list({run.id: run for run in _every(targets[-1])}.values())
 
 
 class _Planner:

@@ -13,12 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from lightning_fabric.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from experiments.schema import TrainerConfig
@@ -74,7 +72,7 @@ def cluster_environment(world: int) -> ClusterEnvironment:
         if under_srun():
             return SLURMEnvironment(auto_requeue=False)
     if world == 1:
-        rank_zero_only.rank = 0
+        rank_zero_only.rank = 0  # pyright: ignore[reportFunctionMemberAccess]
         return _OneProcess()
     return LightningEnvironment()
 

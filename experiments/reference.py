@@ -26,10 +26,9 @@ YAML (`eac: {{steps: 200}}`), in a variant's `overrides` (`eac.steps: 200`), or 
 `emospace run toy eac.steps=200`. The defaults below are those of the code; `experiments/configs/*.yaml` state what the
 presets `toy`, `demo` and `mead` change.
 
-∘ marks what cannot change a run's numbers and so is no part of its identity; ∙ what is part of it only where it is not
-the default.
+∘ marks what is no part of a run's identity: it cannot change a number, or it names a file that counts by its content.
 """
-MARKS = {False: " ∘", "unless default": " ∙"}
+MARKS = {False: " ∘"}
 
 
 def page() -> str:

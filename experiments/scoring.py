@@ -38,7 +38,6 @@ class Scoring:
     data: MEADDataModule
     suite: Suite
     device: torch.device
-    protocol: str = PROTOCOL
 
     @classmethod
     def of(cls, work: Work) -> "Scoring":

@@ -54,6 +54,8 @@ def fit(
     last = folder.checkpoints / "last.ckpt"
     keep_freed_memory()
     trainer = make_trainer(module, config, folder, steps, logger, callbacks)
+    if not data.val_dataloader():
+        trainer.limit_val_batches = 0
     try:
         trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
         if trainer.world_size > 1:
@@ -70,12 +72,10 @@ def test(module: StageModule, data: pl.LightningDataModule, config: TrainerConfi
     if not data.test_dataloader():
         return {}
     module.eval()
-    trainer = pl.Trainer(
-        accelerator=config.accelerator, devices=1, plugins=[cluster_environment(1)], logger=False, **_QUIET
-    )
-    with warnings.catch_warnings():
-        _ignore_known_warnings()
-        results = trainer.test(module, datamodule=data, verbose=False)
+    _quiet_lightning()
+    one_process = {"devices": 1, "plugins": [cluster_environment(1)]}
+    trainer = pl.Trainer(accelerator=config.accelerator, logger=False, **one_process, **_QUIET)
+    results = trainer.test(module, datamodule=data, verbose=False)
     return {name.removeprefix("test/"): value for row in results for name, value in row.items()}
 
 
@@ -95,8 +95,7 @@ def make_trainer(
     callbacks: list[pl.Callback],
 ) -> pl.Trainer:
     """Lightning's trainer for one stage: bounded by batches, checkpoints by our callbacks."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    _ignore_known_warnings()
+    _quiet_lightning()
     world = world_size(config)
     strategy = config.strategy
     if strategy == "auto" and world > 1:
@@ -124,8 +123,10 @@ def make_trainer(
     )
 
 
-def _ignore_known_warnings() -> None:
-    warnings.filterwarnings("ignore", "Found .* module.s. in eval mode", category=UserWarning)  # frozen parents are
+def _quiet_lightning() -> None:
+    """No hints and no warnings of what is meant: frozen parents in eval mode, loaders without workers."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "Found .* module.s. in eval mode", category=UserWarning)
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", "The '.*_dataloader' does not have many workers")
     warnings.filterwarnings("ignore", ".*infer the `batch_size` from an ambiguous collection")

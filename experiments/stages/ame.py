@@ -20,7 +20,8 @@ class AME(TrainedStage):
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
-        return {"ame": config.ame, **data_section(data_of(config, "ame")), "trainer": config.trainer}
+        tags = {key: value for key, value in _text_weights(config).items() if not _is_path(value)}
+        return {"ame": config.ame, "ame.text": tags, **data_section(data_of(config, "ame")), "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
         """The stand-ins that its encodings are built on."""
@@ -28,9 +29,7 @@ class AME(TrainedStage):
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
         """The prompts, and weights that the configuration names as files."""
-        text = config.ame.text
-        named = {"ame.text.clip_weights": text.clip_weights, "ame.text.gpt2_model": text.gpt2_model}
-        local = {key: Path(value) for key, value in named.items() if value and value != STANDIN and _is_path(value)}
+        local = {key: Path(value) for key, value in _text_weights(config).items() if _is_path(value)}
         return {"prompts.yaml": PROMPTS, **local}
 
     def store(self, config: ExperimentConfig) -> str:
@@ -67,8 +66,16 @@ class AME(TrainedStage):
         return MEADDataModule(data_of(config, "ame"), "ame", config.ame.batch_size, run.seed, config.data.image_size)
 
 
+def _text_weights(config: ExperimentConfig) -> dict[str, str]:
+    """Where the towers' weights come from, by config key: a tag, a file or a folder."""
+    text = config.ame.text
+    return {"ame.text.clip_weights": text.clip_weights, "ame.text.gpt2_model": text.gpt2_model}
+
+
 def _is_path(value: str) -> bool:
     """Whether a config value names a file or folder rather than a tag such as `openai`."""
+    if value in ("", STANDIN):
+        return False
     return Path(value).exists() or "/" in value or Path(value).suffix in (".pt", ".bin", ".safetensors")
 
 

@@ -41,9 +41,9 @@ class Clip(TrainedStage):
 
     def data(self, run: StageRun) -> Any:
         """Captioned pictures of the people of role `prior`."""
-        from lightning_modules.standins.priors.data import PicturesData
+        from lightning_modules.standins.priors.data import PictureData
 
-        return PicturesData(pairs(run.config, "prior"), run.config.prior.clip.batch_size, run.seed)
+        return PictureData.load(run.config.prior.clip, pairs(run.config, "prior"), run.seed)
 
 
 STAGE = Clip()

@@ -16,6 +16,7 @@ class Critics(TrainedStage):
 
     name = "critics"
     stand_in = True
+    undefined = ("photo_identity_auc",)
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, those shared with the judges, the world, the trainer."""

@@ -42,9 +42,9 @@ class GPT2(TrainedStage):
 
     def data(self, run: StageRun) -> Any:
         """Captions of the lexicon's grammar."""
-        from lightning_modules.standins.priors.data import CaptionsData
+        from lightning_modules.standins.priors.data import CaptionData
 
-        return CaptionsData(run.config.prior.gpt2.batch_size, run.seed)
+        return CaptionData(run.config.prior.gpt2, run.seed)
 
 
 STAGE = GPT2()

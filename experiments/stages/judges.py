@@ -25,6 +25,7 @@ class Judges(TrainedStage):
 
     name = "judges"
     stand_in = True
+    undefined = ("identity_auc", "mouth_opening_r", "emotion_accuracy_clips")
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers without those of the critics, who has which role, the world, the trainer."""

@@ -46,16 +46,17 @@ class References(Stage):
         """One CSV for each reference; means under `<kind>/<metric>`."""
         from experiments.csvfiles import write_csv
         from experiments.scoring import Scoring
+        from metrics.protocol import PROTOCOL
 
-        scoring = Scoring.of(work)
-        clips = scoring.clips()
-        work.progress.total = len(clips) * len(KINDS)
         table: dict[str, float] = {}
         for kind, frames in KINDS.items():
+            scoring = Scoring.of(work)  # a suite keeps what its FID has seen
+            clips = scoring.clips()
+            work.progress.total = len(clips) * len(KINDS)
             rows, _ = scoring.rows(clips, lambda clip, item, source, frames=frames: frames(item, source))
             write_csv(work.folder.path / f"{kind}.csv", rows)
             table |= {f"{kind}/{metric}": value for metric, value in scoring.means(rows).items()}
-        return Measured(table, {"protocol": scoring.protocol, "clips": len(clips)})
+        return Measured(table, {"protocol": PROTOCOL, "clips": len(clips)})
 
 
 STAGE = References()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from conventions.registry import Registry
+from datamodules.config import StageDataConfig
 from lightning_modules.training.bounds import at_least, divides, positive, share
 
 TEXT_SOURCES = Registry(
@@ -29,9 +30,9 @@ class TextConfig:
     `module:Class`, a `TextSource` of your own."""
     clip_model: str = STANDIN
     """open_clip architecture such as ViT-B-32, or `standin`."""
-    clip_weights: str = ""
+    clip_weights: str = field(default="", metadata={"numbers": False})
     """open_clip pretrained tag (openai) or a local weights file; empty with the stand-in."""
-    gpt2_model: str = STANDIN
+    gpt2_model: str = field(default=STANDIN, metadata={"numbers": False})
     """transformers name (gpt2) or local folder, or `standin`."""
 
     def __post_init__(self) -> None:
@@ -116,6 +117,7 @@ class AMEWeights:
 class AMEConfig:
     """The emotion space."""
 
+    data: StageDataConfig = field(default_factory=StageDataConfig)
     text: TextConfig = field(default_factory=TextConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from conventions.registry import Registry
+from datamodules.config import StageDataConfig
 from lightning_modules.training.bounds import at_least, divides, positive, share
 from lightning_modules.training.extra_losses import check_losses
 
@@ -64,9 +65,10 @@ class EACWeights:
 class EACConfig:
     """Speech and emotion to expression coefficients."""
 
+    data: StageDataConfig = field(default_factory=StageDataConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     weights: EACWeights = field(default_factory=EACWeights)
-    extra_losses: tuple[str, ...] = field(default=(), metadata={"numbers": "unless default"})
+    extra_losses: tuple[str, ...] = field(default=())
     """Losses of your own as `module:function=weight`, called as `function(predicted [b, t, 64], EACBatch)`."""
     emotion_clips: int = 4
     """Clips of a batch that are rendered for L_emo."""

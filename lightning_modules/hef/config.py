@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from conventions.errors import UserError
+from datamodules.config import StageDataConfig
 from lightning_modules.ame.config import TEXT_SOURCES
 from lightning_modules.training.extra_losses import check_losses
 
@@ -50,6 +51,7 @@ class HEFWeights:
 class HEFConfig:
     """One HEF: sizes of the networks and how they are trained."""
 
+    data: StageDataConfig = field(default_factory=StageDataConfig)
     text_encoding: str = "clip"
     """Encoding of the AME that conditions HEF; EAC's is `ame.text.encoding`."""
 
@@ -69,7 +71,7 @@ class HEFConfig:
     """Flow switches."""
     weights: HEFWeights = field(default_factory=HEFWeights)
     """Loss weights."""
-    extra_losses: tuple[str, ...] = field(default=(), metadata={"numbers": "unless default"})
+    extra_losses: tuple[str, ...] = field(default=())
     """Losses of your own as `module:function=weight`, called as `function(image [b, 3, r, r], HEFBatch)`."""
     steps: int = 500
     """Batches to train."""
@@ -93,7 +95,7 @@ class HEFConfig:
     """Largest gradient norm of the discriminator."""
     ema_decay: float = 0.99
     """Decay of the generator's weight average, once a batch."""
-    perceptual_path: str | None = None
+    perceptual_path: str | None = field(default=None, metadata={"numbers": False})
     """File of torchvision's VGG-16 weights for the perceptual loss; none: the stated stand-in."""
     image_codes: float = 0.2
     """Share of batches whose emotion is read off the target frame instead of a prompt, where the encoder can."""

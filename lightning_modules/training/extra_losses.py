@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-
-from torch import Tensor
+from typing import Any
 
 from conventions.registry import Registry
 
 LOSSES = Registry("extra loss", "losses", {})
-"""Only import paths and entry points: the stages' own losses have weights of their own."""
+"""Import paths and entry points alone: the stages' own losses have weights of their own."""
 
-Loss = Callable[..., Tensor]
+Loss = Callable[..., Any]
 
 
 def check_losses(texts: Sequence[str]) -> None:
