@@ -89,8 +89,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 `text` to `path`, whole or not at all."""
-    write_bytes(path, text.encode())
+    """Write UTF-8 `text` to `path`, whole or not at all; bytes of a name that is no UTF-8 as JSON's escapes."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

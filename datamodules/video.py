@@ -95,7 +95,7 @@ class VideoInfo:
     """Of the upright picture, in pixels."""
     height: int
     frames: int
-    """Source frames that the header promises, or that duration and rate suggest."""
+    """Source frames that the header promises, or else packets of the picture."""
     seconds: float
 
 
@@ -104,9 +104,8 @@ def probe(path: Path) -> VideoInfo:
     first = next(iterate_frames(path))
     with open_media(path) as container:
         stream = _picture(path, container)
-        rate = float(stream.average_rate or VIDEO_FPS)
-        seconds = _seconds(container, stream)
-        return VideoInfo(*first.size, stream.frames or round(seconds * rate), seconds)
+        frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+        return VideoInfo(*first.size, frames, _seconds(container, stream))
 
 
 def _seconds(container: Any, stream: Any) -> float:

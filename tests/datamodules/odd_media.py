@@ -71,7 +71,7 @@ def _mux_sound(container, stream, waveform, rate, start, keep, move) -> None:
 def write_pictures(
     path: Path, times: Sequence[float], waveform: np.ndarray | None = None, start: float = 0.0, size: int = 32
 ) -> None:
-    """Lossless video whose frame i is grey 10 + 2 i and shown at times[i] s, in any order; with PCM sound from `start`."""
+    """Lossless video whose frame i is grey 10 + 2 i and shown at times[i] s, in any order; PCM sound from `start`."""
     tick = Fraction(1, 1000)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=1000)
