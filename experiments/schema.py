@@ -79,6 +79,9 @@ class WorldConfig:
     fills_store: bool = field(default=False, metadata=NO_NUMBERS)
     """Prepare the toy world's clips into `data.store` when nothing is there; false: the store is the user's own."""
 
+    def __post_init__(self) -> None:
+        _seed("seed", self.seed)
+
 
 @dataclass(frozen=True)
 class ExperimentConfig:
@@ -105,9 +108,18 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         for name in ("seed", "prior_seed"):
-            _at_least(name, getattr(self, name), 0)
+            _seed(name, getattr(self, name))
         if not self.name or any(sign in self.name for sign in "/. \t"):
             raise ValueError(f"name: {self.name!r} begins folder names: letters, digits, - and _ only")
+
+
+LARGEST_SEED = 2**32 - 1
+"""NumPy takes no larger one."""
+
+
+def _seed(name: str, value: int) -> None:
+    if not 0 <= value <= LARGEST_SEED:
+        raise ValueError(f"{name}: {value} is impossible; it must lie between 0 and {LARGEST_SEED}")
 
 
 def _at_least(name: str, value: int, least: int) -> None:
