@@ -41,11 +41,11 @@ class TrackingConfig:
 
     mode: Literal["auto", "offline", "online", "disabled"] = field(default="auto", metadata=NO_NUMBERS)
     """offline writes below `runs/<id>/wandb` and needs no account; online needs a key; disabled writes nothing;
-    auto is online with WANDB_API_KEY set or inside `wandb agent`, otherwise offline."""
+    auto follows WANDB_MODE; without it, it is online with WANDB_API_KEY set or inside `wandb agent`, else offline."""
     project: str = field(default="emospace", metadata=NO_NUMBERS)
-    """Project name in W&B."""
+    """Project name in W&B; the default gives way to WANDB_PROJECT."""
     entity: str = field(default="", metadata=NO_NUMBERS)
-    """W&B user or team; empty means the account's own."""
+    """W&B user or team; empty means WANDB_ENTITY, else the account's own."""
 
 
 @dataclass(frozen=True)
