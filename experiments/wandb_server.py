@@ -92,11 +92,9 @@ def _answers(address: str) -> bool:
     answered = threading.Event()
 
     def ask() -> None:
-        with contextlib.suppress(urllib.error.HTTPError, OSError, http.client.HTTPException, ValueError):
-            try:
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            with contextlib.suppress(urllib.error.HTTPError):  # an answer too
                 urllib.request.urlopen(address, timeout=PROBE_SECONDS).close()
-            except urllib.error.HTTPError:
-                pass
             answered.set()
 
     threading.Thread(target=ask, daemon=True).start()

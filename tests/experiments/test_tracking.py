@@ -297,7 +297,7 @@ def test_files_of_other_runs_in_a_shared_folder_stay(
     other.mkdir(parents=True)
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "shared"))
     for _ in range(2):
-        Mirror(run, folder, offline, target=True).publish()
+        Mirror(dataclasses.replace(run, id=f"{run.id}1"), folder, offline, target=True).publish()
     assert other.is_dir()
     assert len(list(other.parent.glob("offline-run-*"))) == 2
     assert not (folder.path / "wandb").exists()
