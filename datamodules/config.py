@@ -20,6 +20,13 @@ class DataConfig:
     workers: int = field(default=0, metadata={"numbers": False})
     """Processes that assemble batches; 0: the training process itself."""
 
+    def __post_init__(self) -> None:
+        for name, least in (("image_size", 16), ("clip_frames", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: {getattr(self, name)} is impossible; it must be at least {least}")
+        if not self.views:
+            raise ValueError("views: names no camera; for example [front]")
+
 
 @dataclass(frozen=True)
 class StageDataConfig:

@@ -119,6 +119,11 @@ class Store:
         return self.manifest.get("sound_offsets", {})
 
     @property
+    def notes(self) -> dict[str, list[str]]:
+        """What had to be mended in the files of a clip, by clip: gaps, channels that cancel, frames out of order."""
+        return self.manifest.get("notes", {})
+
+    @property
     def num_frames(self) -> int:
         """Frames of all clips."""
         return sum(clip.length for clip in self.clips)
@@ -244,6 +249,7 @@ def describe(store: Store) -> dict[str, Any]:
         "clips_without_coefficients": sum(not clip.has_coefficients for clip in store.clips),
         "clips_without_landmarks": sum(not clip.has_landmarks for clip in store.clips),
         "sound_offset_ms": _offsets_ms(store),
+        "clips_with_notes": len(store.notes),
         "by_actor": _counts(clip.actor for clip in store.clips),
         "by_emotion": _counts(clip.emotion for clip in store.clips),
         "by_level": _counts(clip.level for clip in store.clips),

@@ -104,6 +104,20 @@ def leading(config: TrainerConfig, launch: Launch) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def join_group(name: str, accelerator: str) -> None:
+    """Form the process group of the training `name`, where Lightning cannot: torchrun's own store outlives a group.
+
+    A second group in that store would find the addresses of the first, unless its keys begin otherwise.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = torch.distributed.PrefixStore(name, torch.distributed.TCPStore(address, port, world, is_master=False))
+    backend = "nccl" if accelerator != "cpu" and torch.cuda.is_available() else "gloo"
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
+
+
 def leave_group() -> None:
     """End the process group of a training, so that the next stage can form its own."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -64,11 +64,11 @@ class TrackingConfig:
 
     mode: Literal["auto", "offline", "online", "disabled"] = field(default="auto", metadata=NO_NUMBERS)
     """offline writes below `runs/<id>/wandb` and needs no account; online needs a key; disabled writes nothing;
-    auto is online with WANDB_API_KEY set or inside `wandb agent`, otherwise offline."""
+    auto follows WANDB_MODE; without it, it is online with WANDB_API_KEY set or inside `wandb agent`, else offline."""
     project: str = field(default="emospace", metadata=NO_NUMBERS)
-    """Project name in W&B."""
+    """Project name in W&B; the default gives way to WANDB_PROJECT."""
     entity: str = field(default="", metadata=NO_NUMBERS)
-    """W&B user or team; empty means the account's own."""
+    """W&B user or team; empty means WANDB_ENTITY, else the account's own."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,9 @@ class WorldConfig:
     """The world's own seed."""
     fills_store: bool = field(default=False, metadata=NO_NUMBERS)
     """Prepare the toy world's clips into `data.store` when nothing is there; false: the store is the user's own."""
+
+    def __post_init__(self) -> None:
+        _seed("seed", self.seed)
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,18 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         for name in ("seed", "prior_seed"):
-            _at_least(name, getattr(self, name), 0)
+            _seed(name, getattr(self, name))
         if not self.name or any(sign in self.name for sign in "/. \t"):
             raise ValueError(f"name: {self.name!r} is a label: letters, digits, - and _ only")
+
+
+LARGEST_SEED = 2**32 - 1
+"""NumPy takes no larger one."""
+
+
+def _seed(name: str, value: int) -> None:
+    if not 0 <= value <= LARGEST_SEED:
+        raise ValueError(f"{name}: {value} is impossible; it must lie between 0 and {LARGEST_SEED}")
 
 
 def _at_least(name: str, value: int, least: int) -> None:

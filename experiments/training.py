@@ -13,7 +13,7 @@ from conventions.errors import UserError
 from conventions.files import atomic_file
 from experiments.callbacks import DivergedError, run_callbacks
 from experiments.history import HistoryLogger
-from experiments.launch import cluster_environment, leave_group, world_size
+from experiments.launch import cluster_environment, join_group, leave_group, world_size
 from experiments.profiling import make_profiler
 from experiments.rundir import RunFolder, truncate_history
 from experiments.schema import TrainerConfig
@@ -57,6 +57,8 @@ def fit(
     if not data.val_dataloader():
         trainer.limit_val_batches = 0
     try:
+        if world_size(config) > 1:
+            join_group(folder.id, config.accelerator)
         trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
         if trainer.world_size > 1:
             check_equal_ranks(trainer, module)

@@ -22,8 +22,9 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    """One JSON document on stdout, in ASCII where stdout is not UTF-8."""
+    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    print(json.dumps(value, indent=1, ensure_ascii=ascii_only))
 
 
 def progress(label: str, every_s: float = 2.0) -> Callable[..., None]:

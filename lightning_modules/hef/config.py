@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from conventions.errors import UserError
 from datamodules.config import StageDataConfig
 from lightning_modules.ame.config import TEXT_SOURCES
+from lightning_modules.training.bounds import at_least, below_one, positive, share
 from lightning_modules.training.extra_losses import check_losses
 
 BASE_SIZE = 8
@@ -45,6 +46,9 @@ class HEFWeights:
     """Total variation of the flow, in the same units."""
     gradient_penalty: float = 1.0
     """R1 (Mescheder et al. 2018), gamma / 2 times the squared gradient at real frames."""
+
+    def __post_init__(self) -> None:
+        at_least(0, **vars(self))
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,21 @@ class HEFConfig:
         size = self.resolution
         if size < 2 * BASE_SIZE or size & (size - 1):
             raise UserError(f"hef.resolution: {size} is not a power of two of at least {2 * BASE_SIZE}")
+        self._check_numbers()
         if self.batch_size % self.micro_batches:
             raise UserError(f"hef.micro_batches: {self.micro_batches} does not divide hef.batch_size {self.batch_size}")
+
+    def _check_numbers(self) -> None:
+        at_least(1, width=self.width, max_width=self.max_width, style_dim=self.style_dim)
+        at_least(1, mapping_layers=self.mapping_layers, discriminator_width=self.discriminator_width)
+        at_least(1, steps=self.steps, batch_size=self.batch_size, micro_batches=self.micro_batches)
+        at_least(1, penalty_every=self.penalty_every, evaluate_frames=self.evaluate_frames)
+        at_least(0, warmup_steps=self.warmup_steps)
+        positive(learning_rate=self.learning_rate, discriminator_learning_rate=self.discriminator_learning_rate)
+        positive(generator_clip=self.generator_clip, discriminator_clip=self.discriminator_clip)
+        share(image_codes=self.image_codes)
+        below_one(ema_decay=self.ema_decay, betas=max(self.betas))
+        at_least(0, betas=min(self.betas))
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -22,6 +22,13 @@ def share(**values: float | int) -> None:
             raise ValueError(f"{name}: {value} is impossible; it must lie between 0 and 1")
 
 
+def below_one(**values: float) -> None:
+    """Each value lies in 0..1 and is less than 1, as decays must be."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name}: {value} is impossible; it must be at least 0 and less than 1")
+
+
 def divides(width: int, heads: int, even: bool = False) -> None:
     """Attention's width is a multiple of its heads, of twice their count where pairs of channels are turned."""
     unit = 2 * heads if even else heads

@@ -218,3 +218,22 @@ def test_another_protocol_and_the_lack_of_runs_are_said_too(runs: Path, tmp_path
 def test_networks_of_the_runs_are_known_to_the_table(table: Table) -> None:
     assert table.networks == {"emotion": "judge"}
     assert table.clips == frozenset(CLIPS)
+
+
+ODD = "a|b $x$ ~c~ <d> {e} ^f \\g `h` *i* _j_ %k #l &m\nn"
+
+
+def test_any_title_is_one_cell(table: Table) -> None:
+    rows = tuple(replace(row, title=ODD, group=ODD) for row in table.rows)
+    text = replace(table, rows=rows).markdown()
+    [head, _, *body] = [line for line in text.splitlines() if line.startswith("|")]
+    columns = len(head.split("|"))
+    assert len(body) == len(rows) + len(table.references)
+    assert {len(line.replace("\\\\", "").replace("\\|", "").split("|")) for line in body} == {columns}
+
+
+def test_any_title_is_plain_in_latex(table: Table) -> None:
+    text = replace(table, rows=tuple(replace(row, title=ODD, group="") for row in table.rows)).latex()
+    expected = r"a\textbar{}b \$x\$ \textasciitilde{}c\textasciitilde{} \textless{}d\textgreater{} \{e\} "
+    expected += r"\textasciicircum{}f \textbackslash{}g `h` *i* \_j\_ \%k \#l \&m n"
+    assert expected in text
