@@ -13,7 +13,7 @@ from conventions.errors import UserError
 from conventions.rates import SAMPLE_RATE, VIDEO_FPS
 from datamodules.mead import Reference
 from datamodules.speech import SpeechPiece, speech_frames, speech_pieces
-from datamodules.video import VideoWriter
+from datamodules.video_writer import VideoWriter
 from emospace.emotion_input import emotion_code
 from emospace.portrait import read_portrait
 from emospace.pose import STILL, HeadPose, read_pose
