@@ -5,9 +5,38 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from conventions.errors import UserError
+
+
+def regular_file(path: Path, kind: str = "file") -> Path:
+    """`path` where it is a regular file or a link to one; UserError where it is absent, or a folder, FIFO or device."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        state = "is a link to nothing" if path.is_symlink() else f"no such {kind}"
+        raise UserError(f"{path}: {state}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {reason_of(error)}") from error
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: is {_kind_of(mode)}, not a {kind}")
+    return path
+
+
+def _kind_of(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what an error says, without the path that an OSError repeats."""
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    return (text.splitlines() or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager
