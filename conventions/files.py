@@ -30,6 +30,8 @@ def regular_file(path: Path, kind: str = "file") -> Path:
 def _kind_of(mode: int) -> str:
     if stat.S_ISDIR(mode):
         return "a folder"
+    if stat.S_ISLNK(mode):
+        return "a link that leads back to itself"
     return "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
 
 
@@ -39,21 +41,45 @@ def reason_of(error: BaseException) -> str:
     return (text.splitlines() or [type(error).__name__])[0]
 
 
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a binary file that appears at `path` when the block ends well and leaves nothing when it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # as the user's umask allows
+def output_place(path: Path) -> Path:
+    """Where a file for `path` is put: the target where `path` is a link, so that the link stays.
+
+    UserError where a folder, a FIFO or a device is there: none of them is ever replaced.
+    """
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        mode = place.lstat().st_mode
+    except FileNotFoundError:
+        return place
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: is {_kind_of(mode)}; give the name of a file")
+    return place
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path, suffix: str = "") -> Iterator[Path]:
+    """A path for the block to write, which becomes `path` when the block ends well; nothing is left when it fails.
+
+    Its name is short and no other's: two that write one file each write a whole one, and the last stays.
+    """
+    place = output_place(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_name(f".{secrets.token_hex(8)}.partial{suffix}")
+    try:
+        yield partial
+        partial.replace(place)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a binary file that appears at `path` when the block ends well and leaves nothing when it fails."""
+    with atomic_path(path) as partial, partial.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_bytes(path: Path, data: bytes) -> None:

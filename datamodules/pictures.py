@@ -44,8 +44,15 @@ def _rgb(image: Image.Image, background: tuple[int, int, int]) -> np.ndarray:
         return _grey(np.asarray(image), image.mode, image.info.get("transparency"), background)
     if not image.has_transparency_data:
         return np.array(image.convert("RGB"))
-    ground = Image.new("RGBA", image.size, (*background, 255))
-    return np.array(Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB"))
+    return on_background(np.asarray(image.convert("RGBA")), background)
+
+
+def on_background(
+    pixels: UInt8[np.ndarray, "h w 4"], background: tuple[int, int, int] = BACKGROUND
+) -> UInt8[np.ndarray, "h w 3"]:
+    """RGBA pixels composed on a colour."""
+    image = Image.fromarray(pixels)
+    return np.array(Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image).convert("RGB"))
 
 
 def _grey(values: np.ndarray, mode: str, transparent: int | None, background: tuple[int, int, int]) -> np.ndarray:

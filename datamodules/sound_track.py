@@ -1,110 +1,168 @@
-"""The sound of a media file as a track of a film: its packets copied, or encoded at its own rate and channels."""
+"""The sound track of a media file as 16 kHz mono: its channels mixed, its pieces laid where their times put them."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
+import numpy as np
+from av import AudioFrame
+from jaxtyping import Float
 
-from datamodules.audio import begins_after_picture
-from datamodules.video import open_media
+from conventions.errors import RejectedClip
+from conventions.rates import SAMPLE_RATE
+from datamodules.media import MAX_GAP_SECONDS, open_media, sound_of, warn
 
-RATES = {
-    "aac": (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000),
-    "libopus": (48000, 24000, 16000, 12000, 8000),
-}
-"""Sampling rates that each encoder takes, highest first."""
+JITTER_SECONDS = 0.01
+"""Times of pieces are rounded by the container: less than this is no gap. A lost packet leaves 20 ms or more."""
 
-LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1")
-"""Channel layouts that the encoders take as they are; others are mixed to stereo."""
+CANCELLED = 0.25
+"""Share of the power of unrelated channels that a mix must keep (6 dB less); below, the channels cancel each other."""
 
-BITS_PER_CHANNEL = 96_000
-"""Bits a second of each encoded channel."""
+LOUDEST = 1.5
+"""Lossy decoders exceed full scale by a little; more than this is a file whose samples have another scale."""
 
 
-class SoundTrack:
-    """Writes the default sound stream of `source` into an open output container, in time with the picture.
+def sound_start(path: Path) -> float | None:
+    """Time in s of the first samples, on the file's own clock; None without a sound track."""
+    with open_media(path) as container:
+        if sound_of(container) is None:
+            return None
+        return next((frame.time or 0.0 for frame in _frames(path, container)), None)
 
-    Time 0 of the film is the first video frame of `source`, where it has a picture, else its first sound. Packets are
-    copied where their codec is one of `copied` and none lies before time 0; else `encoder` makes new ones.
+
+def iterate_track(path: Path, origin: float | None) -> Iterator[Float[np.ndarray, " _"]]:
+    """Pieces of 16 kHz mono float32 from time `origin` on (s on the file's clock; None: from the first samples on).
+
+    The mix is the mean of the channels; where these cancel each other the strongest one is used alone. Gaps in time are
+    filled with silence and overlaps cut. Both are reported as `MediaWarning`.
     """
-
-    def __init__(self, source: Path, out: Any, encoder: str, copied: Sequence[str]) -> None:
-        self._stack = contextlib.ExitStack()
-        self._container: Any = self._stack.enter_context(open_media(source))
-        stream: Any = self._container.streams.best("audio")
-        delay = begins_after_picture(source)
-        self._origin = float((stream.start_time or 0) * stream.time_base) - delay
-        self.copies = stream.codec_context.name.removesuffix("float") in copied and delay >= 0
-        packets = self._copied(stream, out) if self.copies else self._encoded(stream, out, encoder)
-        self._packets, self._out, self._next = packets, out, None
-
-    def write_until(self, seconds: float) -> None:
-        """Write all packets that begin before `seconds`."""
-        while (packet := self._peek()) is not None and packet[0] < seconds:
-            self._out.mux(packet[1])
-            self._next = None
-
-    def write_rest(self) -> None:
-        """Write all that is left."""
-        self.write_until(float("inf"))
-
-    def close(self) -> None:
-        """Close the source."""
-        self._stack.close()
-
-    def _peek(self) -> tuple[float, Any] | None:
-        self._next = self._next or next(self._packets, None)
-        return self._next
-
-    def _copied(self, stream: Any, out: Any) -> Iterator[tuple[float, Any]]:
-        target = out.add_stream_from_template(stream)
-        shift = round(self._origin / stream.time_base)
-
-        def packets() -> Iterator[tuple[float, Any]]:
-            for packet in self._container.demux(stream):
-                if packet.dts is None:
-                    continue
-                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-                packet.stream = target
-                yield float(packet.dts * stream.time_base), packet
-
-        return packets()
-
-    def _encoded(self, stream: Any, out: Any, encoder: str) -> Iterator[tuple[float, Any]]:
-        rate = next((r for r in RATES[encoder] if r <= stream.rate), RATES[encoder][-1])
-        layout = stream.layout.name if stream.layout.name in LAYOUTS else "stereo"
-        target = out.add_stream(encoder, rate=rate, layout=layout)
-        target.bit_rate = BITS_PER_CHANNEL * len(av.AudioLayout(layout).channels)
-        resampler = av.AudioResampler(format=target.format.name, layout=layout, rate=rate)
-
-        def packets() -> Iterator[tuple[float, Any]]:
-            place = 0
-            for frame in _resampled(self._container.decode(stream), resampler, self._origin):
-                frame.pts = place = max(place, frame.pts)
-                place += frame.samples
-                yield from _timed(target.encode(frame), place / rate)
-            yield from _timed(target.encode(None), place / rate)
-
-        return packets()
+    mixer, timeline = None, None
+    with open_media(path) as container:
+        if sound_of(container) is None:
+            raise RejectedClip("no_audio_stream", f"{path}: has no sound")
+        try:
+            for frame in _frames(path, container):
+                if mixer is None or timeline is None:
+                    start = frame.time or 0.0
+                    mixer = _Mixer.of(path, frame.layout.nb_channels)
+                    timeline = _Timeline(path, frame.sample_rate, start if origin is None else origin)
+                    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
+                for samples in timeline.lay(frame.time, mixer.mono(_channels(frame))):
+                    yield from _resampled(resampler, samples, frame.sample_rate)
+            if timeline is not None:
+                yield from (piece.to_ndarray()[0] for piece in resampler.resample(None))
+        finally:
+            for part in (mixer, timeline):
+                if part is not None:
+                    part.report()
 
 
-def _timed(packets: Sequence[Any], seconds: float) -> Iterator[tuple[float, Any]]:
-    return ((seconds, packet) for packet in packets)
+def _frames(path: Path, container: av.container.InputContainer) -> Iterator[AudioFrame]:
+    """Decoded frames of the default track; they keep one form to the end."""
+    first = None
+    for frame in container.decode(sound_of(container)):
+        form = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+        first = first or form
+        if form != first:
+            raise RejectedClip("unreadable", f"{path}: the sound changes from {first} to {form}")
+        yield frame
 
 
-def _resampled(frames: Iterator[Any], resampler: Any, origin: float) -> Iterator[Any]:
-    """Frames in the resampler's form, `pts` in its samples since `origin`; what lies before it is left out."""
-    for frame in frames:
-        start = None if frame.time is None else round((frame.time - origin) * resampler.rate)
-        frame.pts = None
-        for piece in resampler.resample(frame):
-            piece.pts, piece.time_base = start or 0, Fraction(1, resampler.rate)
-            if start is None or start >= 0:
-                yield piece
-            start = None if start is None else start + piece.samples
-    for piece in resampler.resample(None):
-        piece.pts, piece.time_base = 0, Fraction(1, resampler.rate)
-        yield piece
+def _channels(frame: AudioFrame) -> Float[np.ndarray, "c n"]:
+    """Samples by channel; integers of any size as numbers in [-1, 1)."""
+    values = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    if values.dtype.kind == "f":
+        return values
+    half = 2.0 ** (8 * values.dtype.itemsize - 1)
+    return (values - half) / half if values.dtype.kind == "u" else values / half
+
+
+def _resampled(resampler: av.AudioResampler, samples: np.ndarray, rate: int) -> Iterator[np.ndarray]:
+    frame = AudioFrame.from_ndarray(samples.astype(np.float32)[None], format="fltp", layout="mono")
+    frame.sample_rate = rate
+    for piece in resampler.resample(frame):
+        yield piece.to_ndarray()[0]
+
+
+@dataclass
+class _Mixer:
+    """From channels to mono."""
+
+    path: Path
+    only: int | None
+    """The one channel that is used; None: the mean of all."""
+    num_channels: int
+    _peak: float = 0.0
+
+    @classmethod
+    def of(cls, path: Path, num_channels: int) -> "_Mixer":
+        """The mixer of a file; with several channels the file is decoded once to compare them."""
+        if num_channels == 1:
+            return cls(path, None, 1)
+        channels, mix = np.zeros(num_channels), 0.0
+        with open_media(path) as container:
+            for frame in _frames(path, container):
+                samples = _channels(frame).astype(np.float64)
+                channels += np.einsum("cn,cn->c", samples, samples)
+                mix += float(np.sum(samples.mean(axis=0) ** 2))
+        cancel = mix * num_channels < CANCELLED * channels.mean()
+        return cls(path, int(channels.argmax()) if cancel else None, num_channels)
+
+    def mono(self, channels: Float[np.ndarray, "c n"]) -> Float[np.ndarray, " n"]:
+        self._peak = max(self._peak, float(np.abs(channels).max(initial=0)))
+        return channels.mean(axis=0, dtype=np.float64) if self.only is None else channels[self.only]
+
+    def report(self) -> None:
+        if self.only is not None:
+            which = f"channel {self.only + 1} of {self.num_channels}, the strongest, is used alone"
+            warn(f"{self.path}: the channels of the sound cancel each other; {which}")
+        if self._peak > LOUDEST:
+            warn(f"{self.path}: the sound reaches {self._peak:.3g} times full scale and is clipped")
+
+
+@dataclass
+class _Timeline:
+    """Lays pieces of mono one after another where their times put them, from `origin` on."""
+
+    path: Path
+    rate: int
+    origin: float
+    _end: int | None = None
+    """Sample after the last one that was laid, counted from the origin; None: nothing was."""
+    _gap: int = 0
+    _overlap: int = 0
+
+    def lay(self, time: float | None, samples: np.ndarray) -> Iterator[np.ndarray]:
+        """The samples, behind the silence that is missing before them, or without what was there already."""
+        begin = self._begin(time)
+        end = max(self._end or 0, 0)
+        if begin > end:
+            yield np.zeros(begin - end, np.float32)
+        if begin + len(samples) > end:
+            yield samples[max(end - begin, 0) :]
+        self._end = max(begin + len(samples), begin if self._end is None else self._end)
+
+    def _begin(self, time: float | None) -> int:
+        """The sample at which a piece begins; where its time says about the end of the last one, that end."""
+        if time is None and self._end is not None:
+            return self._end
+        begin = round(((time or 0.0) - self.origin) * self.rate)
+        step = begin - (self._end or 0)
+        if abs(step) > MAX_GAP_SECONDS * self.rate:
+            what = "sound and picture start" if self._end is None else "two pieces of the sound are"
+            raise RejectedClip("broken_timestamps", f"{self.path}: {what} {abs(step) / self.rate:.0f} s apart")
+        if self._end is None:
+            return begin
+        if abs(step) <= JITTER_SECONDS * self.rate:
+            return self._end
+        self._gap, self._overlap = self._gap + max(step, 0), self._overlap + max(-step, 0)
+        return begin
+
+    def report(self) -> None:
+        if self._gap:
+            warn(f"{self.path}: the sound has gaps, filled with {self._gap / self.rate:.2f} s of silence")
+        if self._overlap:
+            warn(f"{self.path}: pieces of the sound overlap; {self._overlap / self.rate:.2f} s are cut")

@@ -1,23 +1,24 @@
 """Video files: decoding to 25 RGB frames a second by timestamps."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from conventions.errors import RejectedClip
 from conventions.rates import VIDEO_FPS
-
-MAX_GAP_SECONDS = 5.0
-"""Longest hole between two frames that is bridged by holding the earlier one; damaged files show hours."""
+from datamodules.display import Display, display_of
+from datamodules.media import open_media, picture_of
+from datamodules.pictures import on_background
+from datamodules.video_times import PictureTimes
 
 TRUNCATION_TOLERANCE = 0.02
 """Share of the promised frames that may be missing at the end (edit lists drop a few) before a file counts as cut."""
@@ -28,7 +29,10 @@ _REFORMATTER = VideoReformatter()
 
 
 def _to_rgb(frame: av.VideoFrame, width: int | None = None, height: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    return _REFORMATTER.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+    """RGB pixels; transparent ones are composed on the background of `datamodules.pictures`."""
+    if not any(component.is_alpha for component in frame.format.components):
+        return _REFORMATTER.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+    return on_background(_REFORMATTER.reformat(frame, width, height, "rgba", threads=1).to_ndarray())
 
 
 @dataclass(frozen=True)
@@ -36,34 +40,29 @@ class DecodedFrame:
     """One frame of the 25 fps clock and where it came from."""
 
     source_index: int
-    """Number of the source frame, counted in display order: the row of a per-frame `.mat`."""
+    """Number of the source frame in the order of decoding: the row of a per-frame `.mat`."""
     frame: av.VideoFrame
+    display: Display
 
     def rgb(self, max_side: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
-        """RGB pixels, upright; with `max_side`, shrunk so that the longer side has at most that many pixels."""
-        width, height = self.frame.width, self.frame.height
+        """RGB pixels as a player shows them; with `max_side`, the longer side has at most that many pixels."""
+        width, height = self.display.stretched(self.frame.width, self.frame.height)
         factor = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
-        size = (None, None) if factor == 1.0 else (round(width * factor), round(height * factor))
-        pixels = _to_rgb(self.frame, *size)
-        turns = self._quarter_turns
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        size = max(round(width * factor), 1), max(round(height * factor), 1)
+        same = size == (self.frame.width, self.frame.height)
+        return self.display.upright(_to_rgb(self.frame) if same else _to_rgb(self.frame, *size))
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the upright picture."""
-        width, height = self.frame.width, self.frame.height
-        return (height, width) if self._quarter_turns % 2 else (width, height)
-
-    @property
-    def _quarter_turns(self) -> int:
-        return round(self.frame.rotation / 90) % 4
+        """(width, height) of the shown picture."""
+        return self.display.size(self.frame.width, self.frame.height)
 
     def region(self, left: int, top: int, right: int, bottom: int) -> tuple[UInt8[np.ndarray, "h w 3"], int, int]:
         """RGB pixels of at least a part of the picture, and the (left, top) at which they begin.
 
         Converting only the part that is needed is what makes full-HD material quick.
         """
-        if self._quarter_turns or self.frame.format.name not in ("yuv420p", "yuvj420p"):
+        if not self.display.plain or self.frame.format.name not in ("yuv420p", "yuvj420p"):
             return self.rgb(), 0, 0
         left, top = max(left // 2 * 2, 0), max(top // 2 * 2, 0)
         right, bottom = min(-(-right // 2) * 2, self.frame.width), min(-(-bottom // 2) * 2, self.frame.height)
@@ -97,29 +96,11 @@ class VideoInfo:
     seconds: float
 
 
-@contextlib.contextmanager
-def open_media(path: Path) -> Iterator[InputContainer]:
-    """Open a media file for reading; every way in which it can be damaged becomes a `RejectedClip`."""
-    if not path.is_file():
-        raise RejectedClip("unreadable", f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise RejectedClip("empty_file", f"{path}: the file is empty")
-    try:
-        with av.open(str(path)) as container:
-            yield container
-    except (FFmpegError, EOFError, UnicodeDecodeError) as error:
-        raise RejectedClip("unreadable", f"{path}: cannot be decoded ({_first_line(error)})") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def probe(path: Path) -> VideoInfo:
     """Size and length of a video, by its header and its first frame."""
     first = next(iterate_frames(path))
     with open_media(path) as container:
-        stream = container.streams.video[0]
+        stream = _picture(path, container)
         rate = float(stream.average_rate or VIDEO_FPS)
         seconds = _seconds(container, stream)
         return VideoInfo(*first.size, stream.frames or round(seconds * rate), seconds)
@@ -138,44 +119,48 @@ def iterate_frames(path: Path) -> Iterator[DecodedFrame]:
     """Frames of a video at 25 fps, in bounded memory.
 
     Output frame k shows the source frame whose time is nearest to k / 25 s after the first one; any constant or
-    variable source rate works. The number of output frames is the clip's duration times 25, rounded.
+    variable source rate works, and frames that are out of order, doubled or missing go by their times alone
+    (`MediaWarning`). The number of output frames is the clip's duration times 25, rounded.
     """
     with open_media(path) as container:
-        if not container.streams.video:
-            raise RejectedClip("unreadable", f"{path}: has no picture")
-        stream = container.streams.video[0]
+        stream = _picture(path, container)
         stream.thread_type = "AUTO"
-        yield from _on_clock(path, _timed_frames(container, stream), stream.frames)
+        times = PictureTimes(path)
+        frames = times.in_order(container.decode(stream))
+        try:
+            yield from times.on_clock(_decoded(frames, stream.sample_aspect_ratio))
+            _check_promise(path, stream.frames, times.decoded)
+        finally:
+            times.report()
 
 
-def _timed_frames(container: Any, stream: Any) -> Iterator[tuple[float, DecodedFrame]]:
-    """Source frames with their time in s after the first; times that do not advance are moved on by a little."""
-    start, last = None, -1e-3
-    for index, frame in enumerate(container.decode(stream)):
-        time = frame.time if frame.time is not None else last + 1 / VIDEO_FPS
-        start = time if start is None else start
-        last = max(time - start, last + 1e-3)
-        yield last, DecodedFrame(index, frame)
+def picture_start(path: Path) -> float | None:
+    """Time in s of a video's first frame, on the file's own clock; None without a picture."""
+    with open_media(path) as container:
+        if picture_of(container) is None:
+            return None
+        frames = PictureTimes(path).in_order(container.decode(_picture(path, container)))
+        return next((time for time, _, _ in frames), None)
 
 
-def _on_clock(path: Path, source: Iterator[tuple[float, DecodedFrame]], promised: int) -> Iterator[DecodedFrame]:
-    """For each tick of the 25 fps clock the source frame nearest in time; `promised` frames stand in the header."""
-    first = next(source, None)
-    if first is None:
-        raise RejectedClip("unreadable", f"{path}: has no frames")
-    (time, frame), step, count = first, 1 / VIDEO_FPS, 0
-    for next_time, next_frame in source:
-        step = next_time - time
-        if step > MAX_GAP_SECONDS:
-            raise RejectedClip("broken_timestamps", f"{path}: {step:.1f} s between two frames")
-        while count / VIDEO_FPS <= (time + next_time) / 2:
-            yield frame
-            count += 1
-        time, frame = next_time, next_frame
-    _check_promise(path, promised, frame.source_index + 1)
-    while (count + 0.5) / VIDEO_FPS < time + step:
-        yield frame
-        count += 1
+def _picture(path: Path, container: InputContainer) -> VideoStream:
+    stream = picture_of(container)
+    if stream is None:
+        raise RejectedClip("unreadable", f"{path}: has no picture")
+    return stream
+
+
+def _decoded(
+    frames: Iterator[tuple[float, int, av.VideoFrame]], pixel_aspect: Fraction | None
+) -> Iterator[tuple[float, DecodedFrame]]:
+    """Frames with their display; ValueError where the picture changes its size on the way."""
+    size = None
+    for time, number, frame in frames:
+        shown = DecodedFrame(number, frame, display_of(frame, pixel_aspect))
+        size = size or shown.size
+        if shown.size != size:
+            raise ValueError(f"the picture changes from {size[0]} x {size[1]} to {shown.size[0]} x {shown.size[1]}")
+        yield time, shown
 
 
 def _check_promise(path: Path, promised: int, decoded: int) -> None:

@@ -1,6 +1,6 @@
 """Writing video files: H.264 mp4 of frames and samples, and finished films with their colour tagged."""
 
-import secrets
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,11 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from jaxtyping import Float, UInt8
 
 from conventions.errors import UserError
+from conventions.files import atomic_path
 from conventions.rates import SAMPLE_RATE, VIDEO_FPS
 from datamodules.disk import space_on
-from datamodules.sound_track import SoundTrack
+from datamodules.film_sound import FilmSound
+from datamodules.media import ffmpeg_url
 
 BT709 = 1
 """Number of ITU-R BT.709 among primaries, transfer functions and matrices (ITU-T H.273)."""
@@ -108,19 +110,22 @@ class VideoWriter:
         assert sample_rate is None or sound is None, "sound comes as samples or from a file"
         self.path, self._size, self._fps, self._form = path, (height, width), fps, form
         self._sample_rate, self._sound_path, self._crf = sample_rate, sound, crf
-        self._partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial.{form.container}")
         self._reformatter = VideoReformatter()
         self._num_frames = 0
 
     def __enter__(self) -> "VideoWriter":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        options = {"movflags": "+faststart"} if self._form.container in ("mp4", "mov") else {}
-        self._container = av.open(str(self._partial), "w", format=self._form.container, options=options)
-        try:
-            self._video, self._audio, self._track = self._add_video(), self._add_samples(), self._add_track()
-        except BaseException:
-            self._abandon()
-            raise
+        form = self._form.container
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(space_on(self.path))
+            partial = stack.enter_context(atomic_path(self.path))
+            options = {"movflags": "+faststart"} if form in ("mp4", "mov") else {}
+            self._container = stack.enter_context(av.open(ffmpeg_url(partial), "w", format=form, options=options))
+            self._video, self._audio = self._add_video(), self._add_samples()
+            self._track = self._add_track()
+            if self._track:
+                stack.callback(self._track.close)
+            stack.push(self._flush)
+            self._opened = stack.pop_all()
         return self
 
     def _add_video(self) -> Any:
@@ -139,18 +144,17 @@ class VideoWriter:
         self._audio_pts = 0
         return self._sample_rate and self._container.add_stream("aac", rate=self._sample_rate, layout="mono")
 
-    def _add_track(self) -> SoundTrack | None:
+    def _add_track(self) -> FilmSound | None:
         path, form = self._sound_path, self._form
-        return path and SoundTrack(path, self._container, form.audio, form.copied)
+        return path and FilmSound(path, self._container, form.audio, form.copied)
 
     def add_frames(self, frames: UInt8[np.ndarray, "t h w c"]) -> None:
         """Append frames: RGB, or RGBA where the form has alpha."""
-        with space_on(self.path):
-            for pixels in frames:
-                self._container.mux(self._video.encode(self._frame(np.ascontiguousarray(pixels))))
-                self._num_frames += 1
-            if self._track:
-                self._track.write_until(self._num_frames / self._fps)
+        for pixels in frames:
+            self._container.mux(self._video.encode(self._frame(np.ascontiguousarray(pixels))))
+            self._num_frames += 1
+        if self._track:
+            self._track.write_until(self._num_frames / self._fps)
 
     def _frame(self, pixels: np.ndarray) -> av.VideoFrame:
         frame = av.VideoFrame.from_ndarray(pixels, format="rgba" if pixels.shape[-1] == 4 else "rgb24")
@@ -174,29 +178,17 @@ class VideoWriter:
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
         frame.sample_rate, frame.pts = self._sample_rate, self._audio_pts
         self._audio_pts += samples.shape[1]
-        with space_on(self.path):
-            self._container.mux(self._audio.encode(frame))
+        self._container.mux(self._audio.encode(frame))
+
+    def _flush(self, kind, error, trace) -> None:
+        if kind is None:
+            for stream in filter(None, (self._video, self._audio)):
+                self._container.mux(stream.encode(None))
+            if self._track:
+                self._track.write_rest()
 
     def __exit__(self, kind, error, trace) -> None:
-        try:
-            with space_on(self.path):
-                if kind is None:
-                    for stream in filter(None, (self._video, self._audio)):
-                        self._container.mux(stream.encode(None))
-                    if self._track:
-                        self._track.write_rest()
-                self._container.close()
-                if kind is None:
-                    self._partial.replace(self.path)
-        finally:
-            self._abandon()
-
-    def _abandon(self) -> None:
-        """Close what is open and remove what is unfinished."""
-        if track := getattr(self, "_track", None):
-            track.close()
-        self._container.close()
-        self._partial.unlink(missing_ok=True)
+        self._opened.__exit__(kind, error, trace)
 
 
 def write_video(
