@@ -105,7 +105,7 @@ class Enlarger:
     Where the picture is the square itself at R pixels, the frames are HEF's own.
     """
 
-    def __init__(self, model: MorphableModel, source: Source, picture: UInt8[Tensor, "h w 3"], place: Place) -> None:
+    def __init__(self, model: MorphableModel, source: Source, picture: UInt8[Tensor, "h w c"], place: Place) -> None:
         self.picture, self.resolution = picture, source.image.shape[-1]
         self.fine = max(FINE, self.resolution)
         self.source, self.renderer = source, Renderer(model, self.fine)
@@ -114,7 +114,9 @@ class Enlarger:
         left, top, right, bottom = self.box
         region = picture[top:bottom, left:right].permute(2, 0, 1)[None].float() / 127.5 - 1
         self._low = up(source.image[None], self.fine)
-        self._detail = region - sample(self._low, self._grid)
+        self._detail = region[:, :3] - sample(self._low, self._grid)
+        self._alpha = region[:, 3:]
+        self._grey = bool((picture[..., :3] == picture[..., :1]).all())
         self._inside = (self._grid.abs() <= 1).all(-1, keepdim=True).float()
         self._shapes()
 
@@ -122,7 +124,7 @@ class Enlarger:
         half = self.resolution / 2
         upright = torch.allclose(place.matrix.cpu().double(), half * torch.eye(2, dtype=torch.float64))
         centred = torch.allclose(place.centre.cpu().double(), torch.full((2,), half, dtype=torch.float64))
-        return upright and centred and self.picture.shape[:2] == (self.resolution, self.resolution)
+        return upright and centred and self.picture.shape == (self.resolution, self.resolution, 3)
 
     def _shapes(self) -> None:
         """What of the source's own shape is needed for each frame."""
@@ -144,7 +146,7 @@ class Enlarger:
 
     def frames(
         self, made: Animation, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]
-    ) -> Iterator[UInt8[Tensor, "h w 3"]]:
+    ) -> Iterator[UInt8[Tensor, "h w c"]]:
         """The picture with each driven face in it."""
         if self.is_own_size:
             yield from to_bytes(made.image)
@@ -157,10 +159,14 @@ class Enlarger:
             frame[top:bottom, left:right] = to_bytes(self._full_size(fine))[0]
             yield frame
 
-    def _full_size(self, fine: Float[Tensor, "1 6 f f"]) -> Float[Tensor, "1 3 h w"]:
+    def _full_size(self, fine: Float[Tensor, "1 6 f f"]) -> Float[Tensor, "1 c h w"]:
         base, trust, flow = sample(fine, self._grid).split([3, 1, 2], dim=1)
         place = self._identity + (flow.permute(0, 2, 3, 1) * self._inside) @ self._linear.T
-        return base + trust * sample(self._detail, place)
+        layers = sample(torch.cat([self._detail, self._alpha], dim=1), place)
+        colour = base + trust * layers[:, :3]
+        if self._grey:
+            colour = colour.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+        return torch.cat([colour, layers[:, 3:]], dim=1)
 
     def maps(self, made: Animation, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]) -> Maps:
         """Base, trust and flow at `fine` pixels."""
@@ -227,7 +233,7 @@ class Enlarger:
 
 
 def _geometry(
-    picture: UInt8[Tensor, "h w 3"], place: Place
+    picture: UInt8[Tensor, "h w c"], place: Place
 ) -> tuple[tuple[int, int, int, int], Tensor, Tensor, Tensor]:
     """The box of the picture that the square touches, and for its pixels: their place in the square, their own
     normalised place in the box, and the matrix that turns offsets in the square into offsets in the box.
@@ -277,6 +283,6 @@ def warped_share(flows: Flows, size: int) -> Float[Tensor, "b 1 size size"]:
     return 1 - drawn
 
 
-def to_bytes(image: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b h w 3"]:
+def to_bytes(image: Float[Tensor, "b c h w"]) -> UInt8[Tensor, "b h w c"]:
     """Pictures in [-1, 1] as bytes."""
     return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
