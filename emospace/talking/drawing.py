@@ -35,7 +35,6 @@ class Canvas:
         picture = torch.from_numpy(portrait.picture).to(device)
         self._enlarger = Enlarger(pipeline.hef.renderer.model, source, picture, place)
 
-    @torch.no_grad()
     def draw(
         self, coefficients: Float[Tensor, "t 257"], placement: Float[Tensor, "t 3"], track: EmotionTrack, start: int
     ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
@@ -67,7 +66,6 @@ def perform(
         start += len(piece)
 
 
-@torch.no_grad()
 def express(
     network: ExpressionNetwork,
     pieces: Iterable[Float[Tensor, "_ 28 13"]],
@@ -91,6 +89,7 @@ def express(
         yield _advance(network, waiting, len(waiting), track, identity, state, start)[0]
 
 
+@torch.no_grad()
 def _advance(
     network: ExpressionNetwork,
     mfcc: Tensor,

@@ -13,61 +13,18 @@ from datamodules.pictures import read_picture
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 
 IMAGE_SUFFIXES = frozenset(
-    [
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".webp",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".tga",
-        ".jp2",
-        ".avif",
-        ".heic",
-        ".heif",
-        ".svg",
-        ".psd",
-    ]
+    "." + suffix
+    for suffix in (
+        *("png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "pbm", "tga"),
+        *("jp2", "avif", "heic", "heif", "svg", "psd"),
+    )
 )
 SOUND_SUFFIXES = frozenset(
-    [
-        ".wav",
-        ".m4a",
-        ".mp3",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".aac",
-        ".wma",
-        ".aif",
-        ".aiff",
-        ".amr",
-        ".caf",
-        ".ac3",
-        ".mka",
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".wmv",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".mts",
-        ".flv",
-        ".3gp",
-        ".ogv",
-    ]
+    "." + suffix
+    for suffix in (
+        *("wav", "m4a", "mp3", "flac", "ogg", "oga", "opus", "aac", "wma", "aif", "aiff", "amr", "caf", "ac3", "mka"),
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "wmv", "mpg", "mpeg", "ts", "mts", "flv", "3gp", "ogv"),
+    )
 )
 """Suffixes of sound files, and of videos, of which the sound is used."""
 
@@ -98,7 +55,7 @@ def modality_of(emotion: str) -> Modality:
 
 def emotion_code(encoder: EmotionEncoder, emotion: str, level: float | None = None) -> EmotionCode:
     """The code [1, ...] of an emotion given as text, image or sound; `level` in 0..3 moves its intensity."""
-    modality, device = modality_of(emotion), next(encoder.parameters()).device
+    modality, device = modality_of(emotion), next(iter(encoder.parameters()), torch.zeros(0)).device
     if level is not None and not 0 <= level <= NUM_LEVELS:
         raise UserError(f"level: {level:g} is outside 0..{NUM_LEVELS}")
     with torch.no_grad():

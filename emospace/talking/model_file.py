@@ -55,7 +55,7 @@ MODULES = {
 }
 """Name of each module that a file may hold, and the type of its config.
 
-`clip` and `gpt2` are stand-ins under `ame`, which conditions EAC; `hef_ame` conditions HEF where its encoder is another.
+`clip` and `gpt2` are stand-ins under `ame`, which conditions EAC; `hef_ame` is HEF's where it has its own.
 """
 
 HEF_WEIGHTS = "average.network."

@@ -74,8 +74,8 @@ def back_and_forth(start: int, count: int, length: int) -> Int[Tensor, " {count}
 def read_pose(pose: str | Path, model: MorphableModel, num_frames: int, weights: Path | None = None) -> HeadPose | None:
     """The head pose that `--pose` names: `still`, a `.mat` (a row for each frame at 25 fps), or a video.
 
-    None for `natural`, which the speech makes. Of a video, the `.mat` beside it is taken where there is one; otherwise its face is found in each of the first
-    `num_frames` frames (at most 20 minutes) and `model` is fitted to it.
+    None for `natural`, which the speech makes. Of a video, the `.mat` beside it is taken where there is one; otherwise
+    its face is found in each of the first `num_frames` frames (at most 20 minutes) and `model` is fitted to it.
     """
     if pose == NATURAL:
         return None

@@ -1,5 +1,6 @@
 """An emotion that changes while the face talks: `0:calm 3.2:very happy 6:sad`."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def parse_schedule(text: str) -> list[Cue]:
     cues = [Cue(float(m[1]), text.strip()[m.end() : end].strip()) for m, end in zip(marks, ends, strict=True)]
     if cues[0].second != 0:
         raise UserError(f"emotion: the schedule begins at {cues[0].second:g} s; its first emotion is at 0")
-    for before, after in zip(cues, cues[1:], strict=False):
+    for before, after in itertools.pairwise(cues):
         if after.second <= before.second:
             raise UserError(f"emotion: {after.second:g}:{after.emotion} does not come after {before.second:g} s")
     return cues

@@ -5,13 +5,13 @@ picture and L what R pixels hold of it, both brought to full size,
 
     frame(q) = base(q) + trust(q) (P - L)(q'),   q' = q + near(q) flow(q),   base = L(q') (1 - near) + made near
 
-where `made` is HEF's frame, `near` is 1 about the head and 0 where the picture keeps still, and `trust` says how far the
+where `made` is HEF's frame, `near` is 1 about the head and 0 where the picture keeps still, and `trust` is how far the
 portrait's detail can be used: HEF's visibility, less where the flow stretches. The 3DMM guides the enlargement:
 
 * flow: the 3DMM's motion, drawn at `FINE` pixels, plus HEF's deviation from it, so that lips and lids keep their edges;
 * lids: what they show of the source is taken from it, for R pixels hold no lid;
 * inside of the mouth: teeth that the source shows move with the upper lip and are not stretched; elsewhere stands what
-  HEF drew itself, and in place of skin that HEF dragged there, the dark of a mouth in the colour of the portrait's lips.
+  HEF drew itself, and in place of skin that HEF dragged there, the dark of a mouth in the colour of the lips.
 """
 
 from collections.abc import Iterator
@@ -58,6 +58,9 @@ EDGE = 0.25
 LIDS, LIDS_FALL = 0.03, 0.05
 """Distance from the outline of the source's eyes that counts as lids, and its soft edge."""
 
+GAPE = 0.02
+"""Opening of the inner lips, beyond the source's, at which the inside of the mouth is no longer the source's."""
+
 MARGIN = 0.05
 """Distance from the lips up to which the inside of the mouth is looked at."""
 
@@ -68,6 +71,8 @@ CAVITY_LIGHT = (0.55, 0.17)
 CAVITY_TINT = (1.0, 0.55, 0.5)
 """Red, green and blue of the inside of a mouth as shares of the lips'."""
 
+CORRECTED = 32
+"""Height of the map of the landmarks' corrections."""
 LANDMARK_SPREAD = 0.1
 """Distance over which a landmark's correction fades."""
 
@@ -159,6 +164,7 @@ class Enlarger:
             frame[top:bottom, left:right] = to_bytes(self._full_size(fine))[0]
             yield frame
 
+    @torch.no_grad()
     def _full_size(self, fine: Float[Tensor, "1 6 f f"]) -> Float[Tensor, "1 c h w"]:
         base, trust, flow = sample(fine, self._grid).split([3, 1, 2], dim=1)
         place = self._identity + (flow.permute(0, 2, 3, 1) * self._inside) @ self._linear.T
@@ -168,6 +174,7 @@ class Enlarger:
             colour = colour.mean(1, keepdim=True).expand(-1, 3, -1, -1)
         return torch.cat([colour, layers[:, 3:]], dim=1)
 
+    @torch.no_grad()
     def maps(self, made: Animation, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]) -> Maps:
         """Base, trust and flow at `fine` pixels."""
         count = len(coefficients)
@@ -175,7 +182,8 @@ class Enlarger:
         near = self._near(keypoints)
         flow, seen = self._guided(made.flows.flows[-1], keypoints, coefficients, placement)
         inside = distance_near(smooth_lips(keypoints), self.fine, MARGIN)
-        mouth = soft(inside - self._edge / 2, self._edge)
+        wider = ((opening(keypoints) - opening(self._keypoints)) / GAPE).clamp(0, 1)
+        mouth = soft(inside - self._edge / 2, self._edge) * wider[:, None, None, None]
         upper = list(UPPER_INNER_LIP)
         with_lip = (self._keypoints[:, upper] - keypoints[:, upper]).mean(1)[:, :, None, None]
         trust = (stretch(flow) * (1 - mouth) / STRETCH).square().neg().exp()
@@ -215,9 +223,9 @@ class Enlarger:
         deviation = up(torch.where(share > 0.3, flow - coarse, 0.0), self.fine)
         return torch.where(seen > 0.5, motion + deviation, up(flow, self.fine)), seen
 
-    def _correction(self, keypoints: Float[Tensor, "b 68 2"]) -> Float[Tensor, "b 2 r r"]:
+    def _correction(self, keypoints: Float[Tensor, "b 68 2"]) -> Float[Tensor, "b 2 c c"]:
         """The landmarks' corrections, spread over the square."""
-        size = self.resolution
+        size = min(CORRECTED, self.resolution)
         pixel = identity_grid(size, size, keypoints.device).reshape(1, -1, 1, 2)
         weight = (pixel - keypoints[:, None]).square().sum(-1).div(-2 * LANDMARK_SPREAD**2).exp()
         field = weight @ self.source.correction / (weight.sum(-1, keepdim=True) + 0.3)

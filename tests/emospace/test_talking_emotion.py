@@ -9,7 +9,7 @@ from PIL import Image
 
 from conventions.errors import UserError
 from datamodules.audio import write_audio
-from emospace.emotion_input import emotion_code, modality_of
+from emospace.talking.emotion import emotion_code, modality_of
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 
 

@@ -14,7 +14,7 @@ import hef_world as world
 from conventions.errors import UserError
 from datamodules.mead import Reference
 from datamodules.video_writer import write_video
-from emospace.pose import STILL, HeadPose, back_and_forth, read_pose
+from emospace.talking.pose import STILL, HeadPose, back_and_forth, read_pose
 from face3d.camera import angles, rotation, to_camera
 from face3d.coefficients import ANGLE, TRANSLATION
 from face3d.morphable import MorphableModel, load_model
