@@ -18,8 +18,8 @@ RATES = {
 }
 """Sampling rates that each encoder takes, highest first."""
 
-LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1")
-"""Channel layouts that the encoders take as they are; others are mixed to stereo."""
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
+"""Layout that the encoders take for each number of channels; more are mixed to stereo."""
 
 BITS_PER_CHANNEL = 96_000
 """Bits a second of each encoded channel."""
@@ -77,7 +77,7 @@ class FilmSound:
 
     def _encoded(self, stream: Any, out: Any, encoder: str) -> Iterator[tuple[float, Any]]:
         rate = next((r for r in RATES[encoder] if r <= stream.rate), RATES[encoder][-1])
-        layout = stream.layout.name if stream.layout.name in LAYOUTS else "stereo"
+        layout = LAYOUTS.get(stream.codec_context.layout.nb_channels, "stereo")
         target = out.add_stream(encoder, rate=rate, layout=layout)
         target.bit_rate = BITS_PER_CHANNEL * len(av.AudioLayout(layout).channels)
         resampler = av.AudioResampler(format=target.format.name, layout=layout, rate=rate)

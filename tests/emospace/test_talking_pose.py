@@ -126,7 +126,7 @@ def test_a_mat_is_read_and_so_is_the_one_beside_a_video(tmp_path: Path, model: M
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("stil", "stil: is neither a video nor a .mat file; valid: still"),
+        ("stil", "stil: is neither a video nor a .mat file; valid: natural, still"),
         ("none.mp4", "none.mp4: no such file"),
         ("none.mat", "none.mat: no such file"),
         ("bad.mat", "bad.mat: is no readable .mat"),
