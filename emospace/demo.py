@@ -61,7 +61,7 @@ def _talk(full: StageRun, world: Path, runs: Path, out: Path) -> None:
     folder = RunFolder(runs / full.id)
     if not _outdated(out, [folder.path / "metrics.json"]):
         return
-    report = Talker(folder).talk(world / "portraits" / f"{PORTRAIT}.png", world / SPEECH, EMOTION, out)
+    report = Talker.from_run(folder.path).talk(world / "portraits" / f"{PORTRAIT}.png", world / SPEECH, EMOTION, out)
     say(f"{report.out}: {report.seconds:.2f} s of a toy portrait, '{EMOTION}'")
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from conventions.files import atomic_file
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 
 STRIP_COLUMNS = 6
 FULL_COLOUR = 0.25

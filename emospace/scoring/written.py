@@ -10,8 +10,8 @@ from torch import Tensor
 
 from conventions.errors import UserError
 from conventions.rates import VIDEO_FPS
+from datamodules.pictures import read_picture
 from datamodules.video import open_media
-from emospace.portrait import read_picture
 from emospace.scoring.pairs import Pair
 
 TOLERATED_FPS = 0.01

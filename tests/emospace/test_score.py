@@ -11,7 +11,8 @@ from onnx_writer import emotion_network
 
 from conventions.emotions import EMOTIONS
 from datamodules.audio import write_audio
-from datamodules.video import read_video, write_video
+from datamodules.video import read_video
+from datamodules.video_writer import write_video
 from emospace.cli import main
 from emospace.scoring import networks
 from emospace.scoring import score as scoring

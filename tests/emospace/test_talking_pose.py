@@ -13,8 +13,8 @@ import hef_world as world
 
 from conventions.errors import UserError
 from datamodules.mead import Reference
-from datamodules.video import write_video
-from emospace.pose import STILL, HeadPose, back_and_forth, read_pose
+from datamodules.video_writer import write_video
+from emospace.talking.pose import STILL, HeadPose, back_and_forth, read_pose
 from face3d.camera import angles, rotation, to_camera
 from face3d.coefficients import ANGLE, TRANSLATION
 from face3d.morphable import MorphableModel, load_model
@@ -126,7 +126,7 @@ def test_a_mat_is_read_and_so_is_the_one_beside_a_video(tmp_path: Path, model: M
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("stil", "stil: is neither a video nor a .mat file; valid: still"),
+        ("stil", "stil: is neither a video nor a .mat file; valid: natural, still"),
         ("none.mp4", "none.mp4: no such file"),
         ("none.mat", "none.mat: no such file"),
         ("bad.mat", "bad.mat: is no readable .mat"),

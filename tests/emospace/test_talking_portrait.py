@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from emospace.portrait import read_picture, read_portrait
 
 from conventions.errors import UserError
 from conventions.published import LANDMARKER
 from datamodules.landmarks import find_faces
-from emospace.portrait import read_picture, read_portrait
 from face3d.camera import project
 from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY, TRANSLATION
 from face3d.landmarker import Landmarker

@@ -1,4 +1,4 @@
-"""Head pose of a talking face: still, or the motion of a driving clip or a coefficient file."""
+"""Head pose of a talking face: natural, still, or the motion of a driving clip or a coefficient file."""
 
 import itertools
 from dataclasses import dataclass
@@ -20,6 +20,9 @@ from datamodules.video import iterate_frames, probe
 from face3d.camera import angles, default_placement, rotation
 from face3d.coefficients import ANGLE, TRANSLATION
 from face3d.morphable import MorphableModel
+
+NATURAL = "natural"
+"""The pose that moves with the rhythm of the speech."""
 
 STILL = "still"
 """The pose that keeps the portrait's own."""
@@ -46,14 +49,19 @@ class HeadPose:
         the portrait looks. Beyond its end the motion goes back and forth.
         """
         frames = back_and_forth(start, count, len(self))
-        turned = rotation(self.angle[frames].double()) @ rotation(self.angle[0].double()).mT
-        coefficients = source.coefficients.repeat(count, 1)
-        coefficients[:, ANGLE] = angles(turned @ rotation(source.coefficients[ANGLE].double())).float()
+        coefficients = turned(source, rotation(self.angle[frames].double()) @ rotation(self.angle[0].double()).mT)
         coefficients[:, TRANSLATION] += self.translation[frames] - self.translation[0]
         place = source.placement.repeat(count, 1)
         place[:, 0] *= self.placement[frames, 0] / self.placement[0, 0]
         place[:, 1:] += self.placement[frames, 1:] - self.placement[0, 1:]
         return coefficients, place
+
+
+def turned(source: Reference, turn: Float[Tensor, "t 3 3"]) -> Float[Tensor, "t 257"]:
+    """The portrait's coefficients with the head turned about its own axes."""
+    coefficients = source.coefficients.repeat(len(turn), 1)
+    coefficients[:, ANGLE] = angles(turn @ rotation(source.coefficients[ANGLE].double())).float()
+    return coefficients
 
 
 def back_and_forth(start: int, count: int, length: int) -> Int[Tensor, " {count}"]:
@@ -63,17 +71,21 @@ def back_and_forth(start: int, count: int, length: int) -> Int[Tensor, " {count}
     return torch.minimum(frames, period - frames) if length > 1 else torch.zeros_like(frames)
 
 
-def read_pose(pose: str | Path, model: MorphableModel, num_frames: int, weights: Path | None = None) -> HeadPose:
+def read_pose(pose: str | Path, model: MorphableModel, num_frames: int, weights: Path | None = None) -> HeadPose | None:
     """The head pose that `--pose` names: `still`, a `.mat` (a row for each frame at 25 fps), or a video.
 
-    Of a video, the `.mat` beside it is taken where there is one; otherwise its face is found in each of the first
-    `num_frames` frames (at most 20 minutes) and `model` is fitted to it.
+    None for `natural`, which the speech makes. Of a video, the `.mat` beside it is taken where there is one; otherwise
+    its face is found in each of the first `num_frames` frames (at most 20 minutes) and `model` is fitted to it.
     """
+    if pose == NATURAL:
+        return None
     if pose == STILL:
         return HeadPose(torch.zeros(1, 3), torch.zeros(1, 3), torch.ones(1, 3))
     path = Path(pose)
     if path.suffix.lower() not in VIDEO_SUFFIXES | {".mat"}:
-        raise UserError(f"pose: {path}: is neither a video nor a .mat file; valid: {STILL}, CLIP.mp4, FILE.mat")
+        raise UserError(
+            f"pose: {path}: is neither a video nor a .mat file; valid: {NATURAL}, {STILL}, CLIP.mp4, FILE.mat"
+        )
     if not path.is_file():
         raise UserError(f"pose: {path}: no such file")
     if path.suffix.lower() == ".mat":

@@ -9,7 +9,7 @@ from PIL import Image
 
 from conventions.errors import UserError
 from datamodules.audio import write_audio
-from emospace.emotion_input import emotion_code, modality_of
+from emospace.talking.emotion import emotion_code, modality_of, unknown_words
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 
 
@@ -74,3 +74,39 @@ def test_impossible_level(level: float) -> None:
 
 def test_a_dot_in_words_is_no_file() -> None:
     assert modality_of("happy. very happy.") == "text"
+
+
+@pytest.mark.parametrize(
+    "emotion",
+    ["face.gif", "voice.opus", "missing.mov", "my voice.wav", "./happy", "~/sad", "faces/happy", "a/b.tiff", "x.abc"],
+)
+def test_what_looks_like_a_file_is_one_or_an_error(emotion: str) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        modality_of(emotion)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "b.tiff", "c.opus", "d.mov"])
+def test_files_of_any_kind_are_taken_as_such(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert modality_of(str(tmp_path / name)) == ("image" if name[0] in "ab" else "audio")
+
+
+def test_a_file_that_is_no_medium_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match="neither an image file nor a sound file"):
+        modality_of(str(tmp_path / "notes.txt"))
+    with pytest.raises(UserError, match="a folder"):
+        modality_of(f"{tmp_path}/")
+
+
+@pytest.mark.parametrize("words", ["happy", "very happy, almost 3.5 of 5", "50/50 glad and sad", "Dr. No"])
+def test_words_stay_words(words: str) -> None:
+    assert modality_of(words) == "text"
+
+
+def test_words_that_a_fixed_vocabulary_lacks_are_noticed() -> None:
+    encoder = Recorder()
+    encoder.text = type("Source", (), {"tokenize": type("Tokens", (), {"numbers": {"happy": 3}})})  # type: ignore[assignment]
+    assert unknown_words(encoder, "zufrieden ruhig")
+    assert not unknown_words(encoder, "Happy, zufrieden")
+    assert not unknown_words(Recorder(), "zufrieden")
