@@ -1,6 +1,7 @@
 """MediaPipe's face landmarker from Google's official task file, as the 68 iBUG landmarks."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.published import LANDMARKER
+from conventions.weights import WeightFile
 from face3d.landmarker import Landmarker
 
 
@@ -16,6 +18,8 @@ class MediaPipeLandmarks:
 
     name = "MediaPipe Face Landmarker"
     stand_in = False
+    file: ClassVar[WeightFile] = LANDMARKER
+    package = ("mediapipe", "landmarks")
 
     def __init__(self, path: Path) -> None:
         self._path = LANDMARKER.checked(path)
