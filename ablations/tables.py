@@ -6,13 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
 from ablations.paper import PaperRow, PaperTable, find_table
 from ablations.registry import compose_variant
 from ablations.scored import Scored
-from ablations.statistics import Difference, Summary, over_seeds, paired_difference, reproduced, summarise
+from ablations.statistics import BySeed, Difference, Summary, paired_difference, reproduced, summarise
 from conventions.errors import UserError
 from datamodules.manifest import store_hash
 from experiments.csvfiles import read_columns
@@ -107,8 +104,10 @@ class _Found:
     documents: Mapping[int, Mapping[str, Any]]
     """metrics.json by seed."""
     missing: tuple[str, ...]
-    clips: Mapping[str, Mapping[str, float]]
-    """metric -> clip -> mean over seeds."""
+    clips: Mapping[str, BySeed]
+    """Values by metric, seed and clip."""
+    actors: Mapping[str, str]
+    """Actor of each clip."""
 
 
 def build_table(
@@ -124,7 +123,7 @@ def build_table(
     documents = [document for one in found.values() for document in one.documents.values()]
     stand_ins = frozenset(metric for document in documents for metric in document.get("stand_ins", []))
     references = _references(paper, [run for by_seed in planned.values() for run in by_seed.values()], runs)
-    clips = frozenset(clip for one in found.values() for values in one.clips.values() for clip in values)
+    clips = frozenset(clip for one in found.values() for clip in one.actors)
     return Table(
         *(paper, preset, tuple(seeds), rows, references, stand_ins, missing, _footer(folders)),
         networks=_networks(documents),
@@ -191,17 +190,18 @@ def _find(by_seed: Mapping[int, StageRun], runs: Path, metrics: Sequence[str]) -
     looks = {seed: folder.look() for seed, folder in folders.items()}
     done = {seed: folder for seed, folder in folders.items() if looks[seed].state == "done"}
     missing = tuple(f"{folders[seed].id}: {look.state}" for seed, look in looks.items() if seed not in done)
-    clips = over_seeds(metrics, (clip_values(folder, metrics) for folder in done.values()))
-    return _Found(done, {seed: looks[seed].metrics for seed in done}, missing, clips)
+    read = {seed: clip_values(folder, metrics) for seed, folder in done.items()}
+    clips = {metric: {seed: values[metric] for seed, (_, values) in read.items()} for metric in metrics}
+    actors = {clip: actor for people, _ in read.values() for clip, actor in people.items()}
+    return _Found(done, {seed: looks[seed].metrics for seed in done}, missing, clips, actors)
 
 
-def clip_values(
-    folder: RunFolder, metrics: Sequence[str]
-) -> tuple[tuple[str, ...], Float[np.ndarray, "clips metrics"]]:
-    """Clips and their values from a run's per_clip.csv; NaN where a cell is empty."""
-    clips, *columns = read_columns(folder.path / "per_clip.csv", ["id", *metrics])
-    cells = [[float(cell or "nan") for cell in column] for column in columns]
-    return clips, np.array(cells).reshape(len(metrics), len(clips)).T
+def clip_values(folder: RunFolder, metrics: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, float]]]:
+    """Actor of each clip, and metric -> clip -> value, from a run's per_clip.csv; NaN where a cell is empty."""
+    clips, actors, *columns = read_columns(folder.path / "per_clip.csv", ["id", "actor", *metrics])
+    values = [[float(cell or "nan") for cell in column] for column in columns]
+    by_metric = {m: dict(zip(clips, column, strict=True)) for m, column in zip(metrics, values, strict=True)}
+    return dict(zip(clips, actors, strict=True)), by_metric
 
 
 def _row(row: PaperRow, paper: PaperTable, found: Mapping[str, _Found], wanted: int) -> Row:
@@ -221,7 +221,7 @@ def _directions(row: PaperRow, paper: PaperTable, mine: _Found, reference: _Foun
     full = next(other for other in paper.rows if other.variant == paper.against)
     result = []
     for metric in paper.metrics:
-        difference = paired_difference(mine.clips[metric], reference.clips[metric])
+        difference = paired_difference(mine.clips[metric], reference.clips[metric], mine.actors)
         known = metric in row.paper and metric in full.paper
         agrees = reproduced(difference, row.paper[metric] - full.paper[metric]) if known else None
         result.append(Direction(metric, paper.against, difference, agrees))

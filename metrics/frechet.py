@@ -52,7 +52,7 @@ class FrechetDistance(FrechetInceptionDistance):
         return torch.tensor(torch.nan)
 
     def compute(self) -> Float[Tensor, ""]:
-        """The distance; NaN before each side has seen two frames, and where a network gave values that are not finite."""
+        """The distance; NaN under two frames on a side, and where a network gave values that are not finite."""
         enough = min(int(self.real_features_num_samples), int(self.fake_features_num_samples)) >= 2
         if not enough or not bool((self.real_features_sum + self.fake_features_sum).isfinite().all()):
             return torch.tensor(torch.nan)

@@ -12,7 +12,7 @@ from metrics.functional import naturalness
 
 
 class Naturalness(Metric):
-    """1 - |method - truth| / |truth| of the means over clips, as THEval has it; a clip where either has no value is out.
+    """1 - |method - truth| / |truth| of the means over the clips where both have a value.
 
     `forward` returns the same of the clip alone.
     """

@@ -43,7 +43,7 @@ class Networks:
 
     @classmethod
     def from_judges(cls, judges: Any) -> "Networks":
-        """The small networks of a `JudgesModule` (landmark, emotion, identity, sync) in every role that they can take."""
+        """The small networks of a `JudgesModule` (landmark, emotion, identity, sync) in every role they can take."""
         return cls(
             landmarks=judges.landmark,
             emotion=judges.emotion,

@@ -60,7 +60,7 @@ def silent_lips(landmarks: Float[Tensor, "t 68 2"], voice: Bool[Tensor, " t"]) -
 def lip_sync(
     landmarks: Float[Tensor, "t 68 2"], loudness: Float[Tensor, " t"], voice: Bool[Tensor, " t"]
 ) -> Float[Tensor, ""]:
-    """Mean difference of lip opening and loudness over voiced frames, each scaled to 0..1 there; NaN with little voice."""
+    """Mean difference of lip opening and loudness, each scaled to 0..1 over voiced frames; NaN with little voice."""
     opening = lip_opening(landmarks)
     used = voice & opening.isfinite()
     if int(used.sum()) < 2 or float(voice.float().mean()) < LEAST_VOICE:
