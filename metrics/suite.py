@@ -244,7 +244,7 @@ class Suite:
         else:
             nothing = torch.full((length,), torch.nan)
             observed |= {n: torch.cat(pairs[n]) if n in pairs else nothing for n in ("psnr", "ssim", "lpips")}
-        observed |= {"loudness": loudness(clip.audio, length), "voice": voiced(clip.audio, length)}
+        observed |= _spoken(clip.audio, length)
         return observed | self._sync(clip, look, truth, observed["voice"])
 
     def _sync(self, clip: FaceClip, look: Look, truth: Look, voice: Tensor) -> dict[str, Tensor]:
@@ -261,6 +261,13 @@ class Suite:
         """Confidence and offset of the truth itself: what Sync can be worth here."""
         scores = sync_scores(observed["sync_audio"], observed["sync_truth"])
         return {"Sync_truth": float(scores.confidence), "SyncOffset_truth": float(scores.offset)}
+
+
+def _spoken(audio: Tensor, length: int) -> dict[str, Tensor]:
+    """Loudness and voice of each frame; without audio neither a pause nor a loudness is known."""
+    if not audio.numel():
+        return {"loudness": torch.full((length,), torch.nan), "voice": torch.ones(length, dtype=torch.bool)}
+    return {"loudness": loudness(audio, length), "voice": voiced(audio, length)}
 
 
 def _plain(value: Any) -> float:

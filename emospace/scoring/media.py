@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,6 +15,7 @@ from datamodules.video import iterate_frames
 from emospace.portrait import read_picture
 
 
+@runtime_checkable
 class Picture(Protocol):
     """One frame."""
 
