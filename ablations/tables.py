@@ -8,7 +8,7 @@ from typing import Any
 
 from ablations.paper import PaperRow, PaperTable, find_table
 from ablations.registry import compose_variant
-from ablations.scored import Scored
+from ablations.scored import Scored, named_networks
 from ablations.statistics import BySeed, Difference, Summary, paired_difference, reproduced, summarise
 from conventions.errors import UserError
 from datamodules.manifest import store_hash
@@ -124,16 +124,32 @@ def build_table(
     stand_ins = frozenset(metric for document in documents for metric in document.get("stand_ins", []))
     references = _references(paper, [run for by_seed in planned.values() for run in by_seed.values()], runs)
     clips = frozenset(clip for one in found.values() for clip in one.actors)
+    protocol, networks = _protocol(documents), _networks(documents)
+    footer = (f"protocol {protocol}", *_network_lines(networks), *_footer(folders))
     return Table(
-        *(paper, preset, tuple(seeds), rows, references, stand_ins, missing, _footer(folders)),
-        networks=_networks(documents),
+        *(paper, preset, tuple(seeds), rows, references, stand_ins, missing, footer),
+        protocol=protocol,
+        networks=networks,
         clips=clips,
     )
 
 
+def _protocol(documents: Sequence[Mapping[str, Any]]) -> str:
+    """The protocol by which the runs were scored; UserError where it is not one."""
+    names = sorted({str(document.get("protocol", PROTOCOL)) for document in documents})
+    if len(names) > 1:
+        raise UserError(f"the runs were scored by {' and '.join(names)}, whose values do not compare; run one again")
+    return names[0] if names else PROTOCOL
+
+
+def _network_lines(networks: Mapping[str, str]) -> tuple[str, ...]:
+    """Networks with the digests of their files."""
+    return (f"networks {', '.join(f'{role} {name}' for role, name in networks.items())}",) if networks else ()
+
+
 def _networks(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The network in each role; all of them where the runs differ."""
-    named = [document.get("backbones", {}) for document in documents]
+    named = [named_networks(d.get("backbones", {}), d.get("networks_sha256", {})) for d in documents]
     roles = dict.fromkeys(role for names in named for role in names)
     return {role: " / ".join(sorted({names[role] for names in named if role in names})) for role in roles}
 
@@ -228,11 +244,15 @@ def _directions(row: PaperRow, paper: PaperTable, mine: _Found, reference: _Foun
     return tuple(result)
 
 
-REFERENCE_TITLES = {"ground_truth": "ground truth", "copy_source": "copy source"}
+REFERENCE_TITLES = {
+    "ground_truth": "ground truth",
+    "copy_source": "copy source",
+    "warp_source": "3DMM warp of the source",
+}
 
 
 def _references(paper: PaperTable, targets: Sequence[StageRun], runs: Path) -> tuple[Row, ...]:
-    """The true clips and the copied portrait, as the `references` stage scored them."""
+    """The true clips, the copied and the warped portrait, as the `references` stage scored them."""
     folders = {run.parents["references"].id: run.parents["references"].folder(runs) for run in targets}
     done = [look.metrics["metrics"] for look in (folder.look() for folder in folders.values()) if look.state == "done"]
     if not done:
@@ -247,6 +267,7 @@ def _references(paper: PaperTable, targets: Sequence[StageRun], runs: Path) -> t
             0,
         )
         for key, title in REFERENCE_TITLES.items()
+        if any(name.startswith(f"{key}/") for d in done for name in d)
     )
 
 
@@ -258,7 +279,6 @@ def _footer(folders: Sequence[RunFolder]) -> tuple[str, ...]:
     stores = sorted({str(fact.get("store", {}).get("hash", "?"))[:12] for fact in facts})
     runs = sorted(folder.digest for folder in folders)
     return (
-        f"protocol {PROTOCOL}",
         f"git {', '.join(commits) or '-'}",
         f"store {', '.join(stores) or '-'}",
         f"packages {', '.join(packages) or '-'}",

@@ -218,3 +218,34 @@ def test_another_protocol_and_the_lack_of_runs_are_said_too(runs: Path, tmp_path
 def test_networks_of_the_runs_are_known_to_the_table(table: Table) -> None:
     assert table.networks == {"emotion": "judge"}
     assert table.clips == frozenset(CLIPS)
+
+
+def test_undecided_rows_state_what_they_rest_on_and_what_would_decide_them(table: Table) -> None:
+    text = table.markdown()
+    assert "GRUs, EFD: undecided (interval " in text
+    assert "over 2 seeds, 30 actors, 30 clips); needs 3 seeds at least." in text
+    [line] = [line for line in text.splitlines() if line.startswith("w/o res., EFD: undecided")]
+    assert "over 3 seeds" in line
+    rows = {row["title"]: row for row in table.json()["rows"]}
+    decided, undecided = (rows[title]["directions"][0] for title in ("MLPs", "GRUs"))
+    assert decided["needed"] is None
+    assert (decided["seeds"], decided["clips"]) == (3, 30)
+    assert undecided["needed"] == "3 seeds at least"
+
+
+def test_runs_of_two_protocols_do_not_share_a_table(runs: Path) -> None:
+    assert build_table("3", runs, "toy", SEEDS).protocol == "emospace-metrics-v2"
+    folder = planned_runs(find_table("3"), "toy", SEEDS)["full"][0].folder(runs)
+    document = folder.read("metrics.json")
+    folder.write("metrics.json", {**document, "protocol": "emospace-metrics-v1"})
+    with pytest.raises(UserError, match=r"scored by emospace-metrics-v1 and emospace-metrics-v2, whose values do not"):
+        build_table("3", runs, "toy", SEEDS)
+    folder.write("metrics.json", document)
+
+
+def test_networks_of_one_name_and_other_weights_are_other_networks(runs: Path) -> None:
+    ours = replace(build_table("1", runs, "toy", SEEDS), networks={"landmarks": "N (aaaaaaaa)"})
+    one = scored_by("N")
+    same, other = (replace(one, digests={"landmarks": digit * 64}) for digit in "ab")
+    assert "‡" not in with_scored(ours, [same]).markdown()
+    assert "‡ Wav2Lip: LMD by other networks" in with_scored(ours, [other]).markdown()
