@@ -17,15 +17,8 @@ from lightning_modules.standins.judges.speech import SpeechClip
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import make_optimizer, warmup_and_cosine
 from lightning_modules.training.stage import Phase, Rows, StageModule
-from metrics.backbones.judges import (
-    SIZE,
-    EmotionJudge,
-    IdentityJudge,
-    JudgeFeatures,
-    JudgePerceptual,
-    LandmarkJudge,
-    SyncJudge,
-)
+from metrics.backbones.judges import SIZE, EmotionJudge, IdentityJudge, LandmarkJudge, SyncJudge
+from metrics.networks import Networks
 from metrics.suite import Suite
 
 LABEL_SMOOTHING = 0.05
@@ -92,14 +85,7 @@ class JudgesModule(StageModule):
     def suite(self) -> Suite:
         """The metric protocol with these networks in every role, all of them marked as stand-ins."""
         self.eval().requires_grad_(False)
-        return Suite(
-            landmarks=self.landmark,
-            emotion=self.emotion,
-            identity=self.identity,
-            sync=self.sync,
-            inception=JudgeFeatures(self.emotion, self.identity),
-            perceptual=JudgePerceptual(self.identity.trunk, self.emotion.trunk),
-        )
+        return Suite(Networks.from_judges(self), device=self.device)
 
     def evaluate_batch(self, batch: FaceBatch | SpeechClip, loader: int, phase: Phase) -> dict[str, float]:
         """How far each judge can be trusted: accuracy on true pictures and clips of people held out."""
