@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
-from lightning_modules.ame.config import AMEConfig, Encoding, TextConfig
-from lightning_modules.ame.emotion import EmotionEncoder, slerp
+from lightning_modules.ame.config import AMEConfig, TextConfig
+from lightning_modules.ame.emotion import EmotionEncoder, RefusedStyle, slerp
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import all_style_prompts
 from lightning_modules.ame.sources import ClipImage, ClipText
@@ -20,7 +20,7 @@ from lightning_modules.standins.priors.config import ClipPriorConfig, GPT2PriorC
 from lightning_modules.standins.priors.gpt2 import GPT2Prior
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 
-ENCODINGS: tuple[Encoding, ...] = ("clip", "gpt2", "onehot")
+ENCODINGS = ("clip", "gpt2", "onehot")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_one_hot_mixes_the_parts_of_a_compound_and_refuses_a_new_style() -> None
     middle = F.normalize(codes.vector[1] + codes.vector[2], dim=-1)
     assert torch.allclose(codes.vector[0], middle, atol=1e-5)
     assert torch.equal(codes.vector[1], codes.vector[3])
-    with pytest.raises(UserError, match=r"cannot express 'appalled'; it knows angry, .*"):
+    with pytest.raises(RefusedStyle, match=r"cannot express 'appalled'; it takes angry, .*"):
         space.encode_text(["appalled"])
 
 
@@ -163,13 +163,23 @@ def test_directions_are_taken_from_the_middle_of_what_was_seen(clip: ClipParts) 
     spread = space.encode_text(all_style_prompts()).vector.mean(0).norm()
     assert spread < raw.mean(0).norm()
     pictures = torch.rand(8, 3, 64, 64) * 2 - 1
-    space.image(pictures)
+    space.image.set_origin(pictures)
     seen = F.normalize(clip.model.encode_image(clip.prepare(pictures)), dim=-1)  # pyright: ignore[reportCallIssue]
     assert torch.allclose(space.image.origin, seen.mean(0), atol=1e-5)
-    space.eval()
-    before = space.image.origin
-    space.image(pictures)
-    assert torch.equal(space.image.origin, before)
+    before = space.image.origin.clone()
+    space.image.train()(pictures)
+    space.image.set_origin(torch.zeros(1, 3, 64, 64))
+    assert torch.equal(space.image.origin, before), "neither training nor other pictures move it"
+
+
+def test_weights_of_the_earlier_format_load(clip: ClipParts) -> None:
+    module = AMEModule(AMEConfig(), clip)
+    state, total = module.state_dict(), torch.randn(512).double()
+    del state["encoder.image.origin"], state["encoder.image.origin_set"]
+    module.load_state_dict({**state, "encoder.image.count": torch.tensor(8.0).double(), "encoder.image.total": total})
+    assert module.encoder.image is not None
+    assert torch.allclose(module.encoder.image.origin, (total / 8).float())
+    assert module.encoder.image.origin_set
 
 
 def test_parents_follow_the_encoding() -> None:
