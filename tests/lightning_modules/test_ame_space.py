@@ -1,5 +1,6 @@
 """The contract of the emotion space, on untrained stand-ins."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from lightning_modules.ame.config import AMEConfig, TextConfig
 from lightning_modules.ame.emotion import EmotionEncoder, RefusedStyle, slerp
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import all_style_prompts
-from lightning_modules.ame.sources import ClipImage, ClipText
+from lightning_modules.ame.sources import ClipText
 from lightning_modules.ame.space import EmotionSpace, build_space
-from lightning_modules.ame.towers import load_clip, load_gpt2
+from lightning_modules.ame.towers import TextCache, load_clip, load_gpt2
 from lightning_modules.standins.priors.clip import ClipPrior
 from lightning_modules.standins.priors.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.gpt2 import GPT2Prior
@@ -126,32 +127,28 @@ def test_frozen_towers_are_neither_trained_nor_saved(clip: ClipParts, gpt2: GPT2
         module.load_state_dict(module.state_dict())
 
 
-def test_the_text_tower_is_asked_once_for_each_text(clip: ClipParts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_tower_embeds_each_text_once(clip: ClipParts, monkeypatch: pytest.MonkeyPatch) -> None:
     space = build_space(AMEConfig(), clip)
     first = space.encode_text(["happy", "sad"]).vector
-    monkeypatch.setattr(clip.model, "encode_text", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(clip.model, "encode_text", lambda *_: pytest.fail("embedded again"))
     assert torch.equal(space.encode_text(["sad", "happy"]).vector, first.flip(0))
 
 
-def test_images_are_prepared_as_clip_does(clip: ClipParts) -> None:
-    assert clip.prepare(torch.zeros(1, 3, 128, 128)).shape == (1, 3, 48, 48)
-    public = ClipParts(clip.model, clip.tokenize, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1), 8)
-    prepared = public.prepare(torch.full((1, 3, 32, 32), -1.0))
-    assert torch.allclose(prepared[0, :, 3, 3], torch.tensor([-2.5, -2, -3]))
-    same = torch.rand(1, 3, 8, 8) * 2 - 1
-    assert torch.allclose(public.prepare(same)[:, 0], ((same[:, 0] + 1) / 2 - 0.5) / 0.2)
-    corner = torch.full((1, 3, 32, 32), -1.0)
-    corner[..., :16, :16] = 1.0
-    boxed = ClipParts(clip.model, clip.tokenize, (0.0,) * 3, (1.0,) * 3, 8, (0.0, 0.0, 0.5, 0.5))
-    assert torch.equal(boxed.prepare(corner), torch.ones(1, 3, 8, 8))
+def test_features_of_training_texts_do_not_depend_on_what_was_embedded_before() -> None:
+    def batch_dependent(texts: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([[float(len(text) + 100 * len(texts))] for text in texts])
 
+    def features(*orders: Sequence[str]) -> torch.Tensor:
+        cache = TextCache(batch_dependent, common=["a", "bb"])
+        for texts in orders:
+            cache(texts, torch.device("cpu"))
+        return cache(["bb", "a"], torch.device("cpu"))
 
-def test_the_adapter_starts_as_clip_itself(clip: ClipParts) -> None:
-    image = build_space(AMEConfig(), clip).eval().image
-    assert isinstance(image, ClipImage)
-    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
-    own = F.normalize(clip.model.encode_image(image.prepare(pictures)), dim=-1)  # pyright: ignore[reportCallIssue]
-    assert torch.allclose(image(pictures), own, atol=1e-6)
+    assert torch.equal(features(), features(["a"], ["other"]))
+    small = TextCache(batch_dependent, common=["a", "bb"], capacity=3)
+    before = small(["a"], torch.device("cpu"))
+    small(["c", "d"], torch.device("cpu"))
+    assert torch.equal(small(["a"], torch.device("cpu")), before), "also after the cache was emptied"
 
 
 def test_directions_are_taken_from_the_middle_of_what_was_seen(clip: ClipParts) -> None:

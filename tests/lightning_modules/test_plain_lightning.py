@@ -168,7 +168,7 @@ def test_parents_may_stay_out_of_a_checkpoint(config: DataConfig, tmp_path: Path
     own.fit(module, datamodule=data_of(config, SETTINGS[1]))
     own.save_checkpoint(tmp_path / "small.ckpt")
     assert "parents" not in torch.load(tmp_path / "small.ckpt", weights_only=True)
-    with pytest.raises(UserError, match=r"needs encoder="):
+    with pytest.raises(UserError, match=r"small\.ckpt: does not hold what EACModule is built on: give encoder="):
         EACModule.load_from_checkpoint(tmp_path / "small.ckpt")
     again = EACModule.load_from_checkpoint(
         tmp_path / "small.ckpt", encoder=module.encoder, renderer=module.renderer, emotion_critic=module.emotion_critic
@@ -205,7 +205,7 @@ def test_what_is_missing_is_named() -> None:
         AMEModule(AMEConfig())
     with pytest.raises(UserError, match=r"hef\.resolution is 16, renderer= draws 32 px"):
         HEFModule(hef_world.tiny_config(), encoder, face(32))
-    with pytest.raises(UserError, match="EACConfig: .*stpes"):
+    with pytest.raises(UserError, match=r"EACConfig: .*stpes"):
         EACModule({"stpes": 3}, encoder)
 
 
