@@ -1,7 +1,5 @@
 """AME, EAC and HEF in a user's own trainer: they train, validate, save, resume and load again without our runner."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,66 +10,18 @@ import torch
 from loops import quiet_trainer
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
+from small_stages import EAC, SETTINGS, STEPS, Setting, ame, eac, face
 from toy_store import write_store
 
 from conventions.errors import UserError
 from datamodules.config import DataConfig
-from datamodules.mead import MEADDataModule, View
-from face3d.morphable import load_model
-from face3d.renderer import Renderer
-from lightning_modules.ame.config import AMEConfig, AudioConfig
+from datamodules.mead import MEADDataModule
+from lightning_modules.ame.config import AMEConfig
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.module import HEFModule
-from lightning_modules.standins.judges.config import CriticsConfig, JudgesConfig
-from lightning_modules.standins.judges.critics import CriticsModule
-from lightning_modules.standins.priors.clip import ClipPrior
-from lightning_modules.standins.priors.config import ClipPriorConfig
-from lightning_modules.training.stage import StageModule
-
-STEPS = 4
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A stage with everything that it needs, built anew on each call."""
-
-    view: View
-    make: Callable[[], StageModule]
-    resolution: int
-
-
-def ame() -> AMEModule:
-    torch.manual_seed(0)
-    config = AMEConfig(audio=AudioConfig(width=32, heads=2, layers=1), steps=STEPS, warmup=2)
-    return AMEModule(config, ClipPrior(ClipPriorConfig()).parts())
-
-
-def critics() -> CriticsModule:
-    return CriticsModule(JudgesConfig(critics=CriticsConfig(width=4)))
-
-
-def face(size: int) -> Renderer:
-    return Renderer(load_model("procedural-v1"), size)
-
-
-EAC = EACConfig(BackboneConfig(width=32, heads=4, layers=2, past=6, future=2), steps=STEPS, warmup=2)
-
-
-def eac() -> EACModule:
-    encoder = ame().encoder
-    return EACModule(EAC, encoder, face(32), critics().render_emotion)
-
-
-def hef() -> HEFModule:
-    encoder, networks = ame().encoder, critics()
-    config = hef_world.tiny_config(penalty_every=2)
-    return HEFModule(config, encoder, face(16), networks.photo_emotion, networks.photo_identity, networks.perceptual())
-
-
-SETTINGS = [Setting("ame", ame, 32), Setting("eac", eac, 32), Setting("hef", hef, 16)]
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +32,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
 @pytest.fixture(params=SETTINGS, ids=lambda setting: setting.view)
 def setting(request: pytest.FixtureRequest) -> Setting:
     return request.param
-
-
-def data_of(config: DataConfig, setting: Setting) -> MEADDataModule:
-    return MEADDataModule(config, setting.view, 4, seed=1, resolution=setting.resolution)
 
 
 def trainer(steps: int = STEPS, **options: Any) -> pl.Trainer:
@@ -112,7 +58,7 @@ def test_a_users_own_logger_and_callbacks_serve(config: DataConfig, setting: Set
     own = trainer(
         logger=logger, callbacks=[best, LearningRateMonitor("step")], enable_checkpointing=True, log_every_n_steps=1
     )
-    module, data = setting.make(), data_of(config, setting)
+    module, data = setting.make(), setting.data(config)
     own.fit(module, datamodule=data)
     assert own.global_step == STEPS
     assert best.best_model_score is not None
@@ -130,20 +76,18 @@ def test_a_users_own_logger_and_callbacks_serve(config: DataConfig, setting: Set
 
 def test_resumed_equals_unbroken_and_sees_each_batch_once(config: DataConfig, setting: Setting, tmp_path: Path) -> None:
     whole, seen, early, late = setting.make(), Seen(), Seen(), Seen()
-    trainer(6, callbacks=[seen]).fit(whole, datamodule=data_of(config, setting))
+    trainer(6, callbacks=[seen]).fit(whole, datamodule=setting.data(config))
     keep = ModelCheckpoint(tmp_path, every_n_train_steps=3, save_top_k=-1, filename="{step}")
-    trainer(3, callbacks=[early, keep], enable_checkpointing=True).fit(
-        setting.make(), datamodule=data_of(config, setting)
-    )
+    trainer(3, callbacks=[early, keep], enable_checkpointing=True).fit(setting.make(), datamodule=setting.data(config))
     resumed = setting.make()
-    trainer(6, callbacks=[late]).fit(resumed, datamodule=data_of(config, setting), ckpt_path=tmp_path / "step=3.ckpt")
+    trainer(6, callbacks=[late]).fit(resumed, datamodule=setting.data(config), ckpt_path=tmp_path / "step=3.ckpt")
     assert early.batches + late.batches == seen.batches
     assert len(set(seen.batches)) == 6
     assert same(whole.state_dict(), resumed.state_dict())
 
 
 def test_a_checkpoint_loads_without_anything_else(config: DataConfig, setting: Setting, tmp_path: Path) -> None:
-    module, data = setting.make(), data_of(config, setting)
+    module, data = setting.make(), setting.data(config)
     own = trainer(2)
     own.fit(module, datamodule=data)
     own.save_checkpoint(tmp_path / "whole.ckpt")
@@ -158,14 +102,14 @@ def test_a_checkpoint_loads_without_anything_else(config: DataConfig, setting: S
         found.append({name: float(value) for name, value in own.callback_metrics.items() if name.startswith("test/")})
     assert found[0] == pytest.approx(found[1], nan_ok=True)
     again.train()
-    trainer(1).fit(again, datamodule=data_of(config, setting))
+    trainer(1).fit(again, datamodule=setting.data(config))
 
 
 def test_parents_may_stay_out_of_a_checkpoint(config: DataConfig, tmp_path: Path) -> None:
     module = eac()
     module.embed_parents = False
     own = trainer(1)
-    own.fit(module, datamodule=data_of(config, SETTINGS[1]))
+    own.fit(module, datamodule=SETTINGS[1].data(config))
     own.save_checkpoint(tmp_path / "small.ckpt")
     assert "parents" not in torch.load(tmp_path / "small.ckpt", weights_only=True)
     with pytest.raises(UserError, match=r"small\.ckpt: does not hold what EACModule is built on: give encoder="):
@@ -188,7 +132,7 @@ class OwnEncoder(EmotionEncoder):
 def test_a_parent_that_cannot_be_rebuilt_is_named(config: DataConfig, tmp_path: Path) -> None:
     plain = EACConfig(EAC.backbone, EACWeights(mouth=0.0, emotion=0.0), slider_share=0.0, steps=STEPS)
     module, own = EACModule(plain, OwnEncoder()), trainer(1, limit_val_batches=0)
-    own.fit(module, datamodule=data_of(config, SETTINGS[1]))
+    own.fit(module, datamodule=SETTINGS[1].data(config))
     own.save_checkpoint(tmp_path / "own.ckpt")
     with pytest.raises(UserError, match=r"cannot rebuild encoder: .*OwnEncoder has no recipe.*give encoder="):
         EACModule.load_from_checkpoint(tmp_path / "own.ckpt")
@@ -211,7 +155,7 @@ def test_what_is_missing_is_named() -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS[:2], ids=lambda setting: setting.view)
 def test_loaders_alone_are_not_enough_where_the_data_sets_a_scale(config: DataConfig, setting: Setting) -> None:
-    loader = data_of(config, setting).train_dataloader()
+    loader = setting.data(config).train_dataloader()
     with pytest.raises(UserError, match="fit with datamodule="):
         trainer(1, limit_val_batches=0).fit(setting.make(), loader)
 
@@ -223,7 +167,7 @@ def test_plain_dictionaries_are_configs() -> None:
 
 
 def test_only_refused_styles_count_as_refused(config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, own = data_of(config, SETTINGS[1]), trainer(1)
+    data, own = SETTINGS[1].data(config), trainer(1)
 
     def broken(self: MEADDataModule, clip: Any) -> None:
         raise UserError("store: frames.bin is damaged")
@@ -234,7 +178,7 @@ def test_only_refused_styles_count_as_refused(config: DataConfig, monkeypatch: p
 
 
 def test_samples_of_eac_are_renders_of_prediction_and_truth(config: DataConfig) -> None:
-    (loader,) = data_of(config, SETTINGS[1]).val_dataloader()
+    (loader,) = SETTINGS[1].data(config).val_dataloader()
     item = next(iter(loader))
     samples = eac().samples(item)
     assert samples is not None
