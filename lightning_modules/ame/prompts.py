@@ -1,4 +1,4 @@
-"""Prompts: what AME says of a style, from `prompts.yaml`."""
+"""Prompts: the texts of a style, from `prompts.yaml`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +51,11 @@ def style_prompts(emotion: str, level: int) -> tuple[str, ...]:
 def all_style_prompts() -> list[str]:
     """Every prompt of MEAD's 22 styles."""
     return [text for style in STYLES for text in style_prompts(style.emotion, style.level)]
+
+
+def training_texts() -> list[str]:
+    """Every text that a training batch may hold: the style prompts and the unrelated sentences."""
+    return [*all_style_prompts(), *prompts().unrelated]
 
 
 def style_prompt(emotion: str, level: int, template_index: int) -> str:

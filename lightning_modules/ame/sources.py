@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from conventions.emotions import EMOTIONS, STYLES
 from lightning_modules.ame.emotion import EMOTION_DIM, RefusedStyle
-from lightning_modules.ame.prompts import all_style_prompts, styles_of
+from lightning_modules.ame.prompts import all_style_prompts, styles_of, training_texts
 from lightning_modules.ame.towers import TextCache
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 from lightning_modules.training.frozen import FrozenParts
@@ -51,7 +51,7 @@ class ClipText(FrozenParts, TextSource):
         super().__init__()
         self.add_frozen("tower", parts.model)
         self.tokenize = parts.tokenize
-        self.cache = TextCache(self._embed)
+        self.cache = TextCache(self._embed, training_texts())
         self._origin: Tensor | None = None
 
     @property
@@ -85,7 +85,7 @@ class GPT2Text(FrozenParts, TextSource):
         self.tokenize = parts.tokenize
         self.norm = nn.LayerNorm(parts.width, elementwise_affine=False)
         self.project = nn.Linear(parts.width, EMOTION_DIM)
-        self.cache = TextCache(self._embed)
+        self.cache = TextCache(self._embed, training_texts())
 
     @property
     def device(self) -> torch.device:

@@ -3,6 +3,7 @@
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -151,7 +152,13 @@ class StageModule(FrozenParts, pl.LightningModule):
             raise UserError(f"{checkpoint_path}: holds no hyper-parameters of {cls.__name__}; give config=")
         recipes = checkpoint.get("parents", {})
         parents = {name: rebuild(name, recipe) for name, recipe in recipes.items() if name not in given}
-        module = cls(config, **parents, **given)
+        arguments = {"config": config, **parents, **given}
+        needed = [name for name, p in signature(cls).parameters.items() if p.default is p.empty]
+        if missing := [f"{name}=" for name in needed if name not in arguments]:
+            raise UserError(
+                f"{checkpoint_path}: does not hold what {cls.__name__} is built on: give {', '.join(missing)}"
+            )
+        module = cls(**arguments)
         module.load_state_dict(checkpoint["state_dict"])
         return module if map_location is None else module.to(map_location)
 
