@@ -1,7 +1,7 @@
 """The one typed configuration of an experiment; each section is declared beside what it configures."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, Literal
 
 from datamodules.config import DataConfig
 from lightning_modules.ame.config import AMEConfig
@@ -72,6 +72,73 @@ class TrackingConfig:
 
 
 @dataclass(frozen=True)
+class MetricNetworksConfig:
+    """The networks behind the metrics: `evaluate.networks=published` for all roles, or one role at a time.
+
+    A role takes a name of `metrics/published.py`, the path of a file, `module:attribute`, standin or published.
+    """
+
+    SHORT: ClassVar[str] = "all"
+
+    all: Literal["standin", "published"] = "standin"
+    """Roles without a value of their own: small networks that the project trains itself, or published ones."""
+    landmarks: str = ""
+    """LMD and the naturalness metrics."""
+    emotion: str = ""
+    """EFD and emotion accuracy."""
+    identity: str = ""
+    """CSIM."""
+    sync: str = ""
+    """Sync."""
+    fid: str = ""
+    """FID."""
+    lpips: str = ""
+    """LPIPS."""
+    fvd: str = ""
+    """FVD; no value with stand-ins."""
+    expression: str = ""
+    """E-FID; no value with stand-ins."""
+
+    def choice(self) -> str | dict[str, str]:
+        """The choice as `metrics.published` reads it."""
+        return _choice(self)
+
+
+@dataclass(frozen=True)
+class LossNetworksConfig:
+    """The networks in the losses of EAC and HEF: `losses.networks=published`, or one role at a time."""
+
+    SHORT: ClassVar[str] = "all"
+
+    all: Literal["standin", "published"] = "standin"
+    """Roles without a value of their own: small networks that the project trains itself, or published ones."""
+    identity: str = ""
+    """HEF's identity loss."""
+    emotion: str = ""
+    """L_emo of EAC and HEF's emotion loss."""
+    perceptual: str = ""
+    """HEF's perceptual loss."""
+
+    def choice(self) -> str | dict[str, str]:
+        """The choice as `metrics.published` reads it."""
+        return _choice(self)
+
+
+def _choice(networks: MetricNetworksConfig | LossNetworksConfig) -> str | dict[str, str]:
+    given = {field.name: getattr(networks, field.name) for field in fields(networks) if field.name != "all"}
+    if not any(given.values()):
+        return networks.all
+    return {role: value or networks.all for role, value in given.items()}
+
+
+@dataclass(frozen=True)
+class LossesConfig:
+    """What the losses of EAC and HEF share."""
+
+    networks: LossNetworksConfig = field(default_factory=LossNetworksConfig)
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """The last stage: the whole pipeline on test clips, scored by the metric protocol."""
 
@@ -79,6 +146,7 @@ class EvaluateConfig:
     """What states the emotion: the style's prompt, a frame of another clip of that style, or the speech itself."""
     clips: Literal["basic", "unseen"] = "basic"
     """Test clips of MEAD's own styles, or of styles that no training clip shows."""
+    networks: MetricNetworksConfig = field(default_factory=MetricNetworksConfig)
     max_clips: int = 0
     """Score at most this many clips, evenly taken from all; 0 means every clip."""
     samples: int = field(default=2, metadata=NO_NUMBERS)
@@ -138,6 +206,7 @@ class ExperimentConfig:
     ame: AMEConfig = field(default_factory=AMEConfig)
     eac: EACConfig = field(default_factory=EACConfig)
     hef: HEFConfig = field(default_factory=HEFConfig)
+    losses: LossesConfig = field(default_factory=LossesConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     init_from: InitFromConfig = field(default_factory=InitFromConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

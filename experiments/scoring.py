@@ -1,30 +1,31 @@
 """Scoring test clips of a run by the metric protocol: which clips, whose frames, one row for each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
-from datamodules.mead import ClipItem, MEADDataModule, Reference
+from datamodules.mead import ClipItem, MEADDataModule, Reference, evenly
 from datamodules.store import StoredClip
 from experiments.networks import Networks, device_of
 from experiments.stage import StageRun, Work
 from experiments.stages.base import data_of
+from face3d.renderer import Renderer
+from face3d.warp_reference import warp_source
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.pipeline import Pipeline, Talking
 from lightning_modules.standins.judges.module import JudgesModule
-from metrics.protocol import METRIC_NAMES, PROTOCOL
+from metrics.face_clip import FaceClip
+from metrics.networks import load_networks
 from metrics.suite import Suite
 
-ClipScores = dict[str, float | int | str]
-"""One clip's id, actor, emotion and metrics."""
+ClipScores = dict[str, float | str]
+"""One clip's id, actor, emotion, metrics, and why values are missing."""
 Maker = Callable[[StoredClip, ClipItem, Reference], Tensor]
 """Generated frames of a clip; RefusedStyle for a style that cannot be expressed."""
 
@@ -37,15 +38,15 @@ class Scoring:
     networks: Networks
     data: MEADDataModule
     suite: Suite
-    device: torch.device
 
     @classmethod
     def of(cls, work: Work) -> "Scoring":
         """The scoring that the run's configuration asks for."""
         run, networks = work.run, Networks(work.runs)
-        device = device_of(run)
-        suite = networks.typed(run.parents["judges"], JudgesModule).to(device).suite()
-        return cls(work, networks, test_data(run), suite, device)
+        judges = networks.typed(run.parents["judges"], JudgesModule) if "judges" in run.parents else None
+        choice, device = run.config.evaluate.networks.choice(), device_of(run)
+        behind = load_networks(choice, device=device, judges=None if judges is None else judges.to(device).eval())
+        return cls(work, networks, test_data(run), Suite(behind, device=device))
 
     def clips(self) -> list[StoredClip]:
         """The test clips to score."""
@@ -62,36 +63,38 @@ class Scoring:
             except RefusedStyle:
                 refused.append(clip.id)
             else:
-                rows.append(self._row(clip, item, source, frames))
+                scores = self.suite.score(face_clip(clip, item, source).with_generated(frames))
+                rows.append(labels(clip) | scores["per_clip"])
             self.work.progress.advance(self.work.progress.step + 1)
         return rows, refused
 
-    def _row(self, clip: StoredClip, item: ClipItem, source: Reference, frames: Tensor) -> ClipScores:
-        emotion = EMOTIONS.index(clip.emotion) if clip.emotion in EMOTIONS else None
-        true, audio, portrait = (x.to(self.device) for x in (item.frames, item.audio, source.image[None]))
-        scores = self.suite.score_clip(frames.to(self.device), true, audio, portrait, emotion)
-        return {"id": clip.id, "actor": clip.actor, "emotion": clip.emotion or "", **scores}
+    def references(self, clips: Sequence[StoredClip], renderer: Renderer) -> dict[str, list[ClipScores]]:
+        """Rows of the truth, of the portrait held still, and of the portrait moved by the face model alone."""
+        rows: dict[str, list[ClipScores]] = {}
+        for clip in clips:
+            self.work.interruption.check()
+            item, source = self.data.clip_item(clip), self.data.reference_frame(clip.actor)
+            moved = warp_source(
+                renderer, source.image, source.coefficients, source.placement, item.coefficients, item.placement
+            )
+            whole = face_clip(clip, item, source).with_references().with_generated(moved, "warp_source")
+            for kind, scores in self.suite.score(whole).items():
+                rows.setdefault(kind, []).append(labels(clip) | scores)
+            self.work.progress.advance(self.work.progress.step + 1)
+        return rows
 
-    def means(self, rows: Sequence[ClipScores]) -> dict[str, float]:
-        """Means over clips, and the metrics of all clips together (FID)."""
-        return self.suite.aggregate([{k: v for k, v in row.items() if not isinstance(v, str)} for row in rows])
 
-    def facts(self, rows: Sequence[ClipScores], refused: Sequence[str]) -> dict[str, Any]:
-        """Protocol, networks and counts for metrics.json."""
-        return protocol_facts(self.suite, rows, refused)
+def labels(clip: StoredClip) -> ClipScores:
+    """What groups a clip's scores."""
+    return {"id": clip.id, "actor": clip.actor, "emotion": clip.emotion or "", "level": float(clip.level or 0)}
 
 
-def protocol_facts(suite: Suite, rows: Sequence[Mapping[str, Any]], refused: Sequence[str]) -> dict[str, Any]:
-    """Protocol, networks and counts for metrics.json."""
-    names = [name for name in METRIC_NAMES if name != "FID"]
-    return {
-        "protocol": PROTOCOL,
-        "backbones": suite.backbones,
-        "stand_ins": sorted(suite.stand_ins),
-        "clips": len(rows),
-        "clips_with_undefined": sum(any(row[name] != row[name] for name in names) for row in rows),
-        "refused": list(refused),
-    }
+def face_clip(clip: StoredClip, item: ClipItem, source: Reference) -> FaceClip:
+    """A stored clip as the metrics look at it; the frame that the portrait is does not count."""
+    landmarks = item.landmarks if clip.has_landmarks else None
+    index = source.index if source.clip == clip.id else None
+    emotion = EMOTIONS.index(clip.emotion) if clip.emotion in EMOTIONS else None
+    return FaceClip.from_store(item.frames, landmarks, item.audio, source.image[None], index, emotion)
 
 
 def test_data(run: StageRun) -> MEADDataModule:
@@ -104,12 +107,6 @@ def chosen_clips(run: StageRun, data: MEADDataModule) -> list[StoredClip]:
     config = run.config.evaluate
     clips = [clip for clip in data.test_clips(config.clips) if clip.has_coefficients and clip.has_audio]
     return evenly(clips, config.max_clips or len(clips))
-
-
-def evenly(clips: Sequence[StoredClip], count: int) -> list[StoredClip]:
-    """At most `count` clips, evenly taken."""
-    places = np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int)
-    return [clips[place] for place in places]
 
 
 def emotion_code(

@@ -12,6 +12,7 @@ from datamodules.splits import Split
 from experiments.identity import digest_of
 from experiments.schema import ExperimentConfig, TrainerConfig
 from experiments.stage import Measured, Stage, StageRun, Work
+from metrics.published import entries
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -128,6 +129,13 @@ def renderer(config: ExperimentConfig, data: DataConfig, size: int) -> "Renderer
 
     name = require_coefficients(config, open_store(data))
     return Renderer(load_model(name, config.face_model or None), size)
+
+
+def network_files(config: ExperimentConfig) -> dict[str, Path]:
+    """Files of the published networks that score, by config key; absent ones are left to `check_networks`."""
+    found = entries(config.evaluate.networks.choice()).values()
+    paths = {f"evaluate.networks.{entry.role}": entry.path(None) for entry in found if not entry.stand_in}
+    return {key: path for key, path in paths.items() if path is not None}
 
 
 def world_section(config: ExperimentConfig) -> dict[str, Any]:

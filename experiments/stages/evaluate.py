@@ -8,7 +8,9 @@ from conventions.errors import UserError
 from datamodules.splits import Split
 from experiments.schema import ExperimentConfig
 from experiments.stage import Measured, Parents, Stage, Work
-from experiments.stages.base import PROMPTS, clips_of, data_of, data_section, open_store
+from experiments.stages.base import PROMPTS, clips_of, data_of, data_section, network_files, open_store
+from metrics.protocol import protocol_name
+from metrics.published import check_networks, needs_judges
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,23 +30,23 @@ class Evaluate(Stage):
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the protocol."""
-        from metrics.protocol import PROTOCOL
-
-        return {"evaluate": config.evaluate, **data_section(data_of(config)), "protocol": PROTOCOL}
+        return {"evaluate": config.evaluate, **data_section(data_of(config)), "protocol": protocol_name()}
 
     def parents(self, config: ExperimentConfig) -> Parents:
-        """EAC and HEF; judges and references where the split has actors to score."""
-        scoring = () if unscored(config) else ("judges", "references")
-        return {name: (name, config) for name in ("eac", "hef", *scoring)}
+        """EAC and HEF; references, and judges where a network is a stand-in, where the split has actors to score."""
+        scoring = [] if unscored(config) else ["references"]
+        judges = ["judges"] if scoring and needs_judges(config.evaluate.networks.choice()) else []
+        return {name: (name, config) for name in ("eac", "hef", *scoring, *judges)}
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
-        """The prompts."""
-        return {"prompts.yaml": PROMPTS}
+        """The prompts and the published networks."""
+        return {"prompts.yaml": PROMPTS, **network_files(config)}
 
     def check(self, config: ExperimentConfig) -> None:
         """Test clips with audio and coefficients, of actors on whom no stage trains."""
         if unscored(config):
             return
+        check_networks(config.evaluate.networks.choice())
         data, kinds = data_of(config), KINDS[config.evaluate.clips]
         found = [
             clip
@@ -68,7 +70,7 @@ class Evaluate(Stage):
 def unscored(config: ExperimentConfig) -> str | None:
     """Why the pipeline cannot be scored: a role of the split that no actor has."""
     split = Split.load(config.data.split)
-    for role in ("test", "judge"):
+    for role in ("test", "judge") if needs_judges(config.evaluate.networks.choice()) else ("test",):
         if not split.actors.get(role) and split.rest != role:
             return f"the split {config.data.split!r} has no {role} actors"
     return None
@@ -88,15 +90,16 @@ def _check_strangers(config: ExperimentConfig, tested: set[str]) -> None:
 
 
 def _score(work: Work) -> Measured:
+    from datamodules.mead import evenly
     from experiments.csvfiles import write_csv
     from experiments.networks import load_pipeline
     from experiments.samples import Sample, write_sample
-    from experiments.scoring import Scoring, evenly, speak
+    from experiments.scoring import Scoring, speak
     from lightning_modules.training.memory import keep_freed_memory
 
     keep_freed_memory()
     scoring = Scoring.of(work)
-    pipeline, clips = load_pipeline(work.run, scoring.networks, scoring.device), scoring.clips()
+    pipeline, clips = load_pipeline(work.run, scoring.networks, scoring.suite.device), scoring.clips()
     shown = {clip.id for clip in evenly(clips, work.run.config.evaluate.samples)}
     work.progress.total = len(clips)
 
@@ -111,7 +114,7 @@ def _score(work: Work) -> Measured:
     if not rows:
         raise UserError(f"run {work.run.id}: the encoder can express the style of none of {len(refused)} test clips")
     write_csv(work.folder.path / "per_clip.csv", rows)
-    return Measured(scoring.means(rows), scoring.facts(rows, refused))
+    return Measured(scoring.suite.aggregate(rows), {**scoring.suite.facts(rows), "refused": refused})
 
 
 STAGE = Evaluate()

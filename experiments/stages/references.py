@@ -1,62 +1,56 @@
-"""References: what the metric protocol gives for the true clips and for the portrait held still."""
+"""References: the metric protocol's values for the true clips and for the portrait without a network."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from experiments.schema import ExperimentConfig
 from experiments.stage import Measured, Parents, Stage, Work
-from experiments.stages.base import data_of, data_section
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from datamodules.mead import ClipItem, Reference
-
-KINDS: "Mapping[str, Callable[[ClipItem, Reference], Tensor]]" = {
-    "ground_truth": lambda item, source: item.frames,
-    "copy_source": lambda item, source: source.image[None].expand_as(item.frames),
-}
-"""Frames of each reference row, from a test clip and its actor's portrait."""
+from experiments.stages.base import data_of, data_section, network_files, renderer
+from metrics.protocol import protocol_name
+from metrics.published import needs_judges
 
 
 class References(Stage):
-    """Scores `KINDS` on the test clips that `evaluate` scores."""
+    """Scores the truth, the portrait held still, and the portrait moved by the face model alone."""
 
     name = "references"
     stand_in = True
     undefined = ("*",)
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
-        """Which clips, at which size, by which protocol."""
-        from metrics.protocol import PROTOCOL
-
+        """Which clips, at which size, by which protocol and networks."""
         return {
             **data_section(data_of(config)),
             "hef.resolution": config.hef.resolution,
             "evaluate.clips": config.evaluate.clips,
             "evaluate.max_clips": config.evaluate.max_clips,
-            "protocol": PROTOCOL,
+            "evaluate.networks": config.evaluate.networks,
+            "protocol": protocol_name(),
         }
 
     def parents(self, config: ExperimentConfig) -> Parents:
-        """The judges."""
-        return {"judges": ("judges", config)}
+        """The judges, where a network is a stand-in."""
+        return {"judges": ("judges", config)} if needs_judges(config.evaluate.networks.choice()) else {}
+
+    def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
+        """The published networks."""
+        return network_files(config)
 
     def work(self, work: Work) -> Measured:
-        """One CSV for each reference; means under `<kind>/<metric>`."""
+        """One CSV for each row; totals under `<row>/<metric>`."""
         from experiments.csvfiles import write_csv
         from experiments.scoring import Scoring
-        from metrics.protocol import PROTOCOL
 
+        config, scoring = work.run.config, Scoring.of(work)
+        clips = scoring.clips()
+        work.progress.total = len(clips)
         table: dict[str, float] = {}
-        for kind, frames in KINDS.items():
-            scoring = Scoring.of(work)  # a suite keeps what its FID has seen
-            clips = scoring.clips()
-            work.progress.total = len(clips) * len(KINDS)
-            rows, _ = scoring.rows(clips, lambda clip, item, source, frames=frames: frames(item, source))
-            write_csv(work.folder.path / f"{kind}.csv", rows)
-            table |= {f"{kind}/{metric}": value for metric, value in scoring.means(rows).items()}
-        return Measured(table, {"protocol": PROTOCOL, "clips": len(clips)})
+        rows = scoring.references(clips, renderer(config, data_of(config), config.hef.resolution))
+        for kind, scores in rows.items():
+            write_csv(work.folder.path / f"{kind}.csv", scores)
+            table |= {f"{kind}/{metric}": value for metric, value in scoring.suite.aggregate(scores, kind).items()}
+        return Measured(table, {"protocol": scoring.suite.protocol, "clips": len(clips)})
 
 
 STAGE = References()
