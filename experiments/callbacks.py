@@ -75,8 +75,14 @@ class RunProgress(pl.Callback):
         self.work, self.config, self.finite = work, config, finite
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals back from Lightning."""
+        """Take the signals back from Lightning, and count batches as an unbroken run does.
+
+        A checkpoint is written when the next batch has begun already: a resumed Lightning counts that batch twice, and
+        would validate on other batches. (`batch_progress` of pytorch-lightning, read in 2.6.6.)
+        """
         self.work.interruption.arm()
+        total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+        total.ready = total.started = total.completed
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -32,10 +32,8 @@ def merge(schema: type[T], *sources: tuple[str, Mapping[str, Any]]) -> T:
 
     Values are Python's own, or `Plain`: what a field's type makes of their text. UserError naming the source, the key
     and the nearest valid key when a key is unknown, a value has the wrong type, or the dataclass itself refuses the
-    value (ValueError in `__post_init__`). `${key}` and `${oc.env:NAME}` stand for other values, as in OmegaConf.
+    value (ValueError in `__post_init__`).
     """
-    if any(_refers(values) for _, values in sources):
-        sources = (_resolved(schema, sources),)
     typed = [_typed(schema, values, _Place(schema, label)) for label, values in sources]
     labels = ", ".join(label for label, values in sources if values)
     return _build(schema(), functools.reduce(deep_merge, typed, {}), labels, "")
@@ -47,13 +45,21 @@ def _refers(values: Any) -> bool:
     return isinstance(values, str) and "${" in values
 
 
-def _resolved(schema: type, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[str, dict[str, Any]]:
-    """All sources over the defaults in one, with OmegaConf's interpolations in place of what they stand for."""
+Source = tuple[str, Mapping[str, Any]]
+
+
+def resolve(schema: type, sources: Sequence[Source]) -> Sequence[Source]:
+    """Sources of files with OmegaConf's `${key}` and `${oc.env:NAME}` in place of what they stand for.
+
+    Where a value refers to another, all sources become one, over the defaults of `schema`.
+    """
+    if not any(_refers(values) for _, values in sources):
+        return sources
     labels = ", ".join(label for label, values in sources if values)
     written = [json.loads(json.dumps(values)) for _, values in sources]  # `Plain` is unknown to OmegaConf
     tree = functools.reduce(deep_merge, written, dataclasses.asdict(schema()))
     try:
-        return labels, typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(tree), resolve=True))
+        return [(labels, typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(tree), resolve=True)))]
     except OmegaConfBaseException as error:
         raise UserError(f"{labels}: {reason_of(error)}") from error
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from conventions.errors import UserError, nearest
 from datamodules.manifest import store_hash
-from experiments.compose import experiment_sources, experiment_texts, merge, nested, parse_overrides
+from experiments.compose import experiment_sources, experiment_texts, merge, nested, parse_overrides, resolve
 from experiments.identity import digest_of, hash_of, run_id
 from experiments.schema import ExperimentConfig
 from experiments.stage import Stage, StageRun
@@ -56,7 +56,7 @@ def compose(
     if target not in STAGES:
         raise UserError(f"stage {target!r} is unknown{nearest(target, STAGES)}")
     name, texts = experiment_texts(experiment)
-    files = [("name", {"name": name}), *experiment_sources(texts)]
+    files = resolve(ExperimentConfig, [("name", {"name": name}), *experiment_sources(texts)])
     last = [("overrides", parse_overrides(overrides)), ("seed", {} if seed is None else {"seed": seed})]
 
     def merged(label: str, changes: Mapping[str, Any]) -> ExperimentConfig:
@@ -89,9 +89,9 @@ StoreHash = Callable[[str], str]
 """Folder of a store -> its content hash."""
 
 
-def plan(experiment: Experiment, hash_of_store: StoreHash = store_hash) -> list[StageRun]:
+def plan(experiment: Experiment, hash_of_store: StoreHash | None = None) -> list[StageRun]:
     """Every stage run that the target needs, parents first, each once; UserError where a store or file is not there."""
-    planner = _Planner(experiment.words, hash_of_store)
+    planner = _Planner(experiment.words, hash_of_store or store_hash)
     targets = [planner.run(experiment.target, config, variant) for variant, config in experiment.lineage]
     return list({run.id: run for run in _every(targets[-1])}.values())
 

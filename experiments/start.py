@@ -1,9 +1,12 @@
 """Training that starts from other weights: warm starts, branches and extensions (`init_from`)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from conventions.errors import UserError
 from conventions.files import atomic_file
@@ -44,17 +47,34 @@ def starting_checkpoint(module: StageModule, start: str, runs: Path, last: Path,
         raise UserError(f"init_from: {path}: is of batch {batch}; training to {steps} batches has nothing left to do")
     last.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(last) as file:
-        torch.save(_with_own_schedule(checkpoint, batch), file)
+        torch.save(_with_own_rates(checkpoint, module, batch), file)
 
 
-def _with_own_schedule(checkpoint: dict[str, Any], batch: int) -> dict[str, Any]:
-    """The checkpoint with schedules that keep their place and take their shape from the new configuration."""
-    schedules = [_place_alone(state) for state in checkpoint.get("lr_schedulers", [])]
-    return {**checkpoint, "lr_schedulers": schedules}
+def _with_own_rates(checkpoint: dict[str, Any], module: StageModule, batch: int) -> dict[str, Any]:
+    """The checkpoint with the rates and schedules that the module's own configuration has at `batch`."""
+    optimizers, schedules = _configured(module)
+    for schedule in schedules:
+        for _ in range(batch):
+            schedule.optimizer.step()
+            schedule.step()
+    states = [
+        {**state, "param_groups": [_rated(*groups) for groups in _pairs(state, optimizer)]}
+        for state, optimizer in zip(checkpoint["optimizer_states"], optimizers, strict=True)
+    ]
+    return {**checkpoint, "optimizer_states": states, "lr_schedulers": [one.state_dict() for one in schedules]}
 
 
-def _place_alone(state: dict[str, Any]) -> dict[str, Any]:
-    """A scheduler's state without the numbers of its shape, also of the schedulers that a sequence holds."""
-    kept = {key: value for key, value in state.items() if key in ("last_epoch", "_step_count", "_last_lr")}
-    inner = state.get("_schedulers")
-    return {**kept, "_schedulers": [_place_alone(one) for one in inner]} if inner else kept
+def _pairs(state: dict[str, Any], optimizer: Optimizer) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    return zip(state["param_groups"], optimizer.param_groups, strict=True)
+
+
+def _rated(saved: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    return saved | {name: own[name] for name in ("lr", "initial_lr") if name in own}
+
+
+def _configured(module: StageModule) -> tuple[list[Optimizer], list[LRScheduler]]:
+    """What `configure_optimizers` returns: a list of optimisers, or one with its schedule."""
+    made: Any = module.configure_optimizers()
+    if isinstance(made, dict):
+        return [made["optimizer"]], [made["lr_scheduler"]["scheduler"]]
+    return list(made), []

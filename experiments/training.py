@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from conventions.errors import UserError
@@ -67,7 +68,7 @@ def fit(
     assert trainer.global_step == steps, f"trained {trainer.global_step} batches of {steps}"
 
 
-def test(module: StageModule, data: pl.LightningDataModule, config: TrainerConfig) -> dict[str, float]:
+def measure(module: StageModule, data: pl.LightningDataModule, config: TrainerConfig) -> dict[str, float]:
     """The module's own test metrics, by their names without `test/`; empty where the data has nothing to test on."""
     data.prepare_data()
     data.setup("test")
@@ -121,7 +122,7 @@ def make_trainer(
         num_sanity_val_steps=0,
         default_root_dir=folder.path,
         use_distributed_sampler=False,
-        **_QUIET,
+        **{**_QUIET, "enable_checkpointing": any(isinstance(one, ModelCheckpoint) for one in callbacks)},
     )
 
 
@@ -129,6 +130,7 @@ def _quiet_lightning() -> None:
     """No hints and no warnings of what is meant: frozen parents in eval mode, loaders without workers."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "Found .* module.s. in eval mode", category=UserWarning)
+    warnings.filterwarnings("ignore", "The `srun` command is available")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", "The '.*_dataloader' does not have many workers")
     warnings.filterwarnings("ignore", ".*infer the `batch_size` from an ambiguous collection")

@@ -59,7 +59,7 @@ class TrainedStage(Stage):
     def work(self, work: Work) -> Measured:
         """Train to the last step from wherever the run stands, then test."""
         from experiments.networks import Networks
-        from experiments.training import load_final, save_weights, test, train
+        from experiments.training import load_final, measure, save_weights, train
 
         run, final = work.run, work.folder.checkpoints / "final.pt"
         work.progress.total = self.num_steps(run.config)
@@ -73,7 +73,7 @@ class TrainedStage(Stage):
         else:
             train(module, data, work, trainer, self.start(run.config))
         work.interruption.check()
-        return Measured(test(module, data, trainer))
+        return Measured(measure(module, data, trainer))
 
 
 def single_process(config: ExperimentConfig) -> TrainerConfig:

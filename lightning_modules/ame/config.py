@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from conventions.registry import Registry
 from datamodules.config import StageDataConfig
-from lightning_modules.training.bounds import at_least, divides, positive, share
+from lightning_modules.training.bounds import at_least, divides, known, positive, share
 
 TEXT_SOURCES = Registry(
     "emotion encoding",
@@ -36,7 +36,7 @@ class TextConfig:
     """transformers name (gpt2) or local folder, or `standin`."""
 
     def __post_init__(self) -> None:
-        TEXT_SOURCES.path(self.encoding)
+        known(TEXT_SOURCES, encoding=self.encoding)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from conventions.registry import Registry
 from datamodules.config import StageDataConfig
-from lightning_modules.training.bounds import at_least, divides, positive, share
+from lightning_modules.training.bounds import at_least, divides, known, positive, share
 from lightning_modules.training.extra_losses import check_losses
 
 BACKBONES = Registry(
@@ -38,7 +38,7 @@ class BackboneConfig:
     """Frames that one attention layer looks ahead; look-ahead of the whole is `layers * future`, also for the GRU."""
 
     def __post_init__(self) -> None:
-        BACKBONES.path(self.kind)
+        known(BACKBONES, kind=self.kind)
         at_least(1, layers=self.layers)
         at_least(0, past=self.past, future=self.future)
         divides(self.width, self.heads, even=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from conventions.errors import UserError
 from datamodules.config import StageDataConfig
 from lightning_modules.ame.config import TEXT_SOURCES
-from lightning_modules.training.bounds import at_least, below_one, positive, share
+from lightning_modules.training.bounds import at_least, below_one, known, positive, share
 from lightning_modules.training.extra_losses import check_losses
 
 BASE_SIZE = 8
@@ -107,7 +107,7 @@ class HEFConfig:
     """Frames of each test clip that this stage's own metrics look at."""
 
     def __post_init__(self) -> None:
-        TEXT_SOURCES.path(self.text_encoding)
+        known(TEXT_SOURCES, text_encoding=self.text_encoding)
         check_losses(self.extra_losses)
         size = self.resolution
         if size < 2 * BASE_SIZE or size & (size - 1):

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablations import tables
 from ablations.merge import with_scored
 from ablations.paper import find_table
 from ablations.scored import Scored
@@ -28,7 +27,7 @@ SHIFT = {"full": 0.0, "eac_mlp": 0.05, "eac_gru": -0.05, "hef_wo_res": 0.0}
 @pytest.fixture(scope="module")
 def store() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "store_hash", lambda path: "5" * 64)
+        patch.setattr("experiments.graph.store_hash", lambda path: "5" * 64)
         yield
 
 
