@@ -74,7 +74,7 @@ method: grid
 parameters: {seed: {values: [0]}}
 command: ["${env}", "${interpreter}", -m, emospace.cli, run, mine.yaml, "${args_no_hyphens}"]
 """
-SECONDS = 60
+SECONDS = 240
 
 
 @pytest.fixture
