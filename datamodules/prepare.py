@@ -30,6 +30,9 @@ from datamodules.reasons import FAILURES
 from datamodules.store import Store
 
 Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
+LARGEST_SIZE = 4096
+"""Side of stored pictures in pixels."""
+
 Progress = Callable[[int, int, Mapping[str, float]], None]
 """Told of clips done, clips in all, and the seconds of work so far by stage."""
 
@@ -106,8 +109,8 @@ def _check_folders(raw: Path, store: Path) -> None:
 
 
 def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None, deep3d: Path | None, look: bool) -> _Job:
-    if size < 16 or size % 2:
-        raise UserError(f"size {size}: must be even and at least 16")
+    if not 16 <= size <= LARGEST_SIZE or size % 2:
+        raise UserError(f"size {size}: must be even, from 16 to {LARGEST_SIZE}")
     records, left_out, unhandled = catalogue(raw)
     if not records:
         others = f", and nothing reads {suffixes(unhandled)}" if unhandled else ""

@@ -1,12 +1,14 @@
 """The sound track of a media file as 16 kHz mono: its channels mixed, its pieces laid where their times put them."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
 from av import AudioFrame
+from av.container import InputContainer
 from jaxtyping import Float
 
 from conventions.errors import RejectedClip
@@ -37,28 +39,35 @@ def iterate_track(path: Path, origin: float | None) -> Iterator[Float[np.ndarray
     The mix is the mean of the channels; where these cancel each other the strongest one is used alone. Gaps in time are
     filled with silence and overlaps cut. Both are reported as `MediaWarning`.
     """
-    mixer, timeline = None, None
     with open_media(path) as container:
         if sound_of(container) is None:
             raise RejectedClip("no_audio_stream", f"{path}: has no sound")
+        frames = _frames(path, container)
+        first = next(frames, None)
+        if first is None:
+            return
+        mixer = _Mixer.of(path, first.layout.nb_channels)
+        timeline = _Timeline(path, first.sample_rate, (first.time or 0.0) if origin is None else origin)
         try:
-            for frame in _frames(path, container):
-                if mixer is None or timeline is None:
-                    start = frame.time or 0.0
-                    mixer = _Mixer.of(path, frame.layout.nb_channels)
-                    timeline = _Timeline(path, frame.sample_rate, start if origin is None else origin)
-                    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
-                for samples in timeline.lay(frame.time, mixer.mono(_channels(frame))):
-                    yield from _resampled(resampler, samples, frame.sample_rate)
-            if timeline is not None:
-                yield from (piece.to_ndarray()[0] for piece in resampler.resample(None))
+            yield from _laid(itertools.chain([first], frames), mixer, timeline)
         finally:
-            for part in (mixer, timeline):
-                if part is not None:
-                    part.report()
+            mixer.report()
+            timeline.report()
 
 
-def _frames(path: Path, container: av.container.InputContainer) -> Iterator[AudioFrame]:
+def _laid(frames: Iterable[AudioFrame], mixer: "_Mixer", timeline: "_Timeline") -> Iterator[np.ndarray]:
+    """The frames mixed, laid by their times and resampled."""
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
+    for frame in frames:
+        for samples in timeline.lay(frame.time, mixer.mono(_channels(frame))):
+            piece = AudioFrame.from_ndarray(samples.astype(np.float32)[None], format="fltp", layout="mono")
+            piece.sample_rate = frame.sample_rate
+            yield from (made.to_ndarray()[0] for made in resampler.resample(piece))
+    if timeline.begun:
+        yield from (made.to_ndarray()[0] for made in resampler.resample(None))
+
+
+def _frames(path: Path, container: InputContainer) -> Iterator[AudioFrame]:
     """Decoded frames of the default track; they keep one form to the end."""
     first = None
     for frame in container.decode(sound_of(container)):
@@ -78,13 +87,6 @@ def _channels(frame: AudioFrame) -> Float[np.ndarray, "c n"]:
         return values
     half = 2.0 ** (8 * values.dtype.itemsize - 1)
     return (values - half) / half if values.dtype.kind == "u" else values / half
-
-
-def _resampled(resampler: av.AudioResampler, samples: np.ndarray, rate: int) -> Iterator[np.ndarray]:
-    frame = AudioFrame.from_ndarray(samples.astype(np.float32)[None], format="fltp", layout="mono")
-    frame.sample_rate = rate
-    for piece in resampler.resample(frame):
-        yield piece.to_ndarray()[0]
 
 
 @dataclass
@@ -134,6 +136,11 @@ class _Timeline:
     """Sample after the last one that was laid, counted from the origin; None: nothing was."""
     _gap: int = 0
     _overlap: int = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether any samples were laid."""
+        return (self._end or 0) > 0
 
     def lay(self, time: float | None, samples: np.ndarray) -> Iterator[np.ndarray]:
         """The samples, behind the silence that is missing before them, or without what was there already."""

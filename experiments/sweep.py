@@ -174,10 +174,10 @@ def _draw(generator: np.random.Generator, parameter: Mapping[str, Any]) -> Any:
     if "min" not in parameter:
         choices = _choices(parameter)
         return choices[int(generator.integers(len(choices)))]
-    low, high = (as_number(parameter[name]) or 0 for name in ("min", "max"))
+    low, high = (as_number(parameter[name]) or 0 for name in ("min", "max"))  # checked before
     kind = parameter.get("distribution", "uniform")
     if kind == "int_uniform":
-        return int(generator.integers(low, high + 1))
+        return int(generator.integers(int(low), int(high) + 1))
     if kind == "log_uniform_values":
         return float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.4g}")
     return float(f"{generator.uniform(low, high):.4g}")

@@ -82,6 +82,7 @@ def _value(node: yaml.Node, depth: int) -> Any:
         return _mapping(node, depth)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, depth + 1) for item in node.value]
+    assert isinstance(node, yaml.ScalarNode)
     return str(node.value) if node.style else Plain(node.value)
 
 
