@@ -257,8 +257,8 @@ def _geometry(
     pixels = (identity.double() + 1) / 2 * size + torch.tensor([left, top])
     grid = (pixels - centre) @ torch.linalg.inv(matrix).T
     linear = matrix * 2 / size[:, None]
-    tensors = (x.float().to(picture.device) for x in (grid, identity, linear))
-    return (left, top, right, bottom), *tensors
+    grid, identity, linear = (x.float().to(picture.device) for x in (grid, identity, linear))
+    return (left, top, right, bottom), grid, identity, linear
 
 
 def sample(image: Float[Tensor, "b c h w"], grid: Float[Tensor, "_ y x 2"]) -> Float[Tensor, "b c y x"]:

@@ -1,5 +1,6 @@
 """A portrait of one's own: its face found, turned upright, cut softly, and filmed at its own size."""
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from conventions.errors import UserError
 from conventions.published import LANDMARKER
 from datamodules.crop import cut
 from datamodules.landmarks import find_faces
+from emospace.demo import write_astronaut
 from emospace.talking.portrait import MOST_PIXELS, Frame, eye_line, level, read_portrait
 from emospace.talking.square import Square, coverage, cut_square, fill
 from face3d.camera import CROP_WIDENING, default_placement, project
@@ -209,3 +211,29 @@ def test_odd_portraits_are_measured_alike(
     found = np.array([made.square.x, made.square.y, made.square.half])
     assert np.abs(found - expected).max() < 0.06 * plain.half * factor
     assert made.square.roll - plain.roll == pytest.approx(roll, abs=0.05)
+
+
+def test_landmarks_measured_beforehand_need_no_detector(tmp_path: Path, head: MorphableModel) -> None:
+    """The photograph of the demo, with the landmarks that lie in the package."""
+    path = write_astronaut(tmp_path)
+    portrait = read_portrait(path, head, 32, weights=tmp_path / "nowhere")
+    eyes = portrait.square
+    assert (eyes.x, eyes.y) == pytest.approx((225, 117), abs=4)
+    assert float(portrait.correction.norm(dim=-1).mean()) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("", "holds no landmarks"),
+        ("{}", "holds no landmarks"),
+        ('{"landmarks": [[1, 2]]}', r"shape \[1, 2\]"),
+        (json.dumps({"landmarks": [[1e4, 2]] * 68}), "outside of a picture"),
+        (json.dumps({"landmarks": [["a", 2]] * 68}), "holds no landmarks"),
+    ],
+)
+def test_landmarks_that_cannot_be(tmp_path: Path, head: MorphableModel, content: str, line: str) -> None:
+    Image.fromarray(smooth(240, 240)).save(tmp_path / "a.png")
+    (tmp_path / "a.landmarks.json").write_text(content)
+    with pytest.raises(UserError, match=line):
+        read_portrait(tmp_path / "a.png", head, 32)
