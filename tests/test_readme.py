@@ -56,7 +56,7 @@ def test_command_is_understood(line: str) -> None:
     files = {name for page in PAGES for name in yaml_files(page)}
     shown = files | {Path(name).stem for name in files}
     for option in ("experiment", "preset", "variant"):
-        given = getattr(options, option, "toy")
+        given = getattr(options, option, "toy") or []
         for named in [given] if isinstance(given, str) else given:
             assert (
                 named in shown

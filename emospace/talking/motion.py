@@ -35,7 +35,7 @@ class Motion:
 
     def __init__(self, source: Reference, model: MorphableModel, lively: Liveliness) -> None:
         self._source, self._model, self._lively, self._start = source, model, lively, 0
-        self._blinks, self._gaze, self._sway = (kind(lively.seed) for kind in (Blinks, Gaze, Sway))
+        self._blinks, self._gaze, self._sway = Blinks(lively.seed), Gaze(lively.seed), Sway(lively.seed)
         self._closing = blink_direction(model, source.coefficients)
 
     def next(

@@ -1,5 +1,6 @@
 """A portrait: its picture at the film's size, and the face in it as the networks take it."""
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from conventions.errors import UserError
+from conventions.files import reason_of
 from conventions.published import LANDMARKER
 from datamodules.coefficients import fit, read_mat
 from datamodules.crop import align, camera_windows, fixed_crop, placement, to_crop
@@ -31,6 +33,11 @@ LEAST_PIXELS = 16
 
 FARTHEST_TURN = math.radians(60)
 """A face turned farther from the camera than this shows too little of one side."""
+
+LANDMARKS_SUFFIX = ".landmarks.json"
+"""In place of a picture's own suffix: the file of its landmarks, where a detector has measured them beforehand."""
+LEAST_INSIDE = 0.5
+"""Share of a face's landmarks that lie in its picture."""
 
 DETECTED_AT = 256
 """Pictures with a longest side below this are enlarged to it before a face is looked for."""
@@ -86,7 +93,8 @@ def read_portrait(
     """The portrait in a picture, measured with `model`; the networks see its face at `resolution` pixels.
 
     A `.mat` of the same name beside the picture (`coeff`, `transform_params`) is used where it is of that model;
-    otherwise MediaPipe's landmarks are found and the model is fitted to them. Transparent parts show `background`, or
+    otherwise the model is fitted to the landmarks of a `.landmarks.json` of the same name (see `read_landmarks`), or to
+    those that MediaPipe finds. Transparent parts show `background`, or
     stay transparent with `alpha`. UserError when there is no face, more than one of like size, or one in profile.
     """
     picture = read_picture(path, background)
@@ -124,8 +132,9 @@ def _from_mat(shape: tuple[int, int], sidecar: Path, model: MorphableModel) -> F
 
 
 def _from_landmarks(picture: np.ndarray, path: Path, model: MorphableModel, weights: Path | None) -> Face:
-    points = _detect(picture, path, weights)
     height, width = picture.shape[:2]
+    measured = path.with_suffix(LANDMARKS_SUFFIX)
+    points = read_landmarks(measured, width, height) if measured.is_file() else _detect(picture, path, weights)
     middle, tilt = np.array([width / 2, height / 2]), eye_line(points)
     turn = np.array([[math.cos(tilt), -math.sin(tilt)], [math.sin(tilt), math.cos(tilt)]])
     upright = ((points - middle) @ turn + middle)[None]
@@ -135,6 +144,20 @@ def _from_landmarks(picture: np.ndarray, path: Path, model: MorphableModel, weig
     row = torch.from_numpy(np.asarray(fit(seen, placement(windows, crop), model)[0], np.float32))
     x, y = turn @ (np.array(crop[:2]) - middle) + middle
     return Face(Square(float(x), float(y), crop[2], tilt), row, torch.from_numpy(seen[0]) - _keypoints(row, model))
+
+
+def read_landmarks(path: Path, width: int, height: int) -> Float[np.ndarray, "68 2"]:
+    """The 68 iBUG landmarks of a JSON file (`landmarks`: (x, y) in pixels of the picture from its outer corner)."""
+    try:
+        points = np.array(json.loads(path.read_text(encoding="utf-8"))["landmarks"], np.float64)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: holds no landmarks that can be read ({reason_of(error)})") from error
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise UserError(f"{path}: landmarks have shape {list(points.shape)}; expected 68 finite pairs (x, y)")
+    inside = ((points >= 0) & (points <= [width, height])).all(-1)
+    if inside.mean() < LEAST_INSIDE:
+        raise UserError(f"{path}: most landmarks lie outside of a picture of {width} x {height} pixels")
+    return points
 
 
 def _detect(picture: np.ndarray, path: Path, weights: Path | None) -> Float[np.ndarray, "68 2"]:

@@ -80,10 +80,10 @@ class EmotionTrack:
 
     def frames(self, start: int, count: int) -> EmotionCode:
         """The codes [count, ...] of frames `start` .. `start + count`."""
-        parts = [(code.vector, code.token, code.level, length) for length, code in self.spans(start, count)]
-        vector, token, level = (
-            torch.cat([part[index].repeat_interleave(part[3], 0) for part in parts]) for index in range(3)
-        )
+        spans = list(self.spans(start, count))
+        lengths = torch.tensor([length for length, _ in spans], device=spans[0][1].level.device)
+        joined = (torch.cat([getattr(code, name) for _, code in spans]) for name in ("vector", "token", "level"))
+        vector, token, level = (part.repeat_interleave(lengths, 0) for part in joined)
         return EmotionCode(vector, token, level)
 
     def _run(self, frame: int) -> int:

@@ -19,7 +19,17 @@ from face3d.coefficients import EXPRESSION, NUM_COEFFICIENTS
 from face3d.grid import identity_grid, warp
 from face3d.morphable import MorphableModel, load_model
 from face3d.renderer import Renderer
-from lightning_modules.hef.enlarge import Enlarger, Place, Source, stretch, to_bytes, up, warped_share
+from lightning_modules.hef.enlarge import (
+    Enlarger,
+    Place,
+    Source,
+    sample_twofold,
+    stretch,
+    to_bytes,
+    twofold,
+    up,
+    warped_share,
+)
 from lightning_modules.hef.flow import Flows
 from lightning_modules.hef.generator import Animation
 from lightning_modules.hef.module import HEFModule
@@ -211,6 +221,21 @@ def test_stretch_of_a_linear_flow(across: float, down: float) -> None:
     grid = identity_grid(64, 64).permute(0, 3, 1, 2)
     flow = grid * torch.tensor([across, down])[:, None, None]
     torch.testing.assert_close(stretch(flow)[..., 4:-4, 4:-4], torch.full((1, 1, 56, 56), across + down))
+
+
+def waves(frequency: float, shift: float) -> Float[Tensor, "1 1 40 60"]:
+    """Oblique waves of so many cycles a pixel, moved by (shift, -shift) pixels."""
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(60.0), indexing="ij")
+    return torch.sin(2 * math.pi * frequency * ((x - shift) + 0.7 * (y + shift)) + 0.3)[None, None]
+
+
+@pytest.mark.parametrize(("frequency", "lost"), [(0.1, 0.02), (0.2, 0.03), (0.25, 0.06), (0.35, 0.2)])
+def test_fine_structure_survives_a_move_by_parts_of_a_pixel(frequency: float, lost: float) -> None:
+    for shift in (0.0, 0.25, 0.5):
+        grid = identity_grid(40, 60) + torch.tensor([-2 * shift / 60, 2 * shift / 40])
+        made = sample_twofold(twofold(waves(frequency, 0.0)), grid)
+        error = (made - waves(frequency, shift))[..., 8:-8, 8:-8].abs().max()
+        assert float(error) < (1e-4 if shift == 0 else lost)
 
 
 def test_what_is_warped_at_any_scale_counts_as_warped() -> None:
