@@ -22,7 +22,7 @@ class Source:
     """Data and splits, as far as known."""
     metrics: Mapping[str, Mapping[str, Any]]
     """`definition` and `higher_is_better` by metric."""
-    rows: Mapping[str, Mapping[str, float]]
+    rows: Mapping[str, Mapping[str, Any]]
     """Values by method and metric."""
 
 
