@@ -239,7 +239,8 @@ class Suite:
         for name in ("landmarks", "true_landmarks"):
             observed[name] = observed[name] * square
         source = look_at_source(clip, self.networks, self.device)
-        observed["source_identity"] = torch.full((1, 1), torch.nan) if source is None else source
+        unknown = observed["identity"].new_full((1, observed["identity"].shape[1]), torch.nan)
+        observed["source_identity"] = unknown if source is None else source
         if pairs is None:
             perfect = {"psnr": PSNR_CEILING, "ssim": 1.0, "lpips": 0.0}
             observed |= {name: torch.full((length,), value) for name, value in perfect.items()}
