@@ -35,6 +35,11 @@ class Part(NamedTuple):
     pictures: Images
     sync: Images | None = None
 
+    def held(self, count: int) -> "Part":
+        """The only frame of this part, `count` times."""
+        sync = None if self.sync is None else self.sync.expand(count, -1, -1, -1)
+        return Part(self.pictures.expand(count, -1, -1, -1), sync)
+
 
 @runtime_checkable
 class Frames(Protocol):
@@ -93,7 +98,7 @@ class HeldFrames:
         length = part_length(*self.size)
         for start in range(0, self._length, length):
             count = min(length, self._length - start)
-            yield Part(*(None if images is None else images.expand(count, -1, -1, -1) for images in self.part))
+            yield self.part.held(count)
 
 
 @dataclass(frozen=True)

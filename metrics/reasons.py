@@ -32,6 +32,8 @@ def reasons(clip: FaceClip, observed: dict[str, Any], networks: Networks) -> dic
 def _face(clip: FaceClip, observed: Mapping[str, Any], found: dict[str, str]) -> None:
     if clip.emotion is None:
         found["EmotionAccuracy"] = "no emotion label"
+    if clip.source is None:
+        found["CSIM_source"] = "no source portrait"
     for name, whose in (("landmarks", "generated video"), ("true_landmarks", "truth")):
         if bool(observed[name].isnan().flatten(1).any(dim=1).all()):
             found |= dict.fromkeys(FACE_METRICS, f"no face in the {whose}")

@@ -67,7 +67,8 @@ class Suite:
     """
 
     def __init__(self, networks: Networks, crop: Crop = "wide-v1", device: torch.device | str = "cpu") -> None:
-        self.networks, self.crop, self.device = networks, crop, torch.device(device)
+        self.networks, self.device = networks, torch.device(device)
+        self.crop: Crop = crop
         self.collections: dict[str, MetricCollection] = {}
         self.num_clips: dict[str, int] = {}
 
@@ -190,8 +191,9 @@ class Suite:
         assert isinstance(made.frames, HeldFrames)
         count = FVD_FRAMES if self.networks.fvd is not None else FRAMES_PER_WINDOW if with_sync else 1
         look = Look(self.networks, self.device, None if boxes is None else boxes[:1].expand(count, -1), with_sync)
-        part = Part(*(None if images is None else images.expand(count, -1, -1, -1) for images in made.frames.part))
-        look.add(part, None if made.landmarks is None else made.landmarks[:1].expand(count, -1, -1))
+        look.add(
+            made.frames.part.held(count), None if made.landmarks is None else made.landmarks[:1].expand(count, -1, -1)
+        )
         return look.held(len(clip.true))
 
     def _add(self, look: Look, made: Made, part: Part, span: slice) -> Tensor:
@@ -210,7 +212,7 @@ class Suite:
 
     def _row(self, row: str, clip: FaceClip, look: Look, truth: Look, pairs: Mapping[str, list[Tensor]] | None) -> Row:
         if row not in self.collections:
-            self.collections[row] = MetricCollection(metric_classes(self.networks), compute_groups=False)
+            self.collections[row] = MetricCollection({**metric_classes(self.networks)}, compute_groups=False)
         observed = self._observed(clip, look, truth, pairs)
         why = reasons(clip, observed, self.networks)
         values = self.collections[row](**observed)
@@ -237,7 +239,8 @@ class Suite:
         for name in ("landmarks", "true_landmarks"):
             observed[name] = observed[name] * square
         source = look_at_source(clip, self.networks, self.device)
-        observed["source_identity"] = torch.full((1, 1), torch.nan) if source is None else source
+        unknown = observed["identity"].new_full((1, observed["identity"].shape[1]), torch.nan)
+        observed["source_identity"] = unknown if source is None else source
         if pairs is None:
             perfect = {"psnr": PSNR_CEILING, "ssim": 1.0, "lpips": 0.0}
             observed |= {name: torch.full((length,), value) for name, value in perfect.items()}

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         scores.write(options.out)
     _print(options, scores, markdown)
-    if document is None:
+    if document is None or options.check is None:
         return 0
     found = differences(options.check, document, scores)
     print("\n".join(found) or f"{options.check}: every file and value is as it was scored", file=sys.stderr)

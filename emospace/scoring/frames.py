@@ -1,8 +1,9 @@
 """Frames of a video cut for the metrics as they are decoded: `metrics.face_clip.Frames` over a file."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,14 +41,13 @@ class CutFrames:
         return self.length
 
     def __iter__(self) -> Iterator[Part]:
-        count = part_length(*self.size)
-        frames = enumerate(itertools.islice(self.media.frames(), self.length))
-        while some := list(itertools.islice(frames, count)):
-            pictures = [self._cut(picture, self.window, self.side) for _, picture in some]
-            sync = None
-            if self.windows is not None:
-                sync = _stacked([self._cut_sync(picture, self.windows[index]) for index, picture in some])
-            yield Part(_stacked(pictures), sync)
+        cuts = (
+            (self._cut(picture, self.window, self.side), self._sync(picture, index))
+            for index, picture in enumerate(itertools.islice(self.media.frames(), self.length))
+        )
+        while some := list(itertools.islice(cuts, part_length(*self.size))):
+            pictures, sync = zip(*some, strict=True)
+            yield Part(_stacked(pictures), None if self.windows is None else _stacked(sync))
 
     def _cut(self, picture: Picture, window: Window, side: int) -> UInt8[np.ndarray, "s s 3"]:
         if picture.size != self.frame:
@@ -55,9 +55,11 @@ class CutFrames:
         pixels, left, top = picture.region(*bounds(window, side))
         return cut(pixels, (window[0] - left, window[1] - top, window[2]), side)
 
-    def _cut_sync(self, picture: Picture, window: Float[np.ndarray, "3"]) -> UInt8[np.ndarray, "s s 3"]:
-        """SyncNet's crop; grey beyond the frame, as in its official pipeline."""
-        x, y, half = (float(value) for value in window)
+    def _sync(self, picture: Picture, index: int) -> UInt8[np.ndarray, "s s 3"] | None:
+        """SyncNet's crop of a frame; grey beyond the frame, as in its official pipeline."""
+        if self.windows is None:
+            return None
+        x, y, half = (float(value) for value in self.windows[index])
         pixels = self._cut(picture, (x, y, half), SYNC_SIZE).copy()
         steps = (np.arange(SYNC_SIZE) + 0.5) * 2 / SYNC_SIZE - 1
         outside = [
@@ -85,10 +87,9 @@ class WholeFrames:
         return self.length
 
     def __iter__(self) -> Iterator[Part]:
-        count = part_length(*self.size)
-        frames = itertools.islice(self.media.frames(), self.length)
-        while some := list(itertools.islice(frames, count)):
-            yield Part(_stacked([_stretched(picture, self.frame) for picture in some]))
+        frames = (_stretched(picture, self.frame) for picture in itertools.islice(self.media.frames(), self.length))
+        while some := list(itertools.islice(frames, part_length(*self.size))):
+            yield Part(_stacked(some))
 
 
 def _stretched(picture: Picture, frame: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
@@ -99,5 +100,5 @@ def _stretched(picture: Picture, frame: tuple[int, int]) -> UInt8[np.ndarray, "h
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(frame, Image.Resampling.BILINEAR))
 
 
-def _stacked(pictures: list[np.ndarray]) -> UInt8[torch.Tensor, "t 3 h w"]:
+def _stacked(pictures: Sequence[Any]) -> UInt8[torch.Tensor, "t 3 h w"]:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)

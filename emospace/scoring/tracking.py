@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from emospace.scoring.media import Media, Picture
 
@@ -47,9 +47,9 @@ class Track:
         return (np.stack(self._found).astype(np.float64) + 1) / 2 * self.size
 
     @property
-    def found(self) -> np.ndarray:
+    def found(self) -> Bool[np.ndarray, " t"]:
         """[t] Whether there is a face."""
-        return np.isfinite(np.stack(self._found)).all(axis=(1, 2))
+        return np.asarray(np.isfinite(np.stack(self._found)).all(axis=(1, 2)))
 
 
 def _faces(network: Any, picture: Picture) -> list[np.ndarray]:

@@ -114,6 +114,10 @@ class EmotionJudge(nn.Module):
         """Logits of `EMOTIONS`."""
         return self.classes(self.features(images))
 
+    def probabilities(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 8"]:
+        """Probabilities of `EMOTIONS`."""
+        return self(images).softmax(dim=1)
+
     def outputs(
         self, images: Float[Tensor, "t 3 h w"], landmarks: Tensor | None = None
     ) -> tuple[Float[Tensor, "t d"], Float[Tensor, "t 8"]]:

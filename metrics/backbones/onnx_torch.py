@@ -46,6 +46,7 @@ class OnnxModule(nn.Module):
             raise UserError(f"{path}: is no ONNX network that runs here ({error})") from error
         self.input = next((value.name for value in graph.input if value.name not in weights), "")
         self.output = graph.output[0].name
+        self._done = _last_uses(self.nodes, {self.output, self.nodes[-1].inputs[0]} if self.nodes else set())
         used = {name for node in self.nodes for name in node.inputs}
         for index, name in enumerate(sorted(used & weights.keys())):
             value = weights[name].float() if weights[name].is_floating_point() else weights[name]
@@ -72,9 +73,11 @@ class OnnxModule(nn.Module):
     def _run(self, images: Tensor) -> dict[str, Tensor]:
         values = {name: getattr(self, buffer) for name, buffer in self._values.items()}
         values[self.input] = images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
-        for node in self.nodes:
+        for node, done in zip(self.nodes, self._done, strict=True):
             inputs = [values.get(name) for name in node.inputs]
             values[node.output] = OPERATIONS[node.kind](inputs, node.attributes)
+            for name in done:
+                del values[name]
         return values
 
 
@@ -89,6 +92,21 @@ def _without_constants(nodes: list[_Node], weights: dict[str, Tensor]) -> list[_
     return left
 
 
+def _three(inputs: Inputs) -> Inputs:
+    """Three inputs, the last of which may be left out."""
+    return [*inputs, None][:3]
+
+
+def _last_uses(nodes: list[_Node], kept: set[str]) -> list[list[str]]:
+    """After each node the values that no later one needs: to hold all of them would take gigabytes."""
+    last = {name: index for index, node in enumerate(nodes) for name in node.inputs if name}
+    done: list[list[str]] = [[] for _ in nodes]
+    for name, index in last.items():
+        if name not in kept:
+            done[index].append(name)
+    return done
+
+
 def _pads(attributes: Attributes, dimensions: int) -> list[int]:
     """Padding in the order of `F.pad`: the last dimension first, before and after."""
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
@@ -99,7 +117,7 @@ def _pads(attributes: Attributes, dimensions: int) -> list[int]:
 
 
 def _convolution(inputs: Inputs, attributes: Attributes) -> Tensor:
-    images, weight, bias = (*inputs, None)[:3]
+    images, weight, bias = _three(inputs)
     dimensions = weight.ndim - 2
     pads = _pads(attributes, dimensions)
     even = pads[::2] == pads[1::2]
@@ -125,7 +143,7 @@ def _prelu(inputs: Inputs, _: Attributes) -> Tensor:
 
 
 def _gemm(inputs: Inputs, attributes: Attributes) -> Tensor:
-    a, b, bias = (*inputs, None)[:3]
+    a, b, bias = _three(inputs)
     a = a.T if attributes.get("transA", 0) else a
     b = b.T if attributes.get("transB", 0) else b
     product = attributes.get("alpha", 1.0) * (a @ b)
@@ -134,7 +152,7 @@ def _gemm(inputs: Inputs, attributes: Attributes) -> Tensor:
 
 def _dequantise(inputs: Inputs, attributes: Attributes) -> Tensor:
     """(x - zero point) * scale: for the whole tensor, along an axis, or in blocks along an axis."""
-    values, scale, zero = (*inputs, None)[:3]
+    values, scale, zero = _three(inputs)
     axis, block = attributes.get("axis", 1) % max(values.ndim, 1), attributes.get("block_size", 0)
 
     def spread(part: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from conventions.weights import WeightFile
 from metrics.backbones.align import ARCFACE_SIZE, arcface_crops
 from metrics.backbones.onnx_torch import OnnxModule
 
-BATCH = 64
+BATCH = 16
 
 
 class SFace(nn.Module):

@@ -1,7 +1,7 @@
 """FVD's network: VideoMAE (Tong et al. 2022) from a local folder in Hugging Face's layout."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,6 @@ from conventions.weights import WeightFile
 
 FRAMES = 16
 """Frames of a piece: consecutive, at 25 fps; pieces do not overlap."""
-SIZE = 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 4
 
@@ -36,17 +35,17 @@ class VideoMAE:
             raise UserError(f"{folder}: is no VideoMAE ({str(error).splitlines()[0]})") from error
         if model.config.num_frames != FRAMES:
             raise UserError(f"{folder}: takes {model.config.num_frames} frames, expected {FRAMES}")
-        self.network = model.eval().requires_grad_(False)
+        self.network: Any = model.eval().requires_grad_(False)
         self.num_features = int(model.config.hidden_size)
+        self.size: Any = model.config.image_size
 
     def features(self, videos: Float[Tensor, "n 16 3 h w"]) -> Float[Tensor, "n d"]:
         """Features of pieces of frames in [-1, 1], resized by bilinear interpolation with smoothing."""
         self.network.to(videos.device)
-        side = self.network.config.image_size
         mean, deviation = (videos.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
         parts = []
         for part in videos.split(BATCH):
-            small = F.interpolate(part.flatten(0, 1), (side, side), mode="bilinear", antialias=True)
+            small = F.interpolate(part.flatten(0, 1), (self.size, self.size), mode="bilinear", antialias=True)
             pixels = ((small.clamp(-1, 1) + 1) / 2 - mean) / deviation
             parts.append(self.network(pixels.unflatten(0, (-1, FRAMES))).last_hidden_state.mean(dim=1))
         return torch.cat(parts)

@@ -42,3 +42,13 @@ def test_ssim_is_that_of_skimage(clips):
 def test_ssim_refuses_frames_smaller_than_its_window():
     with pytest.raises(ValueError, match="11"):
         image.ssim(torch.zeros(1, 3, 8, 64), torch.zeros(1, 3, 8, 64))
+
+
+def test_ssim_of_a_large_frame_is_that_of_skimage_whatever_the_strips(monkeypatch):
+    generator = torch.Generator().manual_seed(1)
+    true = torch.rand(1, 3, 61, 50, generator=generator) * 2 - 1
+    made = (true + 0.3 * torch.randn(true.shape, generator=generator)).clamp(-1, 1)
+    expected = image.ssim(made, true)
+    for rows in (11, 12, 20, 33, 61):
+        monkeypatch.setattr(image, "STRIP", rows * 50)
+        torch.testing.assert_close(image.ssim(made, true), expected)
