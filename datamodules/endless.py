@@ -103,3 +103,8 @@ class EndlessData(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Begin at the batch of a checkpoint."""
         self.next_batch = int(state_dict["next_batch"])
+
+    def teardown(self, stage: str) -> None:
+        """Begin at batch 0 again: a checkpoint's place holds for the training that was resumed from it."""
+        if stage == "fit":
+            self.next_batch = 0

@@ -16,7 +16,13 @@ from face3d.morphable import MorphableModel
 from face3d.renderer import Renderer
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.hef.config import HEFConfig
-from lightning_modules.training.seeding import batch_generator
+from lightning_modules.training.seeding import batch_entropy
+
+
+def batch_generator(seed: int, batch: int, rank: int = 0) -> torch.Generator:
+    """A generator of its own for batch number `batch`."""
+    words = batch_entropy(seed, batch, rank)
+    return torch.Generator().manual_seed(words[2] << 31 | words[3] >> 1)
 
 
 class HashEncoder(EmotionEncoder):

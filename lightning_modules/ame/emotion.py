@@ -19,11 +19,10 @@ TOKEN_DIM = 64
 
 
 class RefusedStyle(UserError):
-    """A style of which an encoder knows nothing: scored as refused where styles are unseen."""
+    """A style that an encoder cannot express: scored as refused where styles are unseen."""
 
 
 Modality = Literal["text", "image", "audio"]
-MODALITIES: tuple[Modality, ...] = ("text", "image", "audio")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def slerp(
 class EmotionEncoder(nn.Module):
     """Any source of emotion -> unit vector [b, 512] + intensity token [b, 64].
 
-    A modality that an encoder does not take is a UserError, a style of which it knows nothing a RefusedStyle.
+    A modality that an encoder does not take is a UserError, a style that it cannot express a RefusedStyle.
     """
 
     modalities: tuple[Modality, ...] = ()

@@ -98,7 +98,7 @@ class AMEModule(StageModule):
         }
 
     def intensity_losses(self, batch: AMEBatch | StyleLabels, codes: dict[str, EmotionCode]) -> dict[str, Tensor]:
-        """Ordinal loss, mean over modalities, and the null point of unrelated prompts where the text knows them."""
+        """Ordinal loss, mean over modalities; for open vocabularies also the null point of unrelated prompts."""
         head = self.encoder.intensity
         level = ordinal_level(batch.emotion, batch.level)
         ordinal = [ordinal_loss(head.score(code.token), head.thresholds, level) for code in codes.values()]
@@ -158,7 +158,7 @@ class AMEModule(StageModule):
         return state
 
     def evaluate_batch(self, batch: ClipItem, loader: int, phase: Phase) -> EmbeddedClip | None:
-        """The clip's labels and vectors; None for one of no style that the metrics of loader 0 know."""
+        """The clip's labels and vectors; None for one without label, or in loader 0 of none of MEAD's styles."""
         if batch.emotion is None or (loader == 0 and batch.style < 0):
             return None
         vectors = item_vectors(self.encoder, batch, self.config.evaluation_frames)

@@ -38,7 +38,7 @@ def fill(template: str, style: str) -> str:
 def style_prompts(emotion: str, level: int) -> tuple[str, ...]:
     """Every prompt of a style: templates x intensity words x adjectives, one adjective's after another's.
 
-    An emotion that the file does not list (an unseen style such as "happily_surprised") speaks for itself.
+    An emotion that the file does not list (an unseen style such as "happily_surprised") is its own adjective.
     """
     adjectives = prompts().emotions.get(emotion, [emotion.replace("_", " ")])
     words = [""] if emotion == "neutral" else prompts().levels[level]
@@ -65,7 +65,7 @@ def style_prompt(emotion: str, level: int, template_index: int) -> str:
 
 
 def plain_prompts(emotion: str) -> tuple[str, ...]:
-    """Prompts of an emotion without its level: what unseen styles are told apart by."""
+    """Prompts of an emotion without its level: the classes of unseen styles."""
     name = prompts().emotions.get(emotion, [emotion.replace("_", " ")])[0]
     return tuple(fill(template, name) for template in prompts().templates)
 

@@ -103,7 +103,7 @@ class GPT2Text(FrozenParts, TextSource):
 
 
 class StyleTable(TextSource):
-    """One-hot: a learned vector for each of MEAD's 22 styles; it knows styles by name and nothing of language.
+    """One-hot: a learned vector for each of MEAD's 22 styles; it maps names of styles, and no other text.
 
     A text that names several emotions is the mean of their styles; one that names none is refused.
     """

@@ -42,7 +42,7 @@ class EACModule(StageModule):
     """Optimisation of an `ExpressionNetwork`.
 
     `renderer` gives the face model of the mouth loss and draws for L_emo; `emotion_critic` has
-    `features(images [n, 3, s, s]) -> [n, d]`. Either may be absent where no weight asks for it.
+    `features(images [n, 3, s, s]) -> [n, d]`. Either may be absent where no weight needs it.
     """
 
     config: EACConfig

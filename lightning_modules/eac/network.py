@@ -73,7 +73,7 @@ class ExpressionNetwork(nn.Module):
 
     @property
     def look_ahead(self) -> int:
-        """Frames of sound that must be known beyond the frame whose expression is wanted; of use where it `streams`."""
+        """Frames of sound needed beyond the frame whose expression is wanted; of use where it `streams`."""
         return getattr(self.backbone, "look_ahead", 0)
 
     def frames(

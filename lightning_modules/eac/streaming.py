@@ -61,7 +61,7 @@ def predict_long(
     pieces, state = [mfcc.new_zeros(0, NUM_EXPRESSION)], None
     for start in range(0, len(mfcc), chunk_frames):
         new = min(chunk_frames, len(mfcc) - start)
-        heard = mfcc[start : start + new + network.look_ahead]
-        expression, state = _advance(network, heard, new, code, identity, state)
+        available = mfcc[start : start + new + network.look_ahead]
+        expression, state = _advance(network, available, new, code, identity, state)
         pieces.append(expression)
     return torch.cat(pieces)

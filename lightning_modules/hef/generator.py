@@ -62,8 +62,8 @@ class Mapping(nn.Module):
         drive: Float[Tensor, "b cd 8 8"],
     ) -> Float[Tensor, "b d"]:
         """Style code of a frame; `emotion` is a unit vector, brought to unit variance here."""
-        feeling = self.emotion(torch.cat([emotion * EMOTION_DIM**0.5, token], dim=1))
-        joined = torch.cat([feeling, self.source(source.mean(dim=(2, 3))), self.drive(drive.mean(dim=(2, 3)))], dim=1)
+        condition = self.emotion(torch.cat([emotion * EMOTION_DIM**0.5, token], dim=1))
+        joined = torch.cat([condition, self.source(source.mean(dim=(2, 3))), self.drive(drive.mean(dim=(2, 3)))], dim=1)
         return self.layers(joined)
 
 
@@ -148,9 +148,9 @@ class Generator(nn.Module):
         emotion: Float[Tensor, "b 512"],
         token: Float[Tensor, "b 64"],
     ) -> Animation:
-        """The frame that the wanted face asks of the source.
+        """The frame of the source with the wanted face.
 
-        `geometry` is its render and mask; `motion` is what the 3DMM knows of the flow: offsets of seen skin in
+        `geometry` is its render and mask; `motion` is the 3DMM's own flow: offsets of seen skin in
         normalised units (0 elsewhere), and where it is seen.
         """
         cells = torch.cat([motion[:, :2] * (BASE_SIZE / 2), motion[:, 2:]], dim=1)

@@ -198,7 +198,7 @@ class HEFModule(StageModule):
     def geometry(
         self, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]
     ) -> Float[Tensor, "b 4 r r"]:
-        """Render [-1, 1] and mask {0, 1} of a face: what the generator sees of the 3DMM."""
+        """Render [-1, 1] and mask {0, 1} of a face: the generator's input from the 3DMM."""
         drawn = self.renderer(coefficients, placement)
         return torch.cat([drawn.image, drawn.mask], dim=1)
 

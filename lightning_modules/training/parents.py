@@ -30,7 +30,10 @@ def describe(part: Any) -> Recipe:
 def rebuild(name: str, recipe: Mapping[str, Any]) -> Any:
     """What `recipe` describes; UserError that names the argument to give where it cannot be built again."""
     if "face_model" in recipe:
-        return Renderer(load_model(recipe["face_model"], recipe["path"]), recipe["size"])
+        try:
+            return Renderer(load_model(recipe["face_model"], recipe["path"]), recipe["size"])
+        except UserError as error:
+            raise UserError(f"the checkpoint cannot rebuild {name}: {error}; give {name}=") from error
     kind = PARENTS.load(recipe["class"]) if "recipe" in recipe else None
     if not hasattr(kind, "rebuild"):
         raise UserError(

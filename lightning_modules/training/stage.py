@@ -29,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def without_gradients(method: F) -> F:
-    """Run a method without gradients, but outside of inference mode, in which Lightning evaluates.
+    """Run a method without gradients, but outside of inference mode, in which `trainer.validate` and `test` run.
 
     What a network keeps from its first call (text embeddings, a face model on the device) is used in training later,
     and autograd refuses tensors that were made in inference mode.

@@ -17,7 +17,6 @@ from lightning_modules.ame.conditioning import plain_codes
 from lightning_modules.hef.config import HEFWeights
 from lightning_modules.hef.module import HEFModule
 from lightning_modules.training.adversarial import refuse_half_precision
-from lightning_modules.training.seeding import batch_generator
 
 
 class Critic(nn.Module):
@@ -215,7 +214,7 @@ def test_module_without_critics_leaves_their_losses_out() -> None:
 
 def test_animate_uses_the_average() -> None:
     module = build()
-    coefficients, placement = world.faces(3, batch_generator(0, 0))
+    coefficients, placement = world.faces(3, world.batch_generator(0, 0))
     code = module.encoder.encode_text(["a", "b", "c"])
     source = torch.rand(1, 3, 16, 16)
 
@@ -264,33 +263,3 @@ def test_half_precision_is_refused(precision: str) -> None:
 def test_bf16_trains() -> None:
     trainer = fit(build(penalty_every=1), 2, precision="bf16-mixed")
     assert all(math.isfinite(float(value)) for value in trainer.logged_metrics.values())
-
-
-class _SaveRank(pl.Callback):
-    """Leaves each rank's weights, and what its batches held, in a folder."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.seen: list[float] = []
-
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self.seen.append(float(batch.target.double().sum()))
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        optimizers = [optimizer.state_dict() for optimizer in trainer.optimizers]
-        left = {"weights": pl_module.state_dict(), "seen": self.seen, "optimizers": optimizers}
-        torch.save(left, f"{self.folder}/rank{trainer.global_rank}.pt")
-
-
-@pytest.mark.slow
-def test_two_processes_end_with_equal_weights_from_batches_of_their_own(tmp_path: Path) -> None:
-    options = {"devices": 2, "strategy": "ddp_fork_find_unused_parameters_true", "accelerator": "cpu"}
-    module = build(penalty_every=2, batch_size=4, micro_batches=2)
-    fit(module, 3, callbacks=[_SaveRank(str(tmp_path))], **options)
-    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
-    assert {name.split(".")[0] for name in first["weights"]} == {"generator", "discriminator", "average"}
-    assert equal(first["weights"], second["weights"])
-    for one, other in zip(first["optimizers"], second["optimizers"], strict=True):
-        assert all(equal(one["state"][key], other["state"][key]) for key in one["state"])
-    assert len(first["seen"]) == len(second["seen"]) == 3
-    assert not set(first["seen"]) & set(second["seen"])

@@ -1,5 +1,6 @@
 """AME, EAC and HEF in a user's own trainer: they train, validate, save, resume and load again without our runner."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from toy_store import write_store
 from conventions.errors import UserError
 from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule
+from face3d.renderer import Renderer
 from lightning_modules.ame.config import AMEConfig
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.module import HEFModule
+from lightning_modules.training.parents import describe, rebuild
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,8 @@ def setting(request: pytest.FixtureRequest) -> Setting:
 
 
 def trainer(steps: int = STEPS, **options: Any) -> pl.Trainer:
-    return quiet_trainer(max_steps=steps, val_check_interval=2, check_val_every_n_epoch=None, **options)
+    few = {"val_check_interval": 3, "check_val_every_n_epoch": None, "num_sanity_val_steps": 0}
+    return quiet_trainer(max_steps=steps, **{**few, **options})
 
 
 class Seen(pl.Callback):
@@ -55,9 +59,8 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 def test_a_users_own_logger_and_callbacks_serve(config: DataConfig, setting: Setting, tmp_path: Path) -> None:
     best = ModelCheckpoint(tmp_path / "best", monitor="val/loss")
     logger = CSVLogger(tmp_path, flush_logs_every_n_steps=1)
-    own = trainer(
-        logger=logger, callbacks=[best, LearningRateMonitor("step")], enable_checkpointing=True, log_every_n_steps=1
-    )
+    options = {"val_check_interval": 2, "num_sanity_val_steps": 2, "log_every_n_steps": 1, "enable_checkpointing": True}
+    own = trainer(logger=logger, callbacks=[best, LearningRateMonitor("step")], **options)
     module, data = setting.make(), setting.data(config)
     own.fit(module, datamodule=data)
     assert own.global_step == STEPS
@@ -79,11 +82,13 @@ def test_resumed_equals_unbroken_and_sees_each_batch_once(config: DataConfig, se
     trainer(6, callbacks=[seen]).fit(whole, datamodule=setting.data(config))
     keep = ModelCheckpoint(tmp_path, every_n_train_steps=3, save_top_k=-1, filename="{step}")
     trainer(3, callbacks=[early, keep], enable_checkpointing=True).fit(setting.make(), datamodule=setting.data(config))
-    resumed = setting.make()
-    trainer(6, callbacks=[late]).fit(resumed, datamodule=setting.data(config), ckpt_path=tmp_path / "step=3.ckpt")
+    resumed, data = setting.make(), setting.data(config)
+    trainer(6, callbacks=[late]).fit(resumed, datamodule=data, ckpt_path=tmp_path / "step=3.ckpt")
     assert early.batches + late.batches == seen.batches
     assert len(set(seen.batches)) == 6
     assert same(whole.state_dict(), resumed.state_dict())
+    trainer(1, callbacks=[anew := Seen()]).fit(setting.make(), datamodule=data)
+    assert anew.batches == seen.batches[:1], "a new training begins at the first batch"
 
 
 def test_a_checkpoint_loads_without_anything_else(config: DataConfig, setting: Setting, tmp_path: Path) -> None:
@@ -137,6 +142,19 @@ def test_a_parent_that_cannot_be_rebuilt_is_named(config: DataConfig, tmp_path: 
     with pytest.raises(UserError, match=r"cannot rebuild encoder: .*OwnEncoder has no recipe.*give encoder="):
         EACModule.load_from_checkpoint(tmp_path / "own.ckpt")
     assert EACModule.load_from_checkpoint(tmp_path / "own.ckpt", encoder=OwnEncoder()).config == plain
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "face model 'ball' is unknown.*; give renderer=$"),
+        ({"name": "bfm09", "path": "/nowhere/face.mat"}, "/nowhere/face.mat.*; give renderer=$"),
+    ],
+)
+def test_a_face_model_that_is_not_there_is_named(changes: dict[str, str], words: str) -> None:
+    recipe = describe(Renderer(replace(hef_world.ball(), **changes), 16))
+    with pytest.raises(UserError, match=words):
+        rebuild("renderer", recipe)
 
 
 def test_what_is_missing_is_named() -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 class LeaveRank(pl.Callback):
-    """Leaves each rank's weights and buffers, the sums of its batches, and what it logged in validation."""
+    """Leaves each rank's weights, buffers and optimisers, the sums of its batches, and what it logged in validation."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,7 +28,8 @@ class LeaveRank(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         validated = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        left = {"state": pl_module.state_dict(), "seen": self.seen, "validated": validated}
+        optimizers = [optimizer.state_dict()["state"] for optimizer in trainer.optimizers]
+        left = {"state": pl_module.state_dict(), "seen": self.seen, "validated": validated, "optimizers": optimizers}
         torch.save(left, self.folder / f"rank{trainer.global_rank}.pt")
 
 
@@ -45,6 +46,8 @@ def test_ranks_end_equal_after_batches_of_their_own(setting: Setting, tmp_path: 
     assert first["state"].keys() == second["state"].keys()
     different = [name for name, tensor in first["state"].items() if not torch.equal(tensor, second["state"][name])]
     assert different == []
+    for one, other in zip(first["optimizers"], second["optimizers"], strict=True):
+        assert all(torch.equal(one[key][name], other[key][name]) for key in one for name in one[key])
     assert len(first["seen"]) == len(second["seen"]) == 4
     assert not set(first["seen"]) & set(second["seen"])
     assert first["validated"] == pytest.approx(second["validated"], nan_ok=True)

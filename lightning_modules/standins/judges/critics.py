@@ -65,7 +65,7 @@ class TrunkLayers(_Rebuilt):
 class CriticsModule(StageModule):
     """Three networks that share no parameter, one optimiser.
 
-    `render_emotion` sees renders (EAC's L_emo); `photo_emotion` and `photo_identity` see photographs (HEF's losses).
+    `render_emotion` is for renders (EAC's L_emo), `photo_emotion` and `photo_identity` for photographs (HEF's losses).
     All are differentiable to the images: `features(images)`, `embed(images)`, and `perceptual()(images)`.
     """
 

@@ -67,7 +67,7 @@ def tested_actors(actors: Sequence[str], share: float) -> Sequence[str]:
 
 
 class JudgesData(EndlessData):
-    """What the judges are trained and tested on: faces and speaking clips of people whom no other stage sees."""
+    """What the judges are trained and tested on: faces and speaking clips of people of no other stage."""
 
     def __init__(self, config: JudgesConfig, faces: Faces, clips: Sequence[SpeechClip], seed: int) -> None:
         super().__init__()

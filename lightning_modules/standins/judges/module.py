@@ -40,7 +40,7 @@ class JudgesModule(StageModule):
         self.sync = SyncJudge(config.width)
 
     def losses(self, batch: JudgeBatch) -> dict[str, Float[Tensor, ""]]:
-        """Unweighted losses by the names of `JudgeWeights`; each network sees the pictures otherwise altered."""
+        """Unweighted losses by the names of `JudgeWeights`; each network gets pictures augmented anew."""
         images = losses.as_float(batch.images)
         moved, landmarks = losses.augment(images, batch.landmarks)
         found = self.landmark(moved)
