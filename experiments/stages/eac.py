@@ -17,6 +17,7 @@ from experiments.stages.base import (
     renderer,
     require_coefficients,
 )
+from experiments.stages.loss_networks import check_loss_networks, load_losses, loss_files, loss_names, needs_critics
 
 
 class EAC(TrainedStage):
@@ -28,16 +29,18 @@ class EAC(TrainedStage):
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
-        return {"eac": config.eac, **data_section(data_of(config, "eac")), "trainer": config.trainer}
+        losses = {"losses.networks": loss_names(config, _losses(config))}
+        return {"eac": config.eac, **losses, **data_section(data_of(config, "eac")), "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
-        """The emotion space, and the critics where L_emo has a weight."""
-        critics = {"critics": ("critics", config)} if config.eac.weights.emotion > 0 else {}
+        """The emotion space, and the critics where L_emo has a weight and no published network."""
+        critics = {"critics": ("critics", config)} if needs_critics(config, _losses(config)) else {}
         return {"ame": ("ame", config), **critics}
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
-        """The prompts, and the face model where it is a file."""
-        return {"prompts.yaml": PROMPTS, **({"face_model": Path(config.face_model)} if config.face_model else {})}
+        """The prompts, the face model where it is a file, and the published network of L_emo."""
+        face = {"face_model": Path(config.face_model)} if config.face_model else {}
+        return {"prompts.yaml": PROMPTS, **face, **loss_files(config, _losses(config))}
 
     def store(self, config: ExperimentConfig) -> str:
         """Its own store, or the shared one."""
@@ -49,6 +52,7 @@ class EAC(TrainedStage):
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with audio and coefficients, and the face model where a loss draws or measures it."""
+        check_loss_networks(config, _losses(config))
         data = data_of(config, "eac")
         store = open_store(data)
         if _needs_face(config):
@@ -64,7 +68,8 @@ class EAC(TrainedStage):
 
         config, critics = run.config, parents.get("critics")
         drawn = renderer(config, data_of(config, "eac"), config.data.image_size) if _needs_face(config) else None
-        return EACModule(config.eac, parents["ame"].encoder, drawn, critics.render_emotion if critics else None)
+        emotion = critics.render_emotion if critics else load_losses(config, _losses(config)).get("emotion")
+        return EACModule(config.eac, parents["ame"].encoder, drawn, emotion)
 
     def data(self, run: StageRun) -> Any:
         """Clips with audio and coefficients."""
@@ -72,6 +77,10 @@ class EAC(TrainedStage):
 
         config = run.config
         return MEADDataModule(data_of(config, "eac"), "eac", config.eac.batch_size, run.seed, config.data.image_size)
+
+
+def _losses(config: ExperimentConfig) -> tuple[str, ...]:
+    return ("emotion",) if config.eac.weights.emotion > 0 else ()
 
 
 def _needs_face(config: ExperimentConfig) -> bool:
