@@ -7,14 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ablations.merge import scored_notes
-from ablations.statistics import Summary
+from ablations.statistics import LEAST_SEEDS, Difference, Summary, decided, needed
 from ablations.tables import Direction, Row, Table
 from metrics.protocol import HIGHER_IS_BETTER
 
-DIGITS = {"LMD": 2, "LMD_face": 2, "Sync": 2, "SyncDistance": 2, "FID": 2, "PSNR": 2, "CSIM": 2, "SSIM": 2}
+DIGITS = {
+    **{"LMD": 2, "LMD_face": 2, "Sync": 2, "SyncDistance": 2, "SyncOffset": 1, "FID": 2, "PSNR": 2, "CSIM": 2},
+    **{"CSIM_source": 2, "SSIM": 2, "FVD": 1, "EFID": 2},
+}
 CSV_COLUMNS = (
     *("table", "preset", "group", "variant", "title", "metric", "mean", "sd", "n", "wanted", "paper"),
-    *("difference", "low", "high", "reproduced", "stand_in", "unlike"),
+    *("difference", "low", "high", "seeds", "actors", "clips", "reproduced", "stand_in", "unlike"),
 )
 SIGNS = {True: "yes", False: "NO", None: "undecided"}
 STAND_IN = (
@@ -45,7 +48,8 @@ def _markdown_row(table: Table, row: Row, best: set[tuple[int, str]], index: int
 
 def _notes(table: Table) -> list[str]:
     notes = ["Mean ± sd over seeds (n); bold: best of its group. Direction: sign of the difference to the full row, by"]
-    notes[0] += " a 95 % paired bootstrap over clips; undecided where the interval holds 0."
+    notes[0] += " a 95 % bootstrap over seeds (paired), actors and clips; undecided where the interval holds 0 or with"
+    notes[0] += f" fewer than {LEAST_SEEDS} seeds."
     if any(d.metric not in row.paper for row in table.rows for d in row.directions):
         notes[0] += " Better, worse: than the full row, where the paper has no value."
     if marked := [metric for metric in table.paper.metrics if metric in table.stand_ins]:
@@ -55,7 +59,7 @@ def _notes(table: Table) -> list[str]:
         for row in table.rows
         if row.refused
     ]
-    notes += map(_plain_markdown, scored_notes(table))
+    notes += map(_plain_markdown, [*scored_notes(table), *undecided_notes(table)])
     if table.missing:
         notes.append(f"Missing ({len(table.missing)}): {_plain_markdown('; '.join(table.missing))}.")
     notes.append(_plain_markdown("; ".join(table.footer)))
@@ -92,7 +96,8 @@ def _latex_cell(row: Row, metric: str, bold: bool) -> str:
 
 
 def _latex_notes(table: Table) -> list[str]:
-    notes = [r"\par\footnotesize Mean $\pm$ sd over seeds (n).", *map(_escape, scored_notes(table))]
+    notes = [r"\par\footnotesize Mean $\pm$ sd over seeds (n)."]
+    notes += map(_escape, [*scored_notes(table), *undecided_notes(table)])
     if table.stand_ins:
         notes.append(rf"$\dagger$ {_escape(STAND_IN)}.")
     if table.missing:
@@ -115,7 +120,9 @@ def _csv_cells(table: Table, row: Row, metric: str) -> list[Any]:
     value = row.values.get(metric, Summary(math.nan, math.nan, 0))
     direction = next((d for d in row.directions if d.metric == metric), None)
     found = direction.difference if direction else None
-    difference = [found.mean, found.low, found.high] if found else ["", "", ""]
+    difference = [""] * 6
+    if found:
+        difference = [found.mean, found.low, found.high, found.seeds, found.actors, found.clips]
     agrees = "" if direction is None or direction.reproduced is None else str(direction.reproduced).lower()
     numbers = [_finite(value.mean), _finite(value.sd), value.n, row.wanted, row.paper.get(metric, "")]
     marks = [metric in table.stand_ins and row.scored is None, metric in row.unlike]
@@ -157,13 +164,35 @@ def _json_row(table: Table, row: Row) -> dict[str, Any]:
             "against": d.against,
             "reproduced": d.reproduced,
             "difference": d.difference.mean if d.difference else None,
-            "interval": [d.difference.low, d.difference.high] if d.difference else None,
+            **_interval(d.difference),
         }
         for d in row.directions
     ]
     facts = {"group": row.group, "variant": row.variant, "title": row.title, "refused": row.refused}
     facts["scored"] = row.scored.facts if row.scored else None
     return {**facts, "metrics": metrics, "directions": directions}
+
+
+def _interval(difference: Difference | None) -> dict[str, Any]:
+    if difference is None:
+        return {"interval": None}
+    counts = {"seeds": difference.seeds, "actors": difference.actors, "clips": difference.clips}
+    facts = {"interval": [difference.low, difference.high], "width": difference.width, **counts}
+    return {**facts, "needed": None if decided(difference) else needed(difference)}
+
+
+def undecided_notes(table: Table) -> list[str]:
+    """For each undecided difference the interval's width, what it rests on, and what would decide it."""
+    notes = []
+    for row in table.rows:
+        open_ones = [d for d in row.directions if d.difference is not None and not decided(d.difference)]
+        for direction in open_ones:
+            one = direction.difference
+            assert one is not None
+            rests = f"{one.seeds} seeds, {one.actors} actors, {one.clips} clips"
+            width = f"interval {one.width:.{DIGITS.get(direction.metric, 3) + 1}f} wide over {rests}"
+            notes.append(f"{row.title}, {direction.metric}: undecided ({width}); needs {needed(one)}.")
+    return notes
 
 
 def _best(table: Table) -> set[tuple[int, str]]:
@@ -210,7 +239,7 @@ def _word(row: Row, direction: Direction) -> str:
     found = direction.difference
     if found is None:
         return "missing"
-    if direction.metric in row.paper or found.low <= 0 <= found.high:
+    if direction.metric in row.paper or not decided(found):
         return SIGNS[direction.reproduced]
     return "better" if (found.low > 0) == HIGHER_IS_BETTER[direction.metric] else "worse"
 

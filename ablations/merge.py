@@ -1,4 +1,4 @@
-"""Other methods' scored folders as rows of a table, each told apart where it was not scored as our runs were."""
+"""Other methods' scored folders as rows of a table, marked where they were not scored as our runs were."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from ablations.paper import OTHERS
 from ablations.scored import Scored
 from ablations.statistics import summarise
 from ablations.tables import Row, Table
-from metrics.protocol import PROTOCOL, ROLES
+from metrics.protocol import ROLES
 
 
 def with_scored(table: Table, scored: Sequence[Scored]) -> Table:
@@ -17,26 +17,28 @@ def with_scored(table: Table, scored: Sequence[Scored]) -> Table:
     """
     if not scored:
         return table
-    networks, whose = (table.networks, "our runs") if table.networks else (scored[0].backbones, scored[0].title)
+    protocol, networks, whose = table.protocol, table.networks, "our runs"
+    if not networks:
+        protocol, networks, whose = scored[0].protocol, scored[0].networks, scored[0].title
     rows = list(table.rows)
     for one in scored:
         index = next((i for i, row in enumerate(rows) if row.variant is None and row.title == one.title), None)
         if index is None:
             index = sum(row.group == OTHERS for row in rows)
             rows.insert(index, Row(OTHERS, one.title, None, {}, {}, 0))
-        rows[index] = _filled(rows[index], one, table.paper.metrics, networks)
-    return replace(table, rows=tuple(rows), compared_with=whose)
+        rows[index] = _filled(rows[index], one, table.paper.metrics, protocol, networks)
+    return replace(table, rows=tuple(rows), compared_with=whose, protocol=protocol)
 
 
-def _filled(row: Row, scored: Scored, metrics: Sequence[str], networks: Mapping[str, str]) -> Row:
+def _filled(row: Row, scored: Scored, metrics: Sequence[str], protocol: str, networks: Mapping[str, str]) -> Row:
     values = {metric: summarise([scored.values[metric]] if metric in scored.values else []) for metric in metrics}
-    unlike = frozenset(m for m in metrics if values[m].n and _unlike(m, scored, networks))
+    unlike = frozenset(m for m in metrics if values[m].n and _unlike(m, scored, protocol, networks))
     return replace(row, values=values, scored=scored, unlike=unlike)
 
 
-def _unlike(metric: str, scored: Scored, networks: Mapping[str, str]) -> bool:
+def _unlike(metric: str, scored: Scored, protocol: str, networks: Mapping[str, str]) -> bool:
     role = ROLES.get(metric)
-    return scored.protocol != PROTOCOL or (role is not None and scored.backbones.get(role) != networks.get(role))
+    return scored.protocol != protocol or (role is not None and scored.networks.get(role) != networks.get(role))
 
 
 def scored_notes(table: Table) -> list[str]:
@@ -46,7 +48,7 @@ def scored_notes(table: Table) -> list[str]:
         if (one := row.scored) is None:
             continue
         shared = f", {len(one.clips & table.clips)} of them among our runs' {len(table.clips)}" if table.clips else ""
-        networks = _listed(one.backbones) or "no networks"
+        networks = _listed(one.networks) or "no networks"
         notes.append(f"{row.title}: {one.protocol}, {len(one.clips)} clips{shared}; {one.crop}; {networks}.")
         if marked := [metric for metric in table.paper.metrics if metric in row.unlike]:
             by = "other networks" if one.protocol == table.protocol else f"another protocol ({one.protocol})"

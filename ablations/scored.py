@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,25 @@ class Scored:
     """Means by metric; NaN where there is no value."""
     clips: frozenset[str]
     frames: int
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the network's file by role."""
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """Network by role, with the first digits of its file's SHA-256 where there is one."""
+        return named_networks(self.backbones, self.digests)
 
     @property
     def facts(self) -> dict[str, Any]:
         """Plain data for a table's JSON."""
-        facts = {"folder": str(self.folder), "protocol": self.protocol, "backbones": dict(self.backbones)}
+        networks = {"backbones": dict(self.backbones), "networks_sha256": dict(self.digests)}
+        facts = {"folder": str(self.folder), "protocol": self.protocol, **networks}
         return {**facts, "crop": self.crop, "clips": len(self.clips), "frames": self.frames}
+
+
+def named_networks(backbones: Mapping[str, str], digests: Mapping[str, str]) -> dict[str, str]:
+    """`SFace (487a139e)` by role: two networks of one name and other weights are two networks."""
+    return {role: f"{name} ({digests[role][:8]})" if role in digests else name for role, name in backbones.items()}
 
 
 def read_scored(folders: Iterable[Path]) -> list[Scored]:
@@ -57,8 +70,9 @@ def _read(path: Path) -> Scored:
         means = document["rows"]["per_clip"]
         values = {name: math.nan if value is None else float(value) for name, value in means.items()}
         title, protocol, networks, crop = (document[key] for key in ("method", "protocol", "backbones", "crop"))
-        frames = int(document["frames"])
+        frames, digests = int(document["frames"]), dict(document.get("networks_sha256", {}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: is not what emospace score writes ({type(error).__name__}: {error})") from error
     [clips] = read_columns(path.parent / "per_clip.csv", ["id"])
-    return Scored(path.parent, str(title), str(protocol), dict(networks), str(crop), values, frozenset(clips), frames)
+    facts = (str(title), str(protocol), dict(networks), str(crop), values, frozenset(clips), frames)
+    return Scored(path.parent, *facts, digests)

@@ -6,18 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
 from ablations.paper import PaperRow, PaperTable, find_table
 from ablations.registry import compose_variant
-from ablations.scored import Scored
-from ablations.statistics import Difference, Summary, over_seeds, paired_difference, reproduced, summarise
+from ablations.scored import Scored, named_networks
+from ablations.statistics import BySeed, Difference, Summary, paired_difference, reproduced, summarise
 from conventions.errors import UserError
-from datamodules.manifest import store_hash
+from experiments import legacy
 from experiments.csvfiles import read_columns
-from experiments.graph import StageRun, plan
+from experiments.graph import plan
 from experiments.rundir import RunFolder
+from experiments.stage import StageRun
 from experiments.sweep import SweepJob
 from metrics.protocol import PROTOCOL
 
@@ -107,8 +105,10 @@ class _Found:
     documents: Mapping[int, Mapping[str, Any]]
     """metrics.json by seed."""
     missing: tuple[str, ...]
-    clips: Mapping[str, Mapping[str, float]]
-    """metric -> clip -> mean over seeds."""
+    clips: Mapping[str, BySeed]
+    """Values by metric, seed and clip."""
+    actors: Mapping[str, str]
+    """Actor of each clip."""
 
 
 def build_table(
@@ -124,17 +124,33 @@ def build_table(
     documents = [document for one in found.values() for document in one.documents.values()]
     stand_ins = frozenset(metric for document in documents for metric in document.get("stand_ins", []))
     references = _references(paper, [run for by_seed in planned.values() for run in by_seed.values()], runs)
-    clips = frozenset(clip for one in found.values() for values in one.clips.values() for clip in values)
+    clips = frozenset(clip for one in found.values() for clip in one.actors)
+    protocol, networks = _protocol(documents), _networks(documents)
+    footer = (f"protocol {protocol}", *_network_lines(networks), *_footer(folders))
     return Table(
-        *(paper, preset, tuple(seeds), rows, references, stand_ins, missing, _footer(folders)),
-        networks=_networks(documents),
+        *(paper, preset, tuple(seeds), rows, references, stand_ins, missing, footer),
+        protocol=protocol,
+        networks=networks,
         clips=clips,
     )
 
 
+def _protocol(documents: Sequence[Mapping[str, Any]]) -> str:
+    """The protocol by which the runs were scored; UserError where it is not one."""
+    names = sorted({str(document.get("protocol", PROTOCOL)) for document in documents})
+    if len(names) > 1:
+        raise UserError(f"the runs were scored by {' and '.join(names)}, whose values do not compare; run one again")
+    return names[0] if names else PROTOCOL
+
+
+def _network_lines(networks: Mapping[str, str]) -> tuple[str, ...]:
+    """Networks with the digests of their files."""
+    return (f"networks {', '.join(f'{role} {name}' for role, name in networks.items())}",) if networks else ()
+
+
 def _networks(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The network in each role; all of them where the runs differ."""
-    named = [document.get("backbones", {}) for document in documents]
+    named = [named_networks(d.get("backbones", {}), d.get("networks_sha256", {})) for d in documents]
     roles = dict.fromkeys(role for names in named for role in names)
     return {role: " / ".join(sorted({names[role] for names in named if role in names})) for role in roles}
 
@@ -180,28 +196,36 @@ def _full_first(paper: PaperTable) -> list[str]:
 def _target(preset: str, variant: str, seed: int, overrides: Sequence[str]) -> StageRun | None:
     experiment = compose_variant(preset, variant, seed, overrides)
     try:
-        store = store_hash(experiment.config.data.store)
-    except UserError:
+        return plan(experiment)[-1]
+    except UserError:  # no store, or no weights: nothing can be finished
         return None
-    return plan(experiment, store)[-1]
 
 
 def _find(by_seed: Mapping[int, StageRun], runs: Path, metrics: Sequence[str]) -> _Found:
-    folders = {seed: run.folder(runs) for seed, run in by_seed.items()}
-    looks = {seed: folder.look() for seed, folder in folders.items()}
-    done = {seed: folder for seed, folder in folders.items() if looks[seed].state == "done"}
-    missing = tuple(f"{folders[seed].id}: {look.state}" for seed, look in looks.items() if seed not in done)
-    clips = over_seeds(metrics, (clip_values(folder, metrics) for folder in done.values()))
-    return _Found(done, {seed: looks[seed].metrics for seed in done}, missing, clips)
+    folders = {seed: _folder(run, runs) for seed, run in by_seed.items()}
+    found = {seed: folder.inspect() for seed, folder in folders.items()}
+    done = {seed: folder for seed, folder in folders.items() if found[seed].state == "done"}
+    missing = tuple(f"{folders[seed].id}: {one.state}" for seed, one in found.items() if seed not in done)
+    read = {seed: clip_values(folder, metrics) for seed, folder in done.items()}
+    clips = {metric: {seed: values[metric] for seed, (_, values) in read.items()} for metric in metrics}
+    actors = {clip: actor for people, _ in read.values() for clip, actor in people.items()}
+    return _Found(done, {seed: found[seed].metrics for seed in done}, missing, clips, actors)
 
 
-def clip_values(
-    folder: RunFolder, metrics: Sequence[str]
-) -> tuple[tuple[str, ...], Float[np.ndarray, "clips metrics"]]:
-    """Clips and their values from a run's per_clip.csv; NaN where a cell is empty."""
-    clips, *columns = read_columns(folder.path / "per_clip.csv", ["id", *metrics])
-    cells = [[float(cell or "nan") for cell in column] for column in columns]
-    return clips, np.array(cells).reshape(len(metrics), len(clips)).T
+def _folder(run: StageRun, runs: Path) -> RunFolder:
+    """The run's folder, or, where it is not done, a finished one of the first identity with the same labels."""
+    folder = run.folder(runs)
+    if folder.state() == "done":
+        return folder
+    return legacy.find(runs, run.config.name, run.stage, run.variant, run.seed) or folder
+
+
+def clip_values(folder: RunFolder, metrics: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, float]]]:
+    """Actor of each clip, and metric -> clip -> value, from a run's per_clip.csv; NaN where a cell is empty."""
+    clips, actors, *columns = read_columns(folder.path / "per_clip.csv", ["id", "actor", *metrics])
+    values = [[float(cell or "nan") for cell in column] for column in columns]
+    by_metric = {m: dict(zip(clips, column, strict=True)) for m, column in zip(metrics, values, strict=True)}
+    return dict(zip(clips, actors, strict=True)), by_metric
 
 
 def _row(row: PaperRow, paper: PaperTable, found: Mapping[str, _Found], wanted: int) -> Row:
@@ -221,20 +245,24 @@ def _directions(row: PaperRow, paper: PaperTable, mine: _Found, reference: _Foun
     full = next(other for other in paper.rows if other.variant == paper.against)
     result = []
     for metric in paper.metrics:
-        difference = paired_difference(mine.clips[metric], reference.clips[metric])
+        difference = paired_difference(mine.clips[metric], reference.clips[metric], mine.actors)
         known = metric in row.paper and metric in full.paper
         agrees = reproduced(difference, row.paper[metric] - full.paper[metric]) if known else None
         result.append(Direction(metric, paper.against, difference, agrees))
     return tuple(result)
 
 
-REFERENCE_TITLES = {"ground_truth": "ground truth", "copy_source": "copy source"}
+REFERENCE_TITLES = {
+    "ground_truth": "ground truth",
+    "copy_source": "copy source",
+    "warp_source": "3DMM warp of the source",
+}
 
 
 def _references(paper: PaperTable, targets: Sequence[StageRun], runs: Path) -> tuple[Row, ...]:
-    """The true clips and the copied portrait, as the `references` stage scored them."""
+    """The true clips, the copied and the warped portrait, as the `references` stage scored them."""
     folders = {run.parents["references"].id: run.parents["references"].folder(runs) for run in targets}
-    done = [look.metrics["metrics"] for look in (folder.look() for folder in folders.values()) if look.state == "done"]
+    done = [one.metrics["metrics"] for one in (folder.inspect() for folder in folders.values()) if one.state == "done"]
     if not done:
         return ()
     return tuple(
@@ -247,6 +275,7 @@ def _references(paper: PaperTable, targets: Sequence[StageRun], runs: Path) -> t
             0,
         )
         for key, title in REFERENCE_TITLES.items()
+        if any(name.startswith(f"{key}/") for d in done for name in d)
     )
 
 
@@ -258,7 +287,6 @@ def _footer(folders: Sequence[RunFolder]) -> tuple[str, ...]:
     stores = sorted({str(fact.get("store", {}).get("hash", "?"))[:12] for fact in facts})
     runs = sorted(folder.digest for folder in folders)
     return (
-        f"protocol {PROTOCOL}",
         f"git {', '.join(commits) or '-'}",
         f"store {', '.join(stores) or '-'}",
         f"packages {', '.join(packages) or '-'}",

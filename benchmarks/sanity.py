@@ -27,12 +27,11 @@ from torchvision.transforms.functional import gaussian_blur
 from ablations.registry import compose_variant
 from conventions.rates import SAMPLES_PER_FRAME
 from datamodules.audio import read_audio
-from datamodules.manifest import store_hash
 from datamodules.store import INT16_MAX, Store, StoredClip
 from datamodules.video import read_video
 from emospace.scoring.networks import published_suite
 from experiments.graph import FULL, plan
-from experiments.stages import Networks
+from experiments.networks import Networks
 from lightning_modules.standins.judges.module import JudgesModule
 from metrics.functional.sync import MAX_SHIFT
 from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES, PROTOCOL
@@ -164,7 +163,7 @@ def table(means: dict[str, Row], rows: dict[str, list[Row]]) -> str:
 def judges(preset: str, runs: Path) -> Suite:
     """The substitute networks of a preset's finished runs."""
     experiment = compose_variant(preset, FULL)
-    planned = plan(experiment, store_hash(experiment.config.data.store))
+    planned = plan(experiment)
     [run] = [run for run in planned if run.stage == "judges"]
     return Networks(runs).typed(run, JudgesModule).suite()
 

@@ -14,14 +14,21 @@ SFACE = WeightFile(
 )
 """Face recognition (Zhong et al. 2021); there under the name face_recognition_sface_2021dec.onnx."""
 
+ARCFACE = WeightFile("w600k_r50.onnx", "https://github.com/deepinsight/insightface/tree/master/model_zoo (buffalo_l)")
+"""Face recognition (Deng et al. 2019), for a loss beside SFace as the metric or the other way round."""
+
 HSEMOTION = WeightFile(
     "enet_b0_8_best_vgaf.onnx",
     "https://github.com/sb-ai-lab/EmotiEffLib/tree/main/models/affectnet_emotions/onnx",
 )
 """Emotion (Savchenko 2022), the default of its makers' own packages; they publish no checksum."""
 
+HSEMOTION_B2 = WeightFile("enet_b2_8.onnx", HSEMOTION.source)
+"""The larger network of the same makers, for a loss beside HSEmotion as the metric or the other way round."""
+
 SYNCNET = WeightFile("syncnet_v2.model", "http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model")
-"""Picture against sound (Chung & Zisserman 2016)."""
+"""Video against audio (Chung & Zisserman 2016). A third party's page gives 54,573,114 bytes and the SHA-256
+961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442; its makers give none, so none is checked."""
 
 INCEPTION = WeightFile(
     "weights-inception-2015-12-05-6726825d.pth",
@@ -35,6 +42,12 @@ ALEXNET = WeightFile(
 )
 """What LPIPS looks through."""
 
+VGG16 = WeightFile("vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af")
+"""The perceptual loss's network (Simonyan and Zisserman 2015)."""
+
+VIDEOMAE = WeightFile("videomae-base/model.safetensors", "https://huggingface.co/MCG-NJU/videomae-base")
+"""FVD's network (Tong et al. 2022), in Hugging Face's layout with its config.json."""
+
 DEEP3D = WeightFile("epoch_20.pth", "https://github.com/sicxu/Deep3DFaceRecon_pytorch#prepare-prerequisite-models")
 """Deep3DFaceRecon's checkpoint."""
 
@@ -43,4 +56,7 @@ BASEL = WeightFile(
 )
 """The face model of Deep3DFaceRecon's coefficients."""
 
-PUBLISHED = (LANDMARKER, SFACE, HSEMOTION, SYNCNET, INCEPTION, ALEXNET, DEEP3D, BASEL)
+PUBLISHED = (
+    *(LANDMARKER, SFACE, HSEMOTION, SYNCNET, INCEPTION, ALEXNET),
+    *(ARCFACE, HSEMOTION_B2, VGG16, VIDEOMAE, DEEP3D, BASEL),
+)

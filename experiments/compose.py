@@ -2,10 +2,14 @@
 
 import dataclasses
 import functools
+import json
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from conventions.errors import UserError, nearest
 from conventions.files import reason_of
@@ -33,6 +37,31 @@ def merge(schema: type[T], *sources: tuple[str, Mapping[str, Any]]) -> T:
     typed = [_typed(schema, values, _Place(schema, label)) for label, values in sources]
     labels = ", ".join(label for label, values in sources if values)
     return _build(schema(), functools.reduce(deep_merge, typed, {}), labels, "")
+
+
+def _refers(values: Any) -> bool:
+    if isinstance(values, Mapping):
+        return any(map(_refers, values.values()))
+    return isinstance(values, str) and "${" in values
+
+
+Source = tuple[str, Mapping[str, Any]]
+
+
+def resolve(schema: type, sources: Sequence[Source]) -> Sequence[Source]:
+    """Sources of files with OmegaConf's `${key}` and `${oc.env:NAME}` in place of what they stand for.
+
+    Where a value refers to another, all sources become one, over the defaults of `schema`.
+    """
+    if not any(_refers(values) for _, values in sources):
+        return sources
+    labels = ", ".join(label for label, values in sources if values)
+    written = [json.loads(json.dumps(values)) for _, values in sources]  # `Plain` is unknown to OmegaConf
+    tree = functools.reduce(deep_merge, written, dataclasses.asdict(schema()))
+    try:
+        return [(labels, typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(tree), resolve=True)))]
+    except OmegaConfBaseException as error:
+        raise UserError(f"{labels}: {reason_of(error)}") from error
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
@@ -140,6 +169,8 @@ def _typed(schema: type, values: Mapping[str, Any], place: _Place) -> dict[str, 
 
 def _section(kind: type, name: str, value: Any, place: _Place) -> dict[str, Any]:
     inner = parse_yaml(value) if isinstance(value, Plain) else value
+    if isinstance(inner, str) and (short := getattr(kind, "SHORT", None)):
+        inner = {short: inner}
     if not isinstance(inner, Mapping):
         raise ValueError(f"is a section, not a value; its keys: {', '.join(field_types(kind))}")
     return _typed(kind, inner, place.inner(name))

@@ -31,10 +31,9 @@ becomes a number. Text keeps the way in which it is written (in YAML: between it
 fraction and no exponent; numbers are finite; flags are true/yes/on or false/no/off; lists are written as in YAML,
 `[a, b]`. In a sweep that W&B's agent shall run too, text that looks like a number needs quotes.
 
-∘ marks what cannot change a run's numbers and so is no part of its identity; ∙ what is part of it only where it is not
-the default.
+∘ marks what is no part of a run's identity: it cannot change a number, or it names a file that counts by its content.
 """
-MARKS = {False: " ∘", "unless default": " ∙"}
+MARKS = {False: " ∘"}
 
 
 def page() -> str:

@@ -17,11 +17,11 @@ import psutil
 
 from conventions.errors import MissingPackage
 from experiments import wandb_server
-from experiments.graph import StageRun
 from experiments.identity import canonical
 from experiments.progress import say
 from experiments.rundir import Row, RunFolder, read_history
 from experiments.schema import TrackingConfig
+from experiments.stage import StageRun
 
 AGENT_VARIABLES = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 """What `wandb agent` sets for the one run that it waits for."""

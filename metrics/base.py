@@ -1,5 +1,6 @@
 """What the class twins share: a mean over clips that counts the clips without a value."""
 
+import inspect
 from abc import abstractmethod
 from typing import Any
 
@@ -12,7 +13,8 @@ from torchmetrics import Metric
 class ClipMean(Metric):
     """Mean over clips of one value for each clip; `update` takes one clip, every clip weighs the same.
 
-    A NaN value (no face found, clip too short) enters `missing` and not the mean, which is NaN when nothing is left.
+    `forward` returns the clip's own value. A NaN value (no face found, clip too short) enters `missing` and not the
+    mean, which is NaN when nothing is left.
     """
 
     full_state_update = False
@@ -32,10 +34,12 @@ class ClipMean(Metric):
         """The metric of one clip: a call of its functional twin."""
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Add one clip; the arguments are those of the functional twin."""
-        value = self.clip_value(*args, **kwargs).detach().to(self.total)
-        found = ~value.isnan()
-        self.total += value.nan_to_num(0.0) if found else 0.0
+        """Add one clip; the arguments are those of `clip_value`, other named ones are left to other metrics."""
+        wanted = inspect.signature(self.clip_value).parameters
+        named = {name: value for name, value in kwargs.items() if name in wanted}
+        value = self.clip_value(*args, **named).detach().to(self.total)
+        found = value.isfinite()
+        self.total += value if found else 0.0
         self.num_clips += found
         self.missing += ~found
 

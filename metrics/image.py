@@ -1,44 +1,37 @@
-"""Picture quality as torchmetrics classes; each twin lives in `metrics.functional.image`."""
+"""Picture quality as torchmetrics classes over the frame values of one clip; twins in `metrics.functional.image`."""
 
-from collections.abc import Sequence
-from typing import Any
-
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from metrics.base import ClipMean
-from metrics.functional import image
+from metrics.functional.image import mean_of_frames
 
 
 class FramePSNR(ClipMean):
-    """PSNR in dB, mean over frames, then over clips; frames in [-1, 1]."""
+    """PSNR in dB, mean over frames, then over clips."""
 
     higher_is_better = True
 
-    def clip_value(self, generated: Float[Tensor, "t c h w"], true: Float[Tensor, "t c h w"]) -> Float[Tensor, ""]:
-        """PSNR of one clip."""
-        return image.psnr(generated, true)
+    def clip_value(self, psnr: Float[Tensor, " t"], scored: Bool[Tensor, " t"]) -> Float[Tensor, ""]:
+        """PSNR of one clip from that of its frames (`frame_psnr`); `scored` marks the frames that count."""
+        return mean_of_frames(psnr, scored)
 
 
 class FrameSSIM(ClipMean):
-    """SSIM, mean over frames, then over clips; frames in [-1, 1]."""
+    """SSIM, mean over frames, then over clips."""
 
     higher_is_better = True
 
-    def clip_value(self, generated: Float[Tensor, "t c h w"], true: Float[Tensor, "t c h w"]) -> Float[Tensor, ""]:
-        """SSIM of one clip."""
-        return image.ssim(generated, true)
+    def clip_value(self, ssim: Float[Tensor, " t"], scored: Bool[Tensor, " t"]) -> Float[Tensor, ""]:
+        """SSIM of one clip from that of its frames (`frame_ssim`)."""
+        return mean_of_frames(ssim, scored)
 
 
 class FrameLPIPS(ClipMean):
-    """LPIPS, mean over frames, then over clips; takes feature maps of a network's layers."""
+    """LPIPS, mean over frames, then over clips."""
 
     higher_is_better = False
 
-    def __init__(self, weights: Sequence[Tensor], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.weights = list(weights)
-
-    def clip_value(self, generated: Sequence[Tensor], true: Sequence[Tensor]) -> Float[Tensor, ""]:
-        """LPIPS of one clip."""
-        return image.frame_lpips(generated, true, self.weights).mean()
+    def clip_value(self, lpips: Float[Tensor, " t"], scored: Bool[Tensor, " t"]) -> Float[Tensor, ""]:
+        """LPIPS of one clip from that of its frames (the network in the role `lpips`)."""
+        return mean_of_frames(lpips, scored)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from metrics.base import ClipMean
@@ -19,6 +19,8 @@ class LandmarkDistance(ClipMean):
         self.size_px = size_px
         self.region: Region = region
 
-    def clip_value(self, generated: Float[Tensor, "t 68 2"], true: Float[Tensor, "t 68 2"]) -> Float[Tensor, ""]:
+    def clip_value(
+        self, landmarks: Float[Tensor, "t 68 2"], true_landmarks: Float[Tensor, "t 68 2"], scored: Bool[Tensor, " t"]
+    ) -> Float[Tensor, ""]:
         """LMD of one clip."""
-        return landmark_distance(generated, true, self.size_px, self.region)
+        return landmark_distance(landmarks[scored], true_landmarks[scored], self.size_px, self.region)

@@ -1,4 +1,4 @@
-"""SyncNet's view of sound and picture: 13 MFCCs every 10 ms, 20 of them against 5 frames at 25 fps.
+"""What SyncNet is given of the audio: 13 MFCCs every 10 ms, 20 of them against 5 frames at 25 fps.
 
 The MFCCs are those of the package python_speech_features, with which SyncNet was trained: rectangular 25 ms windows,
 512-point FFT, 26 filters, pre-emphasis 0.97, lifter 22, log energy as the first coefficient, samples in int16 units.
@@ -52,7 +52,7 @@ def liftered_cosines() -> Float[Tensor, "mfcc filters"]:
 
 
 def syncnet_mfcc(waveform: Float[Tensor, " samples"]) -> Float[Tensor, "steps 13"]:
-    """MFCCs of 16 kHz mono sound in [-1, 1], one every 10 ms; the last window is filled up with zeros."""
+    """MFCCs of 16 kHz mono audio in [-1, 1], one every 10 ms; the last window is filled up with zeros."""
     samples = waveform.double() * INT16
     samples = torch.cat([samples[:1], samples[1:] - PREEMPHASIS * samples[:-1]])
     num_steps = 1 + max(0, math.ceil((len(samples) - WINDOW) / HOP))
@@ -71,15 +71,8 @@ def num_windows(num_frames: int, num_samples: int) -> int:
     return max(0, min(num_frames, num_samples // SAMPLES_PER_FRAME) - FRAMES_PER_WINDOW)
 
 
-def sync_windows(
-    frames: Float[Tensor, "t 3 h w"], waveform: Float[Tensor, " samples"]
-) -> tuple[Float[Tensor, "n 5 3 h w"], Float[Tensor, "n 13 20"]]:
-    """Views of 5 frames, and of the 20 MFCC steps that sound with them, for each start frame."""
-    count = num_windows(len(frames), len(waveform))
+def sound_windows(waveform: Float[Tensor, " samples"], count: int) -> Float[Tensor, "n 13 20"]:
+    """The 20 MFCC steps that belong to the 5 frames from each of the first `count` frames on."""
     if count == 0:
-        return frames.new_zeros(0, FRAMES_PER_WINDOW, *frames.shape[1:]), frames.new_zeros(
-            0, NUM_MFCC, STEPS_PER_WINDOW
-        )
-    mfcc = syncnet_mfcc(waveform).to(frames.device)
-    pictures = frames.unfold(0, FRAMES_PER_WINDOW, 1)[:count].movedim(-1, 1)
-    return pictures, mfcc.unfold(0, STEPS_PER_WINDOW, STEPS_PER_FRAME)[:count]
+        return torch.zeros(0, NUM_MFCC, STEPS_PER_WINDOW)
+    return syncnet_mfcc(waveform).unfold(0, STEPS_PER_WINDOW, STEPS_PER_FRAME)[:count]

@@ -1,181 +1,288 @@
-"""The metric protocol as a whole: clips in, one row of named values for each, their means and what they rest on."""
+"""The metric protocol as a whole: a `FaceClip` in, one row of named values for each of its videos, and totals."""
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
+from torchmetrics import Metric, MetricCollection
 
-from metrics.backbones.protocols import (
-    EmotionBackbone,
-    IdentityBackbone,
-    InceptionBackbone,
-    LandmarkBackbone,
-    PerceptualBackbone,
-    SyncBackbone,
-)
-from metrics.frechet import ENOUGH_FRAMES, FrechetDistance
-from metrics.functional import features, image, landmarks, sync
-from metrics.protocol import METRIC_NAMES, USES
-from metrics.speech_features import sync_windows
+from metrics import features, frechet, image, landmarks, naturalness, sync
+from metrics.backbones.videomae import FRAMES as FVD_FRAMES
+from metrics.face_clip import FaceClip, HeldFrames, Images, Made, Part, as_images, sync_boxes
+from metrics.functional.image import PSNR_CEILING, SSIM_WINDOW, frame_psnr, frame_ssim
+from metrics.functional.sync import sync_scores
+from metrics.look import Look, look_at_source, track
+from metrics.networks import Networks
+from metrics.protocol import METRIC_NAMES, ROLES, SET_METRICS, Crop, protocol_name
+from metrics.reasons import reasons
+from metrics.speech_activity import loudness, voiced
+from metrics.speech_features import FRAMES_PER_WINDOW, num_windows, sound_windows
 
 LMD_CROP = 256
 """LMD is given in px of a crop of this size, whatever the frames' own size."""
 
-SYNC_BATCH = 128
-
-SET_METRICS = frozenset({"FID"})
-"""Values of the whole set of clips; a single clip has none."""
-
-Clip = Float[Tensor, "_t 3 _h _w"] | UInt8[Tensor, "_t 3 _h _w"]
+Row = dict[str, float | str]
+Progress = Callable[[int, int], None]
 
 
-def as_images(frames: Clip) -> Float[Tensor, "_t 3 _h _w"]:
-    """Frames in [-1, 1]; uint8 frames are converted, float ones are clamped."""
-    return frames.float() / 127.5 - 1 if frames.dtype == torch.uint8 else frames.float().clamp(-1, 1)
+def metric_classes(networks: Networks) -> dict[str, Metric]:
+    """A metric object for each name whose network is there."""
+    made: dict[str, Callable[[], Metric]] = {
+        "EFD": features.EmotionFeatureDistance,
+        "LMD": lambda: landmarks.LandmarkDistance(LMD_CROP, "mouth"),
+        "LMD_face": lambda: landmarks.LandmarkDistance(LMD_CROP, "face"),
+        "Sync": sync.SyncConfidence,
+        "SyncDistance": sync.SyncDistance,
+        "SyncOffset": sync.SyncOffset,
+        "CSIM": features.IdentitySimilarity,
+        "CSIM_source": features.SourceSimilarity,
+        "FID": lambda: frechet.InceptionDistance(networks.by_role["fid"].num_features),
+        "PSNR": image.FramePSNR,
+        "SSIM": image.FrameSSIM,
+        "LPIPS": image.FrameLPIPS,
+        "EmotionAccuracy": features.EmotionAccuracy,
+        "FVD": lambda: frechet.VideoDistance(networks.by_role["fvd"].num_features),
+        "EFID": lambda: frechet.ExpressionDistance(networks.by_role["expression"].num_features),
+        "LipDynamics": naturalness.LipDynamics,
+        "EyebrowDynamics": naturalness.EyebrowDynamics,
+        "SilentLips": naturalness.SilentLips,
+        "LipSync": naturalness.LipSync,
+    }
+    assert list(made) == list(METRIC_NAMES)
+    here = networks.by_role
+    return {name: make() for name, make in made.items() if ROLES.get(name) is None or ROLES[name] in here}
 
 
-@dataclass
 class Suite:
-    """The protocol over a choice of backbones; a metric whose backbone is absent is NaN.
+    """The protocol over a choice of networks: for each row of a table one `MetricCollection`.
 
-    One suite scores one method: FID gathers the features of all clips since `reset`. `fresh` starts another method.
+    Args:
+        networks: one a role; metrics of an absent role are NaN.
+        crop: what the pictures of the clips show; part of the protocol's name.
+        device: where networks and picture metrics run.
     """
 
-    landmarks: LandmarkBackbone | None = None
-    emotion: EmotionBackbone | None = None
-    identity: IdentityBackbone | None = None
-    sync: SyncBackbone | None = None
-    inception: InceptionBackbone | None = None
-    perceptual: PerceptualBackbone | None = None
-    frechet: FrechetDistance | None = field(default=None, init=False)
-    num_clips: int = field(default=0, init=False)
+    def __init__(self, networks: Networks, crop: Crop = "wide-v1", device: torch.device | str = "cpu") -> None:
+        self.networks, self.device = networks, torch.device(device)
+        self.crop: Crop = crop
+        self.collections: dict[str, MetricCollection] = {}
+        self.num_clips: dict[str, int] = {}
 
-    def __post_init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the clips scored so far."""
-        self.num_clips = 0
-        self.frechet = FrechetDistance(self.inception.num_features) if self.inception else None
-
-    def fresh(self) -> "Suite":
-        """A suite of the same backbones that has scored nothing."""
-        return Suite(self.landmarks, self.emotion, self.identity, self.sync, self.inception, self.perceptual)
+    @property
+    def protocol(self) -> str:
+        """The protocol's name."""
+        return protocol_name(self.crop)
 
     @property
     def stand_ins(self) -> set[str]:
-        """Metrics whose values pass through a substitute backbone: tables mark them."""
-        return {
-            metric for name, used in USES.items() if getattr(getattr(self, name), "stand_in", False) for metric in used
-        }
+        """Metrics whose values pass through a substitute network: tables mark them."""
+        return self.networks.stand_ins
 
     @property
     def backbones(self) -> dict[str, str]:
         """Name of the network in each role; roles without one are left out."""
-        return {name: getattr(self, name).name for name in USES if getattr(self, name) is not None}
+        return self.networks.names
+
+    def fresh(self) -> "Suite":
+        """A suite of the same networks that has scored nothing."""
+        return Suite(self.networks, self.crop, self.device)
 
     @torch.inference_mode()
+    def score(self, clip: FaceClip, progress: Progress = lambda done, total: None) -> dict[str, Row]:
+        """For each row of `clip.made`: every name of `METRIC_NAMES`, counts of frames, and why a value is missing.
+
+        A value that does not exist is NaN, and `why` names the reason. `progress` is called with frames done and all.
+        """
+        for made in clip.made.values():
+            _check(clip, made)
+        known = self._tracked(clip)
+        boxes = None if known is None or not clip.audio.numel() else _boxes(known, clip)
+        with_sync = clip.crop != "none" and clip.audio.numel() > 0
+        truth = Look(self.networks, self.device, boxes, with_sync)
+        looks = {
+            row: truth if made.frames is clip.true
+            else self._held(clip, made, boxes, with_sync) if isinstance(made.frames, HeldFrames)
+            else Look(self.networks, self.device, boxes, with_sync)
+            for row, made in clip.made.items()
+        }  # fmt: skip
+        pairs: dict[str, dict[str, list[Tensor]]] = {row: {} for row in clip.made}
+        streams = {row: iter(made.frames) for row, made in clip.made.items() if made.frames is not clip.true}
+        start = 0
+        for part in clip.true:
+            span = slice(start, start + len(part.pictures))
+            true = truth.add(part, None if known is None else known[span])
+            for row, stream in streams.items():
+                self._compare(pairs[row], self._add(looks[row], clip.made[row], next(stream), span), true)
+            start = span.stop
+            progress(start, len(clip.true))
+        return {row: self._row(row, clip, look, truth, pairs[row] or None) for row, look in looks.items()}
+
+    def unscored(self, clip: str, rows: Sequence[str] = ("per_clip",)) -> dict[str, Row]:
+        """Rows without values for a clip that cannot be cut; `clip` is the reason."""
+        for row in rows:
+            self.num_clips[row] = self.num_clips.get(row, 0) + 1
+        empty: Row = dict.fromkeys(METRIC_NAMES, math.nan)
+        return {row: {**empty, "frames": 0.0, "frames_without_face": 0.0, "why": f"all: {clip}"} for row in rows}
+
     def score_clip(
-        self, generated: Clip, true: Clip, audio: Float[Tensor, " samples"], source: Clip, emotion: int | None = None
-    ) -> dict[str, float]:
-        """One clip's row: every name of `METRIC_NAMES` (NaN where there is no value), `frames`, `frames_without_face`.
-
-        `generated` and `true` start together; the longer one is cut. `audio` is 16 kHz in [-1, 1]; `source` holds
-        the source portrait as one frame; `emotion` indexes `EMOTIONS`, None for a style that is none of them.
-        """
+        self,
+        generated: Images,
+        true: Images,
+        audio: Float[Tensor, " samples"],
+        source: Images,
+        emotion: int | None = None,
+        landmarks: Float[Tensor, "t 68 2"] | None = None,
+        source_index: int | None = None,
+    ) -> Row:
+        """One clip of frames in memory as the row `per_clip`; the longer of the two is cut (see `FaceClip`)."""
         length = min(len(generated), len(true))
-        generated, true, source = as_images(generated[:length]), as_images(true[:length]), as_images(source[:1])
-        if generated.shape != true.shape:
-            raise ValueError(f"frames of {tuple(generated.shape[2:])} px against {tuple(true.shape[2:])} px")
-        row = dict.fromkeys(METRIC_NAMES, math.nan) | {"frames": float(length), "frames_without_face": 0.0}
-        row["PSNR"] = float(image.psnr(generated, true))
-        row["SSIM"] = float(image.ssim(generated, true))
-        row |= self.score_landmarks(generated, true) | self.score_emotion(generated, true, emotion)
-        row |= self.score_identity(generated, true, source) | self.score_sync(generated, audio)
-        row |= self.score_features(generated, true)
-        self.num_clips += 1
-        return row
+        points = None if landmarks is None else landmarks[:length]
+        clip = FaceClip.from_store(true[:length], points, audio, source[:1], source_index, emotion)
+        return self.score(clip.with_generated(generated[:length]))["per_clip"]
 
-    def score_landmarks(self, generated: Tensor, true: Tensor) -> dict[str, float]:
-        """LMD of mouth and face, and the number of frames in which either face was not found."""
-        if self.landmarks is None:
-            return {}
-        found, wanted = self.landmarks.landmarks(generated), self.landmarks.landmarks(true)
-        lost = (found + wanted).isnan().flatten(1).any(dim=1).sum()
-        return {
-            "LMD": float(landmarks.landmark_distance(found, wanted, LMD_CROP, "mouth")),
-            "LMD_face": float(landmarks.landmark_distance(found, wanted, LMD_CROP, "face")),
-            "frames_without_face": float(lost),
-        }
+    def aggregate(self, rows: Sequence[Mapping[str, float | str]], row: str = "per_clip") -> dict[str, float]:
+        """Totals over all clips of a row (of all processes), and counts over the given rows of clips.
 
-    def score_emotion(self, generated: Tensor, true: Tensor, emotion: int | None) -> dict[str, float]:
-        """EFD, and whether the wanted emotion is recognised."""
-        if self.emotion is None:
-            return {}
-        found, wanted = self.emotion.features(generated), self.emotion.features(true)
-        row = {"EFD": float(features.emotion_feature_distance(found, wanted))}
-        if emotion is not None:
-            mean = self.emotion.probabilities(generated).nanmean(dim=0, keepdim=True)
-            row["EmotionAccuracy"] = float(features.emotion_accuracy(mean, torch.tensor([emotion], device=mean.device)))
-        return row
-
-    def score_identity(self, generated: Tensor, true: Tensor, source: Tensor) -> dict[str, float]:
-        """CSIM against the true frames and against the source portrait."""
-        if self.identity is None:
-            return {}
-        found = self.identity.embed(generated)
-        references = {"CSIM": self.identity.embed(true), "CSIM_source": self.identity.embed(source)}
-        return {key: float(features.cosine_similarity_of_identity(found, value)) for key, value in references.items()}
-
-    def score_sync(self, generated: Tensor, audio: Tensor) -> dict[str, float]:
-        """Confidence, distance and offset of the generated frames against the driving sound."""
-        if self.sync is None:
-            return {}
-        pictures, sounds = sync_windows(generated, audio)
-        if len(pictures) == 0:
-            return {}
-        video = torch.cat([self.sync.video(batch) for batch in pictures.split(SYNC_BATCH)])
-        scores = sync.sync_scores(self.sync.audio(sounds), video)
-        return dict(zip(USES["sync"], map(float, scores), strict=True))
-
-    def score_features(self, generated: Tensor, true: Tensor) -> dict[str, float]:
-        """LPIPS of the clip; its frames enter FID."""
-        if self.inception is not None and self.frechet is not None:
-            self.frechet.update(self.inception.features(generated), self.inception.features(true))
-        if self.perceptual is None:
-            return {}
-        return {"LPIPS": float(self.perceptual.distance(generated, true).mean())}
-
-    def aggregate(self, rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """Means over clips, FID of the set, and for each clip metric without a value somewhere `<name>_missing`.
-
-        `rows` must be those of all clips scored since `reset`, or FID would belong to other clips (ValueError).
+        `rows` must be those of all clips that this process scored in the row (ValueError).
         """
-        if len(rows) != self.num_clips:
-            raise ValueError(f"{len(rows)} rows, but {self.num_clips} clips were scored since the last reset")
-        table = clip_means(rows)
-        table["FID"] = float(self.frechet.compute()) if self.frechet is not None else math.nan
-        if self.frechet is not None and table["frames"] < ENOUGH_FRAMES:
+        if len(rows) != (scored := self.num_clips.get(row, 0)):
+            raise ValueError(f"{len(rows)} rows, but {scored} clips were scored")
+        table: dict[str, float] = {"clips": float(len(rows)), **dict.fromkeys(METRIC_NAMES, math.nan)}
+        if row in self.collections:
+            table |= {name: float(value) for name, value in self.collections[row].compute().items()}
+        for name in METRIC_NAMES:
+            if name not in SET_METRICS and (missing := sum(math.isnan(float(one[name])) for one in rows)):
+                table[f"{name}_missing"] = float(missing)
+        for name in ("frames", "frames_without_face"):
+            table[name] = math.fsum(float(one[name]) for one in rows)
+        if self.networks.fid is not None and table["frames"] < frechet.ENOUGH_FRAMES:
             logging.getLogger(__name__).warning(
                 "FID from %d frames: under %d it is biased, compare only rows of the same number",
                 table["frames"],
-                ENOUGH_FRAMES,
+                frechet.ENOUGH_FRAMES,
             )
         return table
 
+    def facts(self, rows: Sequence[Mapping[str, float | str]]) -> dict[str, Any]:
+        """Protocol, networks with the SHA-256 of their files, and counts, for metrics.json."""
+        here = [n for n in metric_classes(self.networks) if n not in SET_METRICS]
+        return {
+            "protocol": self.protocol,
+            "backbones": self.backbones,
+            "networks_sha256": dict(self.networks.digests),
+            "stand_ins": sorted(self.stand_ins),
+            "clips": len(rows),
+            "clips_with_undefined": sum(any(math.isnan(float(row[n])) for n in here) for row in rows),
+        }
 
-def clip_means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean over rows of each clip metric, `<name>_missing` where some row has no value, and the sums of the counts."""
-    table: dict[str, float] = {"clips": float(len(rows))}
-    for name in METRIC_NAMES:
-        values = [row[name] for row in rows if not math.isnan(row[name])]
-        table[name] = math.fsum(values) / len(values) if values else math.nan
-        if len(values) < len(rows) and name not in SET_METRICS:
-            table[f"{name}_missing"] = float(len(rows) - len(values))
-    for name in ("frames", "frames_without_face"):
-        table[name] = math.fsum(row[name] for row in rows)
-    return table
+    def _tracked(self, clip: FaceClip) -> Tensor | None:
+        """Landmarks of the true frames by the network of the metrics; without one, those of the clip."""
+        network = self.networks.landmarks
+        if network is None or (clip.landmarks is not None and clip.tracked_by == network.name):
+            return clip.landmarks
+        return track(clip.true, self.networks)
+
+    def _held(self, clip: FaceClip, made: Made, boxes: Tensor | None, with_sync: bool) -> Look:
+        """The look of one picture held still, from as few frames as the networks need."""
+        assert isinstance(made.frames, HeldFrames)
+        count = FVD_FRAMES if self.networks.fvd is not None else FRAMES_PER_WINDOW if with_sync else 1
+        look = Look(self.networks, self.device, None if boxes is None else boxes[:1].expand(count, -1), with_sync)
+        look.add(
+            made.frames.part.held(count), None if made.landmarks is None else made.landmarks[:1].expand(count, -1, -1)
+        )
+        return look.held(len(clip.true))
+
+    def _add(self, look: Look, made: Made, part: Part, span: slice) -> Tensor:
+        """The next generated pictures, looked at unless they are one picture held still."""
+        if isinstance(made.frames, HeldFrames):
+            return as_images(part.pictures.to(self.device))
+        return look.add(part, None if made.landmarks is None else made.landmarks[span])
+
+    def _compare(self, pairs: dict[str, list[Tensor]], generated: Tensor, true: Tensor) -> None:
+        """PSNR, SSIM and LPIPS of some frames."""
+        pairs.setdefault("psnr", []).append(frame_psnr(generated, true).cpu())
+        if min(true.shape[-2:]) >= SSIM_WINDOW:
+            pairs.setdefault("ssim", []).append(frame_ssim(generated, true).cpu())
+        if self.networks.lpips is not None:
+            pairs.setdefault("lpips", []).append(self.networks.lpips.distance(generated, true).float().cpu())
+
+    def _row(self, row: str, clip: FaceClip, look: Look, truth: Look, pairs: Mapping[str, list[Tensor]] | None) -> Row:
+        if row not in self.collections:
+            self.collections[row] = MetricCollection({**metric_classes(self.networks)}, compute_groups=False)
+        observed = self._observed(clip, look, truth, pairs)
+        why = reasons(clip, observed, self.networks)
+        values = self.collections[row](**observed)
+        self.num_clips[row] = self.num_clips.get(row, 0) + 1
+        found: Row = dict.fromkeys(METRIC_NAMES, math.nan)
+        found |= {name: _plain(value) for name, value in values.items()}
+        lost = (observed["landmarks"] + observed["true_landmarks"]).isnan().flatten(1).any(dim=1)
+        found |= {"frames": float(clip.scored.sum()), "frames_without_face": float((lost & clip.scored).sum())}
+        found |= self._truth(observed)
+        found["why"] = "; ".join(f"{name}: {text}" for name, text in why.items() if math.isnan(float(found[name])))
+        return found
+
+    def _observed(
+        self, clip: FaceClip, look: Look, truth: Look, pairs: Mapping[str, list[Tensor]] | None
+    ) -> dict[str, Any]:
+        """What the metric classes ask for, by the names of their arguments."""
+        length = len(clip.true)
+        observed: dict[str, Any] = {"scored": clip.scored, "wanted": clip.emotion}
+        height, width = clip.true.size
+        square = torch.tensor([width, height]) / max(width, height)
+        for name in ("landmarks", "emotion", "probabilities", "identity", "fid", "fvd", "expression"):
+            for prefix, one in (("", look), ("true_", truth)):
+                observed[prefix + name] = one.get(name, (0, 1))
+        for name in ("landmarks", "true_landmarks"):
+            observed[name] = observed[name] * square
+        source = look_at_source(clip, self.networks, self.device)
+        unknown = observed["identity"].new_full((1, observed["identity"].shape[1]), torch.nan)
+        observed["source_identity"] = unknown if source is None else source
+        if pairs is None:
+            perfect = {"psnr": PSNR_CEILING, "ssim": 1.0, "lpips": 0.0}
+            observed |= {name: torch.full((length,), value) for name, value in perfect.items()}
+        else:
+            nothing = torch.full((length,), torch.nan)
+            observed |= {n: torch.cat(pairs[n]) if n in pairs else nothing for n in ("psnr", "ssim", "lpips")}
+        observed |= _spoken(clip.audio, length)
+        return observed | self._sync(clip, look, truth, observed["voice"])
+
+    def _sync(self, clip: FaceClip, look: Look, truth: Look, voice: Tensor) -> dict[str, Tensor]:
+        """Embeddings of audio and of both videos; none without voice."""
+        network = self.networks.sync
+        count = num_windows(len(clip.true), len(clip.audio))
+        if network is None or count == 0 or not bool(voice.any()) or not look.has("sync"):
+            return {name: torch.zeros(0, 1) for name in ("sync_audio", "sync_video", "sync_truth")}
+        audio = network.audio(sound_windows(clip.audio, count).to(self.device)).float().cpu()
+        videos = [one.get("sync", (0, audio.shape[1]))[:count] for one in (look, truth)]
+        return {"sync_audio": audio, "sync_video": videos[0], "sync_truth": videos[1]}
+
+    def _truth(self, observed: Mapping[str, Any]) -> Row:
+        """Confidence and offset of the truth itself: what Sync can be worth here."""
+        scores = sync_scores(observed["sync_audio"], observed["sync_truth"])
+        return {"Sync_truth": float(scores.confidence), "SyncOffset_truth": float(scores.offset)}
+
+
+def _spoken(audio: Tensor, length: int) -> dict[str, Tensor]:
+    """Loudness and voice of each frame; without audio neither a pause nor a loudness is known."""
+    if not audio.numel():
+        return {"loudness": torch.full((length,), torch.nan), "voice": torch.ones(length, dtype=torch.bool)}
+    return {"loudness": loudness(audio, length), "voice": voiced(audio, length)}
+
+
+def _plain(value: Any) -> float:
+    return float(value) if math.isfinite(float(value)) else math.nan
+
+
+def _check(clip: FaceClip, made: Made) -> None:
+    if len(made.frames) != len(clip.true) or made.frames.size != clip.true.size:
+        sides = [f"{len(f)} frames of {f.size[1]} x {f.size[0]} px" for f in (made.frames, clip.true)]
+        raise ValueError(f"{sides[0]} against {sides[1]}")
+
+
+def _boxes(known: Tensor, clip: FaceClip) -> Tensor | None:
+    boxes = sync_boxes(known, clip.true.size[1], clip.true.size[0])
+    return boxes if bool(boxes.isfinite().all()) else None

@@ -18,30 +18,28 @@ class SyncMean(ClipMean):
         super().__init__(**kwargs)
         self.max_shift = max_shift
 
-    def clip_value(
-        self, audio_features: Float[Tensor, "n d"], video_features: Float[Tensor, "n d"]
-    ) -> Float[Tensor, ""]:
+    def clip_value(self, sync_audio: Float[Tensor, "n d"], sync_video: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
         """The score of one clip."""
-        scores: SyncScores = sync_scores(audio_features, video_features, self.max_shift)
+        scores: SyncScores = sync_scores(sync_audio, sync_video, self.max_shift)
         return getattr(scores, self.field)
 
 
 class SyncConfidence(SyncMean):
-    """Median minus minimum over shifts of the distance of sound and picture."""
+    """Median minus minimum over shifts of the distance of audio and video."""
 
     higher_is_better = True
     field = "confidence"
 
 
 class SyncDistance(SyncMean):
-    """Minimum over shifts of the distance of sound and picture."""
+    """Minimum over shifts of the distance of audio and video."""
 
     higher_is_better = False
     field = "distance"
 
 
 class SyncOffset(SyncMean):
-    """Shift in frames at which sound and picture agree best; 0 is right, neither side is better."""
+    """Shift in frames at which audio and video agree best; 0 is right, neither side is better."""
 
     higher_is_better = None
     field = "offset"

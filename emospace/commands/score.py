@@ -1,10 +1,16 @@
 """The metric protocol over any method's videos: GENERATED and TRUTH are two folders, or two videos."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from conventions.errors import UserError
+from conventions.errors import EXIT_FAILURE, UserError
 from emospace.commands.output import add_json, print_json, progress
+
+if TYPE_CHECKING:
+    from emospace.scoring.pairs import Pairs
+    from emospace.scoring.score import Scores
 
 EXAMPLE = "emospace score results/ MEAD/ --method wav2lip --out scores/wav2lip"
 
@@ -18,36 +24,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the method's name in the table (default: that of --method, else of GENERATED)")
     parser.add_argument("--out", type=Path, help="folder for metrics.json and the values clip by clip")
     parser.add_argument("--weights", type=Path, help="folder that holds the published networks (see emospace doctor)")
+    parser.add_argument(
+        "--networks",
+        metavar="published|YAML",
+        help="published: every network must be here; a YAML file maps role to name, path or module:attribute "
+        "(default: the published networks that are here)",
+    )
+    parser.add_argument(
+        "--crop", choices=("wide-v1", "none"), default="wide-v1", help="faces (default), or whole frames without Sync"
+    )
+    parser.add_argument("--by", choices=("emotion", "level", "actor"), help="also the means by this label")
+    parser.add_argument("--check", metavar="FOLDER", type=Path, help="score again and compare with what --out wrote")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the table or the JSON document; write both kinds of file with --out."""
+    """Print the table or the JSON document; write both kinds of file with --out; compare with --check."""
+    from emospace.scoring.check import differences, other_files, read_document
+    from emospace.scoring.markdown import markdown
+    from emospace.scoring.score import check_folder, score
+
+    pairs, title = _pairs(options)
+    document = None if options.check is None else read_document(options.check)
+    if document is not None and (lines := other_files(document, pairs)):
+        print("\n".join(lines))
+        return EXIT_FAILURE
+    if options.out is not None:
+        check_folder(options.out)
+    name = options.name or title
+    choice = _networks(options.networks)
+    scores = score(pairs, name, options.weights, progress("score"), options.crop, choice)
+    if options.out is not None:
+        scores.write(options.out)
+    _print(options, scores, markdown)
+    if document is None or options.check is None:
+        return 0
+    found = differences(options.check, document, scores)
+    print("\n".join(found) or f"{options.check}: every file and value is as it was scored", file=sys.stderr)
+    return EXIT_FAILURE if found else 0
+
+
+def _print(options: argparse.Namespace, scores: "Scores", markdown) -> None:
+    if not options.json:
+        print(markdown(scores, options.by))
+        return
+    from ablations.breakdown import by_label
+
+    document = scores.json()
+    if options.by is not None:
+        groups = by_label(scores.rows["per_clip"], options.by)
+        document["by"] = {g: {m: v if v == v else None for m, v in means.items()} for g, means in groups.items()}
+    print_json(document)
+
+
+def _pairs(options: argparse.Namespace) -> tuple["Pairs", str]:
+    """The pairs, and the method's name where --name gives none."""
     from ablations.methods import load_layout
     from emospace.scoring.laid_out import match_layout
     from emospace.scoring.pairs import find_pairs
 
     if options.method is None:
-        layout, pairs = None, find_pairs(options.generated, options.truth, options.pairs)
-    elif options.pairs is not None:
-        raise UserError("--pairs and --method both say which videos belong together; give one of them")
-    else:
-        layout = load_layout(options.method)
-        pairs = match_layout(options.generated, options.truth, layout)
-    from emospace.scoring.markdown import markdown
-    from emospace.scoring.score import check_folder, score
+        return find_pairs(options.generated, options.truth, options.pairs), _name(options.generated)
+    if options.pairs is not None:
+        raise UserError("--pairs and --method both give the videos that belong together; give one of them")
+    layout = load_layout(options.method)
+    return match_layout(options.generated, options.truth, layout), layout.title
 
-    if options.out is not None:
-        check_folder(options.out)
-    name = options.name or (_name(options.generated) if layout is None else layout.title)
-    scores = score(pairs, name, options.weights, progress("score"))
-    if options.out is not None:
-        scores.write(options.out)
-    if options.json:
-        print_json(scores.json())
-    else:
-        print(markdown(scores))
-    return 0
+
+def _networks(given: str | None) -> "str | dict[str, str] | None":
+    """The choice of networks: a word, or the mapping of a YAML file."""
+    if given is None or not given.endswith((".yaml", ".yml")):
+        return given
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(given).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"--networks {given}: cannot be read ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict) or not all(isinstance(part, str) for pair in content.items() for part in pair):
+        raise UserError(f"--networks {given}: expected a mapping of role to name, path or module:attribute")
+    return content
 
 
 def _name(generated: Path) -> str:

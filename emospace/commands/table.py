@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     scored = "other methods: folders that emospace score --out wrote, or a folder of such"
     parser.add_argument("--scored", metavar="DIR", type=Path, nargs="+", default=[], help=scored)
+    published = "also values that other papers print on MEAD, apart from the table"
+    parser.add_argument("--with-published", action="store_true", help=published)
     parser.add_argument("--run", dest="run_missing", action="store_true", help="first run what is missing")
     parser.add_argument("--slots", type=int, default=1, help="runs at a time with --run (default 1)")
     parser.add_argument("--format", choices=FORMATS, default="md")
@@ -28,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the table; the exit code of the runs where some were started."""
     from ablations.merge import with_scored
+    from ablations.published_values import published_json, published_markdown, read_published
     from ablations.scored import read_scored
     from ablations.tables import build_table
 
@@ -35,12 +38,16 @@ def run(options: argparse.Namespace) -> int:
     code = _run_missing(options) if options.run_missing else 0
     table = build_table(options.table, options.runs, options.preset, options.seeds, options.overrides)
     table = with_scored(table, scored)
+    published = read_published() if options.with_published else ()
     if options.format == "json":
         from emospace.commands.output import print_json
 
-        print_json(table.json())
-    else:
-        print({"md": table.markdown, "latex": table.latex, "csv": table.csv}[options.format]())
+        extra = {"published": published_json(published)} if published else {}
+        print_json({**table.json(), **extra})
+        return code
+    print({"md": table.markdown, "latex": table.latex, "csv": table.csv}[options.format]())
+    if published:
+        print(published_markdown(published), file=sys.stdout if options.format == "md" else sys.stderr)
     return code
 
 

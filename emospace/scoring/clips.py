@@ -1,95 +1,195 @@
-"""A generated and a true video brought together: 25 fps, the truth's size, the shorter length; what was changed."""
+"""A generated and a true video as one `FaceClip`: 25 fps, the shorter length, cut alike; what was changed, in words."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
-from torch.nn import functional as F
+from jaxtyping import Float
 
+from conventions.emotions import EMOTIONS
 from conventions.errors import RejectedClip, UserError
 from conventions.rates import SAMPLES_PER_FRAME
 from datamodules.audio import read_audio
-from datamodules.video import read_video
+from datamodules.crop import Window, align, camera_windows, fixed_crop, lie_about
+from datamodules.naming import parse
+from emospace.scoring.frames import CutFrames, WholeFrames
+from emospace.scoring.media import Media
 from emospace.scoring.pairs import Pair
-from emospace.scoring.written import generated_notes, rate_note, read_stills, still_rate
+from emospace.scoring.tracking import Placement, Tracked, place, track
+from emospace.scoring.written import generated_notes, rate_note, still_rate
+from metrics.face_clip import FaceClip, Made, sync_boxes
 from metrics.functional.image import SSIM_WINDOW
+from metrics.protocol import Crop
 
 SOUND_SUFFIXES = (".wav", ".m4a")
-RESIZED_AT_ONCE = 32
+SIDE = 256
+"""Side in px of the crop that the picture metrics see."""
+NAMED_PARTS = 6
+"""Most parts of a path in which a clip's labels stand: MEAD's `M003/video/front/angry/level_1/001`."""
 
 
 @dataclass(frozen=True)
-class ScoredClip:
-    """Frames of both videos from their first frame on, equal in number and size, and the speech of the true one."""
+class Labels:
+    """What a true video's path gives by a data set's rule; empty where no rule fits."""
+
+    actor: str = ""
+    emotion: str = ""
+    level: str = ""
+
+
+@dataclass(frozen=True)
+class PairedClip:
+    """A pair ready to be scored."""
 
     id: str
-    generated: UInt8[Tensor, "t 3 h w"]
-    true: UInt8[Tensor, "t 3 h w"]
-    audio: Float[Tensor, " samples"]
-    """16 kHz, [-1, 1]; empty where there is none."""
+    labels: Labels
+    clip: FaceClip | None
+    """None: nothing of it can be scored, `refused` says why."""
     adapted: list[str]
-    """What had to be changed, in words."""
+    """What was changed, in words."""
+    refused: str = ""
 
 
-def read_clip(pair: Pair) -> ScoredClip:
-    """Both videos of a pair; UserError names the file that cannot be used."""
-    generated, true = _generated(pair), _frames(pair.truth)
-    speech, start = torch.from_numpy(_speech(pair.truth)), pair.layout.first_frame if pair.layout else 0
-    if start >= len(true):
-        raise UserError(f"{pair.truth}: has {len(true)} frames, and the generated video begins at its frame {start}")
-    if min(true.shape[2:]) < SSIM_WINDOW:
-        raise UserError(f"{pair.truth}: frames of {_size(true)}; SSIM needs at least {SSIM_WINDOW} px each way")
-    notes = [*generated_notes(pair, generated), *rate_note("truth", pair.truth)]
+def read_clip(
+    pair: Pair, network: Any, crop: Crop = "wide-v1", progress: Callable[[int], None] = lambda done: None
+) -> PairedClip:
+    """Track both videos of a pair, once; UserError names the file that cannot be used."""
+    start = pair.layout.first_frame if pair.layout else 0
+    true = Media(pair.truth, start=start)
+    generated = Media(pair.generated, pair.stills, still_rate(pair)) if pair.stills else Media(pair.generated)
+    tracked = track(generated, true, network, progress)
+    _check(pair, tracked, start)
+    placement = place(tracked)
+    notes = list(_notes(pair, tracked, placement, start))
+    labels = labels_of(pair.truth)
+    audio = torch.from_numpy(_speech(pair.truth))[start * SAMPLES_PER_FRAME :]
+    if crop == "none":
+        clip = _whole(generated, true, tracked)
+    elif (window := crop_window(tracked)) is None:
+        reason = "no face in the truth" if network is not None else "no landmark network, so no crop (see --crop none)"
+        return PairedClip(pair.id, labels, None, notes, reason)
+    elif placement is None:
+        reason = "no face in the generated video, whose shape is not the truth's: it cannot be registered"
+        return PairedClip(pair.id, labels, None, notes, reason)
+    else:
+        clip = _cut(generated, true, tracked, window, placement, audio.numel() > 0)
+    name = getattr(network, "name", "")
+    emotion = EMOTIONS.index(labels.emotion) if labels.emotion in EMOTIONS else None
+    first = next(iter(clip.true))
+    portrait = None if clip.landmarks is None else clip.landmarks[:1]
+    known = replace(clip, audio=audio, tracked_by=name, emotion=emotion, crop=crop)
+    return PairedClip(
+        pair.id, labels, replace(known, source=first.pictures[:1], source_landmarks=portrait, source_index=0), notes
+    )
+
+
+def crop_window(tracked: Tracked) -> Window | None:
+    """The window of `wide-v1` from the truth's landmarks; None where it has no face."""
+    found = tracked.true.found
+    if not found.any():
+        return None
+    width, height = tracked.true.size
+    windows = camera_windows(align(tracked.true.pixels[found], width, height), width, height)
+    return fixed_crop(windows) if lie_about(windows, width, height) else None
+
+
+def _cut(
+    generated: Media, true: Media, tracked: Tracked, window: Window, placement: Placement, with_sync: bool
+) -> FaceClip:
+    """Both videos cut by the truth's window, the generated one where it lies in its own frame."""
+    size, length = tracked.true.size, tracked.length
+    relative = torch.from_numpy(tracked.true.pixels / size * 2 - 1)
+    boxes = sync_boxes(relative, *size).double().numpy() if with_sync else None
+    frames = CutFrames(true, length, window, SIDE, boxes, size)
+    scale, shift = placement.scale, placement.shift
+    points = tracked.generated.pixels * scale + shift
+    if placement.registered or scale[0] == scale[1]:
+        own, factor = tracked.generated.size, scale[0]
+        made = CutFrames(generated, length, _back(window, shift, factor), SIDE, _all_back(boxes, shift, factor), own)
+    else:
+        made = CutFrames(generated, length, window, SIDE, boxes, size)
+    landmarks = [_in_window(pixels, window) for pixels in (tracked.true.pixels, points)]
+    return FaceClip(frames, torch.zeros(0), landmarks[0]).with_row("per_clip", Made(made, landmarks[1]))
+
+
+def _whole(generated: Media, true: Media, tracked: Tracked) -> FaceClip:
+    size, length = tracked.true.size, tracked.length
+    sides = [torch.from_numpy(one.pixels / one.size * 2 - 1).float() for one in (tracked.true, tracked.generated)]
+    clip = FaceClip(WholeFrames(true, length, size), torch.zeros(0), sides[0])
+    return clip.with_row("per_clip", Made(WholeFrames(generated, length, size), sides[1]))
+
+
+def _back(window: Window, shift: tuple[float, float], factor: float) -> Window:
+    x, y, half = window
+    return (x - shift[0]) / factor, (y - shift[1]) / factor, half / factor
+
+
+def _all_back(
+    boxes: Float[np.ndarray, "t 3"] | None, shift: tuple[float, float], factor: float
+) -> Float[np.ndarray, "t 3"] | None:
+    return None if boxes is None else (boxes - [*shift, 0.0]) / factor
+
+
+def _in_window(pixels: Float[np.ndarray, "t 68 2"], window: Window) -> Float[torch.Tensor, "t 68 2"]:
+    x, y, half = window
+    return torch.from_numpy((pixels - [x, y]) / half).float()
+
+
+def _check(pair: Pair, tracked: Tracked, start: int) -> None:
+    if tracked.lengths[1] == 0:
+        raise UserError(f"{pair.truth}: has no frame {start}, and the generated video begins there")
+    if tracked.lengths[0] == 0:
+        raise UserError(f"{pair.generated}: has no frames")
+    if min(tracked.true.size) < SSIM_WINDOW:
+        size = _size(tracked.true.size)
+        raise UserError(f"{pair.truth}: frames of {size}; SSIM needs at least {SSIM_WINDOW} px each way")
+
+
+def _notes(pair: Pair, tracked: Tracked, placement: Placement | None, start: int) -> Iterable[str]:
+    made, true = tracked.generated, tracked.true
+    yield from generated_notes(pair, made.size)
+    yield from rate_note("truth", pair.truth)
     if start:
-        notes.append(f"generated begins at frame {start} of the truth")
-        true, speech = true[start:], speech[start * SAMPLES_PER_FRAME :]
-    length = min(len(generated), len(true))
-    if len(generated) != len(true):
-        notes.append(f"generated has {len(generated)} frames, truth {len(true)}: the first {length} scored")
-    generated, true = generated[:length], true[:length]
-    if generated.shape != true.shape:
-        notes.append(f"generated {_size(generated)} resized to {_size(true)}" + _shape_note(generated, true))
-        generated = resized(generated, true.shape[2], true.shape[3])
-    if true.shape[2] != true.shape[3]:
-        notes.append(f"frames of {_size(true)} are not square: LMD counts 1/256 of the width and of the height")
-    return ScoredClip(pair.id, generated, true, speech, notes)
+        yield f"generated begins at frame {start} of the truth"
+    if tracked.lengths[0] != tracked.lengths[1]:
+        lengths = f"generated has {tracked.lengths[0]} frames, truth {tracked.lengths[1]}"
+        yield f"{lengths}: the first {tracked.length} scored"
+    if placement is not None and placement.registered:
+        x, y = placement.shift
+        where = f"scale {placement.scale[0]:.3f}, shift {x:.0f}, {y:.0f} px"
+        yield f"generated {_size(made.size)} is a crop: registered in {_size(true.size)} by landmarks ({where})"
+    elif made.size != true.size:
+        shape = "" if abs(made.size[0] * true.size[1] / made.size[1] / true.size[0] - 1) < 0.01 else True
+        yield f"generated {_size(made.size)} resized to {_size(true.size)}" + (
+            ", which changes its shape" if shape else ""
+        )
+    for side, one in (("generated", made), ("truth", true)):
+        if one.rivals:
+            yield f"{side} has more than one face in {one.rivals} frames: the first frame's largest is followed"
 
 
-def resized(frames: UInt8[Tensor, "t 3 _h _w"], height: int, width: int) -> UInt8[Tensor, "t 3 {height} {width}"]:
-    """Frames of another size: bilinear, smoothed first where they shrink."""
-    pieces = [
-        F.interpolate(piece.float(), (height, width), mode="bilinear", antialias=True, align_corners=False)
-        for piece in frames.split(RESIZED_AT_ONCE)
-    ]
-    return torch.cat([piece.round().clamp(0, 255).byte() for piece in pieces])
+def labels_of(truth: Path) -> Labels:
+    """Actor, emotion and level that a true video's path gives; the fewest last parts that a rule can read are read.
+
+    Folders above the data give nothing about a clip.
+    """
+    parts = truth.resolve().with_suffix("").parts
+    for count in range(1, NAMED_PARTS + 1):
+        if (named := parse("/".join(parts[-count:]), {})) is not None:
+            name = named[1]
+            return Labels(name.actor, name.emotion or "", "" if name.level is None else str(name.level))
+    return Labels()
 
 
-def _generated(pair: Pair) -> UInt8[Tensor, "t 3 h w"]:
-    return read_stills(pair.stills, still_rate(pair)) if pair.stills else _frames(pair.generated)
-
-
-def _frames(path: Path) -> UInt8[Tensor, "t 3 h w"]:
-    try:
-        frames = read_video(path)
-    except ValueError as error:
-        raise UserError(f"{path}: its frames differ in size") from error
-    return torch.from_numpy(frames).permute(0, 3, 1, 2)
-
-
-def _size(frames: UInt8[Tensor, "t 3 h w"]) -> str:
-    return f"{frames.shape[3]} x {frames.shape[2]} px"
-
-
-def _shape_note(generated: UInt8[Tensor, "t 3 h w"], true: UInt8[Tensor, "t 3 _h _w"]) -> str:
-    shapes = [frames.shape[3] / frames.shape[2] for frames in (generated, true)]
-    return "" if abs(shapes[0] / shapes[1] - 1) < 0.01 else ", which changes its shape"
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]} px"
 
 
 def _speech(truth: Path) -> Float[np.ndarray, " n"]:
-    """The true video's own sound, else the sound file of its name beside it, else none."""
+    """The true video's own audio, else the audio file of its name beside it, else none."""
     try:
         return read_audio(truth)
     except RejectedClip as error:

@@ -1,58 +1,94 @@
 """Scores as a Markdown table with all that a reader must know to compare it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from ablations.breakdown import by_label
 from ablations.formats import DIGITS
-from emospace.scoring.score import CROP, SOURCE, Scores
-from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES, PROTOCOL
+from emospace.scoring.score import CROPS, SOURCE, Scores
+from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES
 
 ARROWS = {True: " ↑", False: " ↓", None: ""}
 TITLES = {"ground_truth": "ground truth", "copy_source": "copy source"}
 SHOWN = 10
-"""Adapted clips that are listed; metrics.json has them all."""
+"""Clips that a note lists; metrics.json has them all."""
 
 
-def markdown(scores: Scores) -> str:
-    """The method and both references, then what is missing, what was adapted and what was not scored."""
+def markdown(scores: Scores, by: str | None = None) -> str:
+    """The method and both references, the breakdown `by` a label, then what is missing, adapted and not scored."""
     head = ["method", *(f"{metric}{ARROWS[HIGHER_IS_BETTER[metric]]}" for metric in METRIC_NAMES)]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for row, means in scores.means.items():
         cells = [_cell(scores, means, metric) for metric in METRIC_NAMES]
         lines.append(f"| {' | '.join([TITLES.get(row, scores.name.replace('|', '/')), *cells])} |")
+    if by is not None:
+        lines += ["", *_breakdown(scores, by)]
     return "\n".join([*lines, "", "  \n".join(_notes(scores))])
 
 
-def _cell(scores: Scores, means: dict[str, float], metric: str) -> str:
-    if metric in scores.missing:
-        return "missing"
+def _breakdown(scores: Scores, by: str) -> Iterator[str]:
+    groups = by_label(scores.rows["per_clip"], by)
+    shown = [
+        name for name in METRIC_NAMES if any(math.isfinite(group.get(name, math.nan)) for group in groups.values())
+    ]
+    yield f"| {' | '.join([by, 'clips', *shown])} |"
+    yield f"|{' --- |' * (len(shown) + 2)}"
+    for group, means in groups.items():
+        cells = [group, str(int(means["clips"])), *(_number(means, name) for name in shown)]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _cell(scores: Scores, means: Mapping[str, float], metric: str) -> str:
+    return "missing" if metric in scores.missing else _number(means, metric)
+
+
+def _number(means: Mapping[str, float], metric: str) -> str:
     value = means[metric]
     return "-" if math.isnan(value) else f"{value:.{DIGITS.get(metric, 3)}f}"
 
 
 def _notes(scores: Scores) -> Iterator[str]:
     method = scores.means["per_clip"]
-    yield f"{PROTOCOL}: {method['clips']:.0f} clips, {method['frames']:.0f} frames; {CROP}; source: {SOURCE}."
-    networks = ", ".join(f"{role}: {name}" for role, name in scores.facts["backbones"].items())
+    counts = f"{method['clips']:.0f} clips, {method['frames']:.0f} frames"
+    yield f"{scores.facts['protocol']}: {counts}; {CROPS[scores.crop]}; source: {SOURCE}."
+    networks = ", ".join(f"{role}: {name}{_digest(scores, role)}" for role, name in scores.facts["backbones"].items())
     yield f"Networks: {networks or 'none'}."
-    remedies = dict.fromkeys(scores.missing.values())
-    for line in remedies:
+    for line in dict.fromkeys(scores.missing.values()):
         metrics = ", ".join(metric for metric, why in scores.missing.items() if why == line)
         yield f"Missing {metrics}: {line}."
+    yield from _intervals(scores)
     yield from _gaps(scores)
-    if scores.silent and "Sync" not in scores.missing:
-        yield f"No sound in the true video nor beside it, so no Sync: {len(scores.silent)} clips."
-    for clip, changes in list(scores.adapted.items())[:SHOWN]:
-        yield f"Adapted {clip}: {'; '.join(changes)}."
-    if len(scores.adapted) > SHOWN:
-        yield f"Adapted: {len(scores.adapted) - SHOWN} more clips (--json or --out lists them)."
+    yield from _listed("Refused", {clip: [why] for clip, why in scores.refused.items()})
+    yield from _listed("Adapted", scores.adapted)
+    if scores.disagreeing:
+        names = ", ".join(list(scores.disagreeing)[:SHOWN])
+        yield (
+            f"Audio and video of the truth do not agree here (its own Sync is under {scores.trusted:g}): "
+            f"{len(scores.disagreeing)} clips, {names}: Sync of what follows them is worth little."
+        )
     for side, lone in (("generated", scores.pairs.lone_generated), ("true", scores.pairs.lone_truth)):
         if lone:
             yield f"Not scored: {len(lone)} {side} videos without a partner, such as {lone[0]}."
 
 
+def _digest(scores: Scores, role: str) -> str:
+    digest = scores.facts["networks_sha256"].get(role)
+    return f" ({digest[:8]})" if digest else ""
+
+
+def _intervals(scores: Scores) -> Iterator[str]:
+    """The uncertainty of the method's means."""
+    shown = [
+        f"{metric} {one.low:.{DIGITS.get(metric, 3)}f} to {one.high:.{DIGITS.get(metric, 3)}f}"
+        for metric, one in scores.intervals.items()
+    ]
+    if shown:
+        most = max(scores.intervals.values(), key=lambda one: one.clips)
+        yield f"95 % intervals over {most.actors} actors, {most.clips} clips: {', '.join(shown)}."
+
+
 def _gaps(scores: Scores) -> Iterator[str]:
-    """Values that some clips lack though the network is there, and frames without a face."""
+    """Values that some clips lack though the network is there, with the reasons, and frames without a face."""
     for row, means in scores.means.items():
         title = TITLES.get(row, scores.name)
         gaps = [name for name in METRIC_NAMES if f"{name}_missing" in means and name not in scores.missing]
@@ -61,3 +97,17 @@ def _gaps(scores: Scores) -> Iterator[str]:
             yield f"{title}: no value for {counts} of {means['clips']:.0f} clips."
         if means["frames_without_face"]:
             yield f"{title}: no face found in {means['frames_without_face']:.0f} of {means['frames']:.0f} frames."
+    reasons: dict[str, int] = {}
+    for row in scores.rows["per_clip"]:
+        for reason in str(row["why"]).split("; "):
+            if reason:
+                reasons[reason] = reasons.get(reason, 0) + 1
+    for reason, count in list(reasons.items())[:SHOWN]:
+        yield f"No value: {reason} ({count} clips)."
+
+
+def _listed(word: str, lines: Mapping[str, list[str]]) -> Iterator[str]:
+    for clip, changes in list(lines.items())[:SHOWN]:
+        yield f"{word} {clip}: {'; '.join(changes)}."
+    if len(lines) > SHOWN:
+        yield f"{word}: {len(lines) - SHOWN} more clips (--json or --out lists them)."

@@ -1,38 +1,34 @@
-"""Every pair through the metric protocol, and with it two references: the truth itself and its first frame held."""
+"""Every pair through the metric protocol, with two references: the truth itself and its first frame held still."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from conventions.emotions import EMOTIONS
+from ablations.statistics import Difference, mean_of
 from conventions.errors import UserError
-from conventions.files import write_json
-from datamodules.naming import parse
-from emospace.scoring.clips import ScoredClip, read_clip
-from emospace.scoring.networks import published_suite
-from emospace.scoring.pairs import Pairs
+from conventions.files import sha256_of, write_json
+from emospace.scoring.clips import PairedClip, read_clip
+from emospace.scoring.pairs import Pair, Pairs
 from experiments.csvfiles import write_csv
-from experiments.evaluate import protocol_facts
-from metrics.protocol import USES
-from metrics.suite import Suite
+from metrics.networks import Networks, load_networks
+from metrics.protocol import METRIC_NAMES, SET_METRICS, USES, Crop
+from metrics.published import PUBLISHED, Choice
+from metrics.suite import Row, Suite
 
-ROWS: Mapping[str, Callable[[ScoredClip], Tensor]] = {
-    "per_clip": lambda clip: clip.generated,
-    "ground_truth": lambda clip: clip.true,
-    "copy_source": lambda clip: clip.true[:1].expand_as(clip.true),
+ROWS = ("per_clip", "ground_truth", "copy_source")
+"""Rows of the table; a row's values clip by clip go into the CSV file of this name."""
+
+CROPS = {
+    "wide-v1": "faces cut by the truth's landmarks (wide-v1, 256 px; Sync: SyncNet's crop, 224 px)",
+    "none": "whole frames at the truth's size",
 }
-"""Frames of each row of the table; a row's values clip by clip go into the CSV file of this name."""
+SOURCE = "the first true frame, which is not scored"
 
-CROP = "whole frames at the truth's size; no face is cut out"
-SOURCE = "the first true frame"
-
-NAMED_PARTS = 6
-"""Most parts of a path in which a clip's labels stand: MEAD's `M003/video/front/angry/level_1/001`."""
+Progress = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -40,17 +36,24 @@ class Scores:
     """Means of each row, its clips, and what all of it rests on."""
 
     name: str
-    rows: dict[str, list[dict[str, float | str]]]
+    crop: Crop
+    rows: dict[str, list[dict[str, Any]]]
     means: dict[str, dict[str, float]]
     facts: dict[str, Any]
     missing: dict[str, str]
     """For each metric without a network: what would bring it."""
     adapted: dict[str, list[str]]
-    silent: list[str]
-    """Clips with no sound in the true video or beside it: they have no Sync."""
+    refused: dict[str, str]
+    """Clips of which nothing could be scored, with the reason."""
+    files: dict[str, dict[str, str]]
+    """SHA-256 of each clip's generated and true video."""
+    trusted: float
+    """Sync confidence that a true clip has at least where its audio and video agree."""
     pairs: Pairs
     layout: str | None = None
     """The layout by which names were matched."""
+    intervals: dict[str, Difference] = field(default_factory=dict)
+    """Of each metric's mean over actors and clips."""
 
     def json(self) -> dict[str, Any]:
         """One JSON document; a value that does not exist is null."""
@@ -59,14 +62,24 @@ class Scores:
             "method": self.name,
             "layout": self.layout,
             "frames": int(self.means["per_clip"]["frames"]),
-            "crop": CROP,
+            "crop": CROPS[self.crop],
             "source": SOURCE,
             "rows": {name: _finite(means) for name, means in self.means.items()},
+            "intervals": {name: interval_facts(one) for name, one in self.intervals.items()},
             "missing": self.missing,
             "adapted": self.adapted,
-            "without_sound": self.silent,
+            "refused": self.refused,
+            "why": {row["id"]: row["why"] for row in self.rows["per_clip"] if row["why"]},
+            "disagreeing": self.disagreeing,
             "without_partner": {"generated": self.pairs.lone_generated, "truth": self.pairs.lone_truth},
+            "files_sha256": self.files,
         }
+
+    @property
+    def disagreeing(self) -> dict[str, float]:
+        """Confidence of each true clip whose own audio and video do not agree."""
+        found = {row["id"]: row["Sync_truth"] for row in self.rows["per_clip"]}
+        return {clip: value for clip, value in found.items() if value < self.trusted}
 
     def write(self, folder: Path) -> None:
         """A CSV file of clips for each row, then `metrics.json`: where that is there, all is."""
@@ -76,74 +89,105 @@ class Scores:
         write_json(folder / "metrics.json", self.json())
 
 
+def interval_facts(one: Difference) -> dict[str, Any]:
+    """An interval as plain data."""
+    facts = {"low": one.low, "high": one.high, "width": one.width}
+    return {**facts, "clips": one.clips, "actors": one.actors}
+
+
 def check_folder(folder: Path) -> None:
     """UserError, before any work, where results cannot be written."""
     if not folder.is_dir() and any(path.exists() and not path.is_dir() for path in (folder, *folder.parents)):
         raise UserError(f"{folder}: is no folder, nor can one be made there")
 
 
+def score_networks(choice: Choice | None, weights: Path | None, crop: Crop, device: torch.device) -> Networks:
+    """The networks to score with; without a choice, those published ones that are here.
+
+    UserError where a chosen one is absent, and where faces are to be cut and the landmark network is absent.
+    """
+    networks = load_networks(choice or PUBLISHED, weights, device, complete=choice is not None)
+    if crop != "none" and networks.landmarks is None:
+        remedy = networks.missing.get("landmarks", "no landmark network")
+        raise UserError(f"faces are cut by landmarks: {remedy}; or give --crop none, which scores whole frames")
+    return networks
+
+
 def score(
     pairs: Pairs,
     name: str,
     weights: Path | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total, note="": None,
+    crop: Crop = "wide-v1",
+    choice: Choice | None = None,
 ) -> Scores:
-    """Score every pair; `name` is the method's in the table."""
-    layout = next((pair.layout.id for pair in pairs.pairs if pair.layout is not None), None)
+    """Score every pair; `name` is the method's in the table, `choice` that of the networks."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    suite, missing = published_suite(weights, device)
-    suites = {row: suite.fresh() for row in ROWS}
-    rows: dict[str, list[dict[str, float | str]]] = {row: [] for row in ROWS}
-    adapted: dict[str, list[str]] = {}
-    silent: list[str] = []
+    networks = score_networks(choice, weights, crop, device)
+    suite = Suite(networks, crop, device)
+    rows: dict[str, list[dict[str, Any]]] = {row: [] for row in ROWS}
+    clips = []
     for done, pair in enumerate(pairs.pairs):
-        progress(done, len(pairs.pairs))
-        clip = read_clip(pair)
-        if clip.adapted:
-            adapted[pair.id] = clip.adapted
-        if clip.audio.numel() == 0:
-            silent.append(pair.id)
-        for row, frames in ROWS.items():
-            values = score_row(suites[row], clip, frames(clip), emotion_of(pair.truth), device)
-            rows[row].append({"id": clip.id, **values, "adapted": "; ".join(clip.adapted)})
+        clip = score_pair(suite, pair, rows, _within(progress, done, len(pairs.pairs)))
+        clips.append(clip)
     progress(len(pairs.pairs), len(pairs.pairs))
-    means = {row: suites[row].aggregate([_numbers(values) for values in rows[row]]) for row in ROWS}
-    facts = protocol_facts(suites["per_clip"], rows["per_clip"], [])
+    means = {row: suite.aggregate(rows[row], row) for row in ROWS}
+    missing = {metric: networks.missing[role] for role in networks.missing for metric in USES[role]}
     return Scores(
         name,
+        crop,
         rows,
         means,
-        {key: value for key, value in facts.items() if key not in ("refused", "clips_with_undefined")},
-        {metric: missing[role] for role in missing for metric in USES[role]},
-        adapted,
-        silent,
+        suite.facts(rows["per_clip"]),
+        {metric: missing[metric] for metric in METRIC_NAMES if metric in missing},
+        {clip.id: clip.adapted for clip in clips if clip.adapted},
+        {clip.id: clip.refused for clip in clips if clip.clip is None},
+        {pair.id: digests_of(pair) for pair in pairs.pairs},
+        networks.sync.trusted if networks.sync is not None else 0.0,
         pairs,
-        layout,
+        next((pair.layout.id for pair in pairs.pairs if pair.layout is not None), None),
+        intervals_of(rows["per_clip"]),
     )
 
 
-def score_row(
-    suite: Suite, clip: ScoredClip, frames: Tensor, emotion: int | None, device: torch.device
-) -> dict[str, float]:
-    """The protocol's values of some frames against the true ones of a clip."""
-    true = clip.true.to(device)
-    return suite.score_clip(frames.to(device), true, clip.audio, true[:1], emotion)
+def score_pair(
+    suite: Suite, pair: Pair, rows: dict[str, list[dict[str, Any]]], progress: Callable[[str], None]
+) -> PairedClip:
+    """Track, cut and score one pair; its values join `rows`."""
+    clip = read_clip(pair, suite.networks.landmarks, suite.crop, lambda done: progress(f"frame {done} tracked"))
+    if clip.clip is None:
+        found: Mapping[str, Row] = suite.unscored(clip.refused, ROWS)
+    else:
+        whole = clip.clip.with_references()
+        found = suite.score(whole, lambda done, total: progress(f"frame {done} of {total} scored"))
+    for row in ROWS:
+        labels = {"id": clip.id, "actor": clip.labels.actor, "emotion": clip.labels.emotion, "level": clip.labels.level}
+        extra = {"Sync_truth": math.nan, "SyncOffset_truth": math.nan, **found[row]}
+        why = str(extra.pop("why"))
+        rows[row].append({**labels, **extra, "why": why, "adapted": "; ".join(clip.adapted)})
+    return clip
 
 
-def emotion_of(truth: Path) -> int | None:
-    """Index in `EMOTIONS` of what a true video's path says by a data set's rule; None where no rule knows it.
-
-    The fewest last parts that a rule can read are read: folders above the data say nothing of a clip.
-    """
-    parts = truth.resolve().with_suffix("").parts
-    for count in range(1, NAMED_PARTS + 1):
-        if (named := parse("/".join(parts[-count:]), {})) is not None:
-            return EMOTIONS.index(named[1].emotion) if named[1].emotion in EMOTIONS else None
-    return None
+def _within(progress: Progress, done: int, total: int) -> Callable[[str], None]:
+    return lambda text: progress(done, total, f", {text}")
 
 
-def _numbers(row: Mapping[str, float | str]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if not isinstance(value, str)}
+def digests_of(pair: Pair) -> dict[str, str]:
+    """SHA-256 of the generated and of the true video; of pictures, that of their digests in order."""
+    import hashlib
+
+    if pair.stills:
+        joined = "".join(sha256_of(path) for path in pair.stills)
+        return {"generated": hashlib.sha256(joined.encode()).hexdigest(), "truth": sha256_of(pair.truth)}
+    return {"generated": sha256_of(pair.generated), "truth": sha256_of(pair.truth)}
+
+
+def intervals_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Difference]:
+    """Bootstrap interval of each clip metric's mean over actors and clips."""
+    rows = list(rows)
+    actors = {row["id"]: row["actor"] for row in rows if row["actor"]}
+    found = {m: mean_of({0: {row["id"]: row[m] for row in rows}}, actors) for m in METRIC_NAMES if m not in SET_METRICS}
+    return {metric: one for metric, one in found.items() if one is not None}
 
 
 def _finite(means: Mapping[str, float]) -> dict[str, float | None]:

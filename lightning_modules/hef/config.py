@@ -1,10 +1,12 @@
 """Configuration of HEF, and its three presets: `toy` (64 px), `small` (256 px) and `paper` (512 px)."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from conventions.errors import UserError
-from lightning_modules.training.bounds import at_least, below_one, positive, share
+from datamodules.config import StageDataConfig
+from lightning_modules.ame.config import TEXT_SOURCES
+from lightning_modules.training.bounds import at_least, below_one, known, positive, share
+from lightning_modules.training.extra_losses import check_losses
 
 BASE_SIZE = 8
 """Height and width of the coarsest scale."""
@@ -53,7 +55,8 @@ class HEFWeights:
 class HEFConfig:
     """One HEF: sizes of the networks and how they are trained."""
 
-    text_encoding: Literal["clip", "gpt2", "onehot"] = "clip"
+    data: StageDataConfig = field(default_factory=StageDataConfig)
+    text_encoding: str = "clip"
     """Encoding of the AME that conditions HEF; EAC's is `ame.text.encoding`."""
 
     resolution: int = 64
@@ -72,6 +75,8 @@ class HEFConfig:
     """Flow switches."""
     weights: HEFWeights = field(default_factory=HEFWeights)
     """Loss weights."""
+    extra_losses: tuple[str, ...] = field(default=())
+    """Losses of your own as `module:function=weight`, called as `function(image [b, 3, r, r], HEFBatch)`."""
     steps: int = 500
     """Batches to train."""
     batch_size: int = 8
@@ -94,7 +99,7 @@ class HEFConfig:
     """Largest gradient norm of the discriminator."""
     ema_decay: float = 0.99
     """Decay of the generator's weight average, once a batch."""
-    perceptual_path: str | None = None
+    perceptual_path: str | None = field(default=None, metadata={"numbers": False})
     """File of torchvision's VGG-16 weights for the perceptual loss; none: the stated stand-in."""
     image_codes: float = 0.2
     """Share of batches whose emotion is read off the target frame instead of a prompt, where the encoder can."""
@@ -102,6 +107,8 @@ class HEFConfig:
     """Frames of each test clip that this stage's own metrics look at."""
 
     def __post_init__(self) -> None:
+        known(TEXT_SOURCES, text_encoding=self.text_encoding)
+        check_losses(self.extra_losses)
         size = self.resolution
         if size < 2 * BASE_SIZE or size & (size - 1):
             raise UserError(f"hef.resolution: {size} is not a power of two of at least {2 * BASE_SIZE}")

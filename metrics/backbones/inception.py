@@ -1,7 +1,7 @@
 """FID's Inception V3: TensorFlow's 2015 network, in torchvision's modules with the differences that FID rests on."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torchvision.models import inception
 
 from conventions.published import INCEPTION
-from conventions.weights import load_strictly
+from conventions.weights import WeightFile, load_strictly
 
 SIZE = 299
 NUM_CLASSES = 1008
@@ -43,7 +43,7 @@ class _E(_TensorFlowPool, inception.InceptionE):
 
 
 def empty_inception() -> inception.Inception3:
-    """The network without weights; its tensors bear the names of the FID file."""
+    """The network without weights; its tensors have the names of the FID file."""
     blocks: list[Any] = [
         inception.BasicConv2d, _A, inception.InceptionB, _C, inception.InceptionD, _E, inception.InceptionAux,
     ]  # fmt: skip
@@ -57,6 +57,7 @@ class FIDInception:
 
     name = "Inception V3 (FID, 2015-12-05)"
     stand_in = False
+    file: ClassVar[WeightFile] = INCEPTION
     num_features = 2048
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""The toy world's small networks for 64 px faces: what stands in for the published backbones.
+"""The toy world's small networks for 64 px faces, in place of the published networks.
 
-They are trained by `lightning_modules.standins.judges` on people whom no other stage sees. Each takes frames in
-[-1, 1] of any size and looks at them at 64 px.
+`lightning_modules.standins.judges` trains them on people that no other stage uses. Each takes frames in [-1, 1] of any
+size, resizes them to 64 px and needs no landmarks.
 """
 
 import itertools
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from conventions.emotions import EMOTIONS
-from metrics.functional.image import frame_lpips
 from metrics.speech_features import FRAMES_PER_WINDOW, NUM_MFCC
 
 SIZE = 64
@@ -107,7 +106,7 @@ class EmotionJudge(nn.Module):
         self.embedding = nn.Linear(36 * width, 6 * width)
         self.classes = nn.Linear(6 * width, len(EMOTIONS))
 
-    def features(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
+    def features(self, images: Float[Tensor, "t 3 h w"], landmarks: Tensor | None = None) -> Float[Tensor, "t d"]:
         """Features for EFD, not negative."""
         return self.embedding(self.trunk(face_window(images)).flatten(1)).relu()
 
@@ -118,6 +117,13 @@ class EmotionJudge(nn.Module):
     def probabilities(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 8"]:
         """Probabilities of `EMOTIONS`."""
         return self(images).softmax(dim=1)
+
+    def outputs(
+        self, images: Float[Tensor, "t 3 h w"], landmarks: Tensor | None = None
+    ) -> tuple[Float[Tensor, "t d"], Float[Tensor, "t 8"]]:
+        """Features for EFD, and probabilities of `EMOTIONS`."""
+        features = self.features(images)
+        return features, self.classes(features).softmax(dim=1)
 
 
 class IdentityJudge(nn.Module):
@@ -131,7 +137,7 @@ class IdentityJudge(nn.Module):
         self.trunk = Trunk(width, fine=True)
         self.embedding = nn.Linear(36 * width, dimension)
 
-    def embed(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
+    def embed(self, images: Float[Tensor, "t 3 h w"], landmarks: Tensor | None = None) -> Float[Tensor, "t d"]:
         """Embeddings of length 1."""
         return F.normalize(self.embedding(self.trunk(face_window(images)).flatten(1)), dim=1)
 
@@ -145,6 +151,8 @@ class SyncJudge(nn.Module):
 
     name = "judge (64 px)"
     stand_in = True
+    own_crop = False
+    trusted = 0.0
     mfcc_mean: Tensor
     mfcc_scale: Tensor
 
@@ -207,7 +215,8 @@ class JudgePerceptual:
     def distance(self, generated: Float[Tensor, "t 3 h w"], true: Float[Tensor, "t 3 h w"]) -> Float[Tensor, " t"]:
         """Mean over trunks and layers of the squared distance of unit channel vectors."""
         found, wanted = self.maps(generated), self.maps(true)
-        return frame_lpips(found, wanted, [m.new_full((m.shape[1],), 1 / len(found)) for m in found])
+        parts = [(F.normalize(x) - F.normalize(y)).square() for x, y in zip(found, wanted, strict=True)]
+        return torch.stack([part.sum(dim=1).mean(dim=(1, 2)) for part in parts]).mean(dim=0)
 
     def maps(self, images: Float[Tensor, "t 3 h w"]) -> list[Float[Tensor, "t _c _h _w"]]:
         """The maps of all trunks."""

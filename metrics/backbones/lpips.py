@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from conventions.errors import UserError
 from conventions.published import ALEXNET
+from conventions.weights import WeightFile
+
+BATCH = 32
 
 
 class AlexLPIPS:
@@ -17,6 +20,7 @@ class AlexLPIPS:
 
     name = "LPIPS 0.1 (AlexNet)"
     stand_in = False
+    file: ClassVar[WeightFile] = ALEXNET
 
     def __init__(self, path: Path) -> None:
         self.network = empty_lpips()
@@ -25,7 +29,8 @@ class AlexLPIPS:
     def distance(self, generated: Float[Tensor, "t 3 h w"], true: Float[Tensor, "t 3 h w"]) -> Float[Tensor, " t"]:
         """LPIPS of each frame; frames in [-1, 1]."""
         self.network.to(generated.device)
-        return self.network(generated, true).flatten()
+        pairs = zip(generated.split(BATCH), true.split(BATCH), strict=True)
+        return torch.cat([self.network(*pair).reshape(-1) for pair in pairs])
 
 
 def empty_lpips() -> Any:

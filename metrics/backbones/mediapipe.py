@@ -1,13 +1,15 @@
 """MediaPipe's face landmarker from Google's official task file, as the 68 iBUG landmarks."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from conventions.published import LANDMARKER
+from conventions.weights import WeightFile
 from face3d.landmarker import Landmarker
 
 
@@ -16,6 +18,8 @@ class MediaPipeLandmarks:
 
     name = "MediaPipe Face Landmarker"
     stand_in = False
+    file: ClassVar[WeightFile] = LANDMARKER
+    package = ("mediapipe", "landmarks")
 
     def __init__(self, path: Path) -> None:
         self._path = LANDMARKER.checked(path)
@@ -26,7 +30,11 @@ class MediaPipeLandmarks:
         frames = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
         return torch.from_numpy(np.stack([self._find(frame) for frame in frames])).to(images.device)
 
-    def _find(self, frame: np.ndarray) -> np.ndarray:
+    def faces(self, frame: UInt8[np.ndarray, "h w 3"]) -> list[Float[np.ndarray, "68 2"]]:
+        """Landmarks in [-1, 1] of each face of one RGB frame, the largest first."""
         self._landmarker = self._landmarker or Landmarker(self._path)
-        faces = self._landmarker.detect(frame)
-        return faces[0] * 2 - 1 if faces else np.full((68, 2), np.nan, np.float32)
+        return [face * 2 - 1 for face in self._landmarker.detect(frame)]
+
+    def _find(self, frame: np.ndarray) -> np.ndarray:
+        faces = self.faces(frame)
+        return faces[0] if faces else np.full((68, 2), np.nan, np.float32)

@@ -1,7 +1,8 @@
-"""What a metric asks of a network. Frames are [t, 3, h, w], RGB in [-1, 1], of any size; a backbone resizes inside.
+"""What a metric asks of a network. Frames are [t, 3, h, w], RGB in [-1, 1], of any size; a network resizes inside.
 
 `name` goes into tables; `stand_in` is True for a small network of the framework's own that takes the place of the
-published one: values that pass through it are marked.
+published one: values that pass through it are marked. Landmarks travel with the frames: no network finds a face but
+the one in the role `landmarks`.
 """
 
 from typing import Protocol, runtime_checkable
@@ -28,23 +29,21 @@ class LandmarkBackbone(Backbone, Protocol):
 
 @runtime_checkable
 class EmotionBackbone(Backbone, Protocol):
-    """Names the emotion of a face; classes are those of `conventions.emotions.EMOTIONS`."""
+    """Recognises the emotion of a face; classes are those of `conventions.emotions.EMOTIONS`."""
 
-    def features(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
-        """Features for EFD."""
-        ...
-
-    def probabilities(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t 8"]:
-        """Probabilities of MEAD's eight emotions."""
+    def outputs(
+        self, images: Float[Tensor, "t 3 h w"], landmarks: Float[Tensor, "t 68 2"]
+    ) -> tuple[Float[Tensor, "t d"], Float[Tensor, "t 8"]]:
+        """Features for EFD and probabilities of MEAD's eight emotions; NaN for a frame without landmarks."""
         ...
 
 
 @runtime_checkable
 class IdentityBackbone(Backbone, Protocol):
-    """Embeds a face so that the cosine tells persons apart."""
+    """Embeds a face so that the cosine separates persons."""
 
-    def embed(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
-        """Embeddings; NaN for a frame in which no face is found."""
+    def embed(self, images: Float[Tensor, "t 3 h w"], landmarks: Float[Tensor, "t 68 2"]) -> Float[Tensor, "t d"]:
+        """Embeddings; NaN for a frame without landmarks."""
         ...
 
 
@@ -52,12 +51,17 @@ class IdentityBackbone(Backbone, Protocol):
 class SyncBackbone(Backbone, Protocol):
     """Embeds 5 frames and 20 MFCC steps in one space, near each other when they belong together."""
 
+    own_crop: bool
+    """Whether it sees SyncNet's crop (224 px, `face_clip.sync_boxes`) in place of the picture metrics' one."""
+    trusted: float
+    """Confidence under which a true clip's audio and video do not agree; 0 where the network has no such value."""
+
     def audio(self, mfcc: Float[Tensor, "n 13 20"]) -> Float[Tensor, "n d"]:
-        """Embeddings of sound windows of `metrics.speech_features`."""
+        """Embeddings of audio windows of `metrics.speech_features`."""
         ...
 
     def video(self, frames: Float[Tensor, "n 5 3 h w"]) -> Float[Tensor, "n d"]:
-        """Embeddings of picture windows in [-1, 1]."""
+        """Embeddings of video windows in [-1, 1]."""
         ...
 
 
@@ -78,4 +82,28 @@ class PerceptualBackbone(Backbone, Protocol):
 
     def distance(self, generated: Float[Tensor, "t 3 h w"], true: Float[Tensor, "t 3 h w"]) -> Float[Tensor, " t"]:
         """LPIPS of each frame."""
+        ...
+
+
+@runtime_checkable
+class VideoBackbone(Backbone, Protocol):
+    """Features whose distribution FVD compares."""
+
+    num_features: int
+
+    def features(self, videos: Float[Tensor, "n 16 3 h w"]) -> Float[Tensor, "n d"]:
+        """Features of pieces of 16 frames."""
+        ...
+
+
+@runtime_checkable
+class ExpressionBackbone(Backbone, Protocol):
+    """3DMM expression coefficients, whose distribution E-FID compares."""
+
+    num_features: int
+
+    def coefficients(
+        self, images: Float[Tensor, "t 3 h w"], landmarks: Float[Tensor, "t 68 2"]
+    ) -> Float[Tensor, "t d"]:
+        """Expression coefficients; NaN for a frame without landmarks."""
         ...

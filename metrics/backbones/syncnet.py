@@ -1,14 +1,14 @@
 """SyncNet (Chung and Zisserman 2016) with the layers and the tensor names of the official `syncnet_v2.model`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from conventions.published import SYNCNET
-from conventions.weights import load_strictly
+from conventions.weights import WeightFile, load_strictly
 
 SIZE = 224
 DIMENSION = 1024
@@ -22,7 +22,7 @@ def _unit(
     return [convolution(inputs, outputs, kernel, stride, padding), norm(outputs), nn.ReLU(inplace=True)]
 
 
-def _sound_layers() -> nn.Sequential:
+def _audio_layers() -> nn.Sequential:
     return nn.Sequential(
         *_unit(2, 1, 64, 3, 1, 1), nn.MaxPool2d(1, 1),
         *_unit(2, 64, 192, 3, 1, 1), nn.MaxPool2d(3, (1, 2)),
@@ -32,7 +32,7 @@ def _sound_layers() -> nn.Sequential:
     )  # fmt: skip
 
 
-def _picture_layers() -> nn.Sequential:
+def _video_layers() -> nn.Sequential:
     wide, side = (1, 2, 2), (0, 1, 1)
     return nn.Sequential(
         *_unit(3, 3, 96, (5, 7, 7), wide), nn.MaxPool3d((1, 3, 3), wide),
@@ -52,27 +52,27 @@ class SyncNet(nn.Module):
 
     name = "SyncNet v2"
     stand_in = False
+    file: ClassVar[WeightFile] = SYNCNET
+    own_crop = True
+    trusted = 1.5
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None) -> None:
+        """With the official weights of the file, frozen; without a file with random ones."""
         super().__init__()
-        self.netcnnaud = _sound_layers()
+        self.netcnnaud = _audio_layers()
         self.netfcaud = _head()
         self.netfclip = _head()
-        self.netcnnlip = _picture_layers()
-
-    @classmethod
-    def load(cls, path: Path) -> "SyncNet":
-        """The network with the official weights, frozen."""
-        network = cls()
-        load_strictly(network, SYNCNET.state_dict(path), path)
-        return network.eval().requires_grad_(False)
+        self.netcnnlip = _video_layers()
+        if path is not None:
+            load_strictly(self, self.file.state_dict(path), path)
+            self.eval().requires_grad_(False)
 
     def audio(self, mfcc: Float[Tensor, "n 13 20"]) -> Float[Tensor, "n d"]:
-        """Features of sound windows of `metrics.speech_features`."""
+        """Features of audio windows of `metrics.speech_features`."""
         return self.netfcaud(self.netcnnaud(mfcc[:, None]).flatten(1))
 
     def video(self, frames: Float[Tensor, "n 5 3 h w"]) -> Float[Tensor, "n d"]:
-        """Features of picture windows in [-1, 1], RGB: the network itself sees 224 px BGR in 0..255."""
+        """Features of video windows in [-1, 1], RGB: the network is given 224 px BGR in 0..255."""
         small = F.interpolate(frames.flatten(0, 1), (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
         pixels = ((small.clamp(-1, 1) + 1) * 127.5).flip(1).unflatten(0, (-1, frames.shape[1]))
         return self.netfclip(self.netcnnlip(pixels.transpose(1, 2)).flatten(1))
@@ -80,5 +80,5 @@ class SyncNet(nn.Module):
     def forward(
         self, mfcc: Float[Tensor, "n 13 20"], frames: Float[Tensor, "n 5 3 h w"]
     ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-        """Features of sound and of picture."""
+        """Features of audio and of video."""
         return self.audio(mfcc), self.video(frames)

@@ -129,5 +129,5 @@ def test_published_names_are_unique_and_what_can_be_fetched_has_an_address_of_it
     names = [file.name for file in PUBLISHED]
     assert len(set(names)) == len(names)
     fetched = [file for file in PUBLISHED if file.sha256]
-    assert len(fetched) == 3
+    assert len(fetched) == 4
     assert all(file.source.startswith("https://") and file.source.endswith(file.name) for file in fetched)

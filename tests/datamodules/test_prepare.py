@@ -22,7 +22,7 @@ from datamodules.audio import write_audio
 from datamodules.pool import Outcome
 from datamodules.prepare import _make_part, prepare
 from datamodules.store import Store
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 from face3d.landmarker import Landmarker
 
 Clip = Callable[..., None]

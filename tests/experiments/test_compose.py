@@ -90,6 +90,18 @@ def test_any_value_survives_the_round_trip(steps: int, mouth: float) -> None:
     assert (config.eac.steps, config.eac.weights.mouth) == (steps, mouth)
 
 
+def test_values_that_refer_to_others_are_read_each_time(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: toy\neac: {steps: '${oc.env:STEPS}', batch_size: '${hef.batch_size}'}\n")
+    for steps in (3, 4):
+        monkeypatch.setenv("STEPS", str(steps))
+        config = compose(str(path)).config
+        assert (config.eac.steps, config.eac.batch_size) == (steps, config.hef.batch_size)
+    path.write_text("base: toy\neac: {steps: '${no.such}'}\n")
+    with pytest.raises(UserError, match=r"mine\.yaml.*no\.such"):
+        compose(str(path))
+
+
 def test_an_experiment_file_that_changes_is_read_again(tmp_path) -> None:
     path = tmp_path / "mine.yaml"
     for steps in (7, 8):

@@ -33,7 +33,7 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run() -> StageRun:
-    return plan(compose("toy", target="clip"), "5" * 64)[0]
+    return plan(compose("toy", target="clip"), lambda path: "5" * 64)[0]
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_judges_fulfil_their_protocols_at_any_size():
         assert backbone.name
     frames = rand(3, 3, 100, 90)
     assert landmark.landmarks(frames).shape == (3, 68, 2)
-    torch.testing.assert_close(emotion.probabilities(frames).sum(dim=1), torch.ones(3))
+    torch.testing.assert_close(emotion.outputs(frames)[1].sum(dim=1), torch.ones(3))
     torch.testing.assert_close(identity.embed(frames).norm(dim=1), torch.ones(3))
     assert inception.features(frames).shape == (3, inception.num_features)
     torch.testing.assert_close(perceptual.distance(frames, frames), torch.zeros(3))
@@ -96,16 +96,16 @@ def test_syncnet_loads_its_own_file_and_names_what_is_wrong(syncnet, tmp_path):
     state = {name: value for name, value in syncnet.state_dict().items() if not name.endswith("num_batches_tracked")}
     assert len(state) == 88, "the official file is older than batch norm's counters"
     torch.save(state, tmp_path / "good.model")
-    loaded = SyncNet.load(tmp_path / "good.model")
+    loaded = SyncNet(tmp_path / "good.model")
     torch.testing.assert_close(loaded.netfcaud[3].weight, syncnet.netfcaud[3].weight)
     torch.save(state | {"netfcaud.3.weight": torch.zeros(7, 512)}, tmp_path / "shape.model")
     with pytest.raises(UserError, match=r"netfcaud\.3\.weight.*\(7, 512\), expected \(1024, 512\)"):
-        SyncNet.load(tmp_path / "shape.model")
+        SyncNet(tmp_path / "shape.model")
     with pytest.raises(UserError, match=r"no such file; get syncnet_v2\.model from http"):
-        SyncNet.load(tmp_path / "absent.model")
+        SyncNet(tmp_path / "absent.model")
     (tmp_path / "cut.model").write_bytes((tmp_path / "good.model").read_bytes()[:1000])
     with pytest.raises(UserError, match=r"no plain PyTorch tensors.*get syncnet_v2\.model"):
-        SyncNet.load(tmp_path / "cut.model")
+        SyncNet(tmp_path / "cut.model")
 
 
 def test_missing_and_unknown_tensors_are_named(tmp_path):

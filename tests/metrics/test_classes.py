@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from metrics import features, frechet, functional, image, landmarks, sync
+from metrics import features, frechet, functional, image, landmarks, naturalness, sync
+from metrics.functional import naturalness as functional_naturalness
 
 CLIPS = 6
 
@@ -18,37 +19,59 @@ def sync_pair(index: int) -> tuple[torch.Tensor, torch.Tensor]:
     return rand(index, num, 8), rand(index, num, 8) + 0.1 * rand(100 + index, num, 8)
 
 
+ALL = torch.ones(20, dtype=torch.bool)
+
+
+def points(seed: int, frames: int) -> torch.Tensor:
+    return rand(seed, frames, 68, 2)
+
+
+def talk(seed: int, frames: int = 30) -> tuple[torch.Tensor, ...]:
+    voice = torch.arange(frames) % 20 < 10
+    return points(seed, frames), points(seed + 50, frames), rand(seed + 7, frames).abs(), voice
+
+
 CASES = {
-    "psnr": (image.FramePSNR, lambda i: (rand(i, 3, 3, 16, 16), rand(i + 50, 3, 3, 16, 16)), functional.psnr),
-    "ssim": (image.FrameSSIM, lambda i: (rand(i, 3, 3, 16, 16), rand(i + 50, 3, 3, 16, 16)), functional.ssim),
+    "psnr": (image.FramePSNR, lambda i: (rand(i, 4), ALL[:4]), lambda v, m: v.mean()),
+    "ssim": (image.FrameSSIM, lambda i: (rand(i, 4), torch.arange(4) > 0), lambda v, m: v[1:].mean()),
+    "lpips": (image.FrameLPIPS, lambda i: (rand(i, 4), ALL[:4]), lambda v, m: v.mean()),
     "lmd": (
         lambda: landmarks.LandmarkDistance(256, "face"),
-        lambda i: (rand(i, 4 + i, 68, 2), rand(i + 50, 4 + i, 68, 2)),
-        lambda a, b: functional.landmark_distance(a, b, 256, "face"),
+        lambda i: (points(i, 4 + i), points(i + 50, 4 + i), ALL[: 4 + i]),
+        lambda a, b, m: functional.landmark_distance(a, b, 256, "face"),
     ),
     "efd": (
         features.EmotionFeatureDistance,
-        lambda i: (rand(i, 4, 9), rand(i + 50, 4, 9)),
-        functional.emotion_feature_distance,
+        lambda i: (rand(i, 4, 9), rand(i + 50, 4, 9), ALL[:4]),
+        lambda a, b, m: functional.emotion_feature_distance(a, b),
     ),
     "csim": (
         features.IdentitySimilarity,
-        lambda i: (rand(i, 4, 9), rand(i + 50, 1, 9)),
-        functional.cosine_similarity_of_identity,
+        lambda i: (rand(i, 4, 9), rand(i + 50, 4, 9), ALL[:4]),
+        lambda a, b, m: functional.cosine_similarity_of_identity(a, b),
+    ),
+    "csim source": (
+        features.SourceSimilarity,
+        lambda i: (rand(i, 4, 9), rand(i + 50, 1, 9), ALL[:4]),
+        lambda a, b, m: functional.cosine_similarity_of_identity(a, b),
     ),
     "accuracy": (
         features.EmotionAccuracy,
-        lambda i: (rand(i, 4, 8), i),
-        lambda p, e: functional.emotion_accuracy(p.mean(0, keepdim=True), torch.tensor([e])),
-    ),
-    "lpips": (
-        lambda: image.FrameLPIPS([torch.ones(4)]),
-        lambda i: ([rand(i, 2, 4, 5, 5)], [rand(i + 50, 2, 4, 5, 5)]),
-        lambda a, b: functional.frame_lpips(a, b, [torch.ones(4)]).mean(),
+        lambda i: (rand(i, 4, 8), i, ALL[:4]),
+        lambda p, e, m: functional.emotion_accuracy(p.mean(0, keepdim=True), torch.tensor([e])),
     ),
     "sync": (sync.SyncConfidence, sync_pair, lambda a, v: functional.sync_scores(a, v).confidence),
     "distance": (sync.SyncDistance, sync_pair, lambda a, v: functional.sync_scores(a, v).distance),
     "offset": (sync.SyncOffset, sync_pair, lambda a, v: functional.sync_scores(a, v).offset),
+}
+SET_CASES = {
+    "lips": (naturalness.LipDynamics, talk),
+    "brows": (naturalness.EyebrowDynamics, talk),
+    "silent": (naturalness.SilentLips, talk),
+    "lip-sync": (naturalness.LipSync, talk),
+    "fid": (lambda: frechet.InceptionDistance(12), lambda i: (rand(i, 20, 12), rand(i + 7, 20, 12), ALL)),
+    "fvd": (lambda: frechet.VideoDistance(12), lambda i: (rand(i, 20, 12), rand(i + 7, 20, 12))),
+    "e-fid": (lambda: frechet.ExpressionDistance(12), lambda i: (rand(i, 20, 12), rand(i + 7, 20, 12), ALL)),
 }
 
 
@@ -59,6 +82,8 @@ def test_class_is_the_mean_of_its_functional_twin(name):
     for index in range(CLIPS):
         metric.update(*clip(index))
     values = torch.stack([twin(*clip(index)).float() for index in range(CLIPS)])
+    alone = torch.stack([make()(*clip(index)) for index in range(CLIPS)])
+    torch.testing.assert_close(alone, values, rtol=1e-5, atol=1e-6, equal_nan=True)
     torch.testing.assert_close(metric.compute(), values.nanmean(), rtol=1e-5, atol=1e-6)
     assert int(metric.missing) == int(values.isnan().sum())
     assert int(metric.num_clips) + int(metric.missing) == CLIPS
@@ -72,33 +97,43 @@ def test_sync_counts_the_clip_that_is_too_short():
 
 
 def test_frechet_class_is_its_twin_whatever_the_batches():
-    metric = frechet.FrechetDistance(12)
+    metric = frechet.VideoDistance(12)
     a, b = rand(0, 50, 12), rand(1, 40, 12) + 1
     for part in range(5):
-        metric.update(a[part * 10 : part * 10 + 10], b[part * 8 : part * 8 + 8])
-    torch.testing.assert_close(
-        metric.compute(), functional.frechet_feature_distance(a, b).float(), rtol=1e-4, atol=1e-5
-    )
+        assert metric(a[part * 10 : part * 10 + 10], b[part * 8 : part * 8 + 8]).isnan()
+    torch.testing.assert_close(metric.compute(), functional.frechet_distance(a, b).float(), rtol=1e-4, atol=1e-5)
 
 
-def test_frechet_class_without_two_frames_is_nan():
-    metric = frechet.FrechetDistance(12)
+def test_frechet_class_without_two_frames_or_with_a_broken_network_is_nan():
+    metric = frechet.VideoDistance(12)
     metric.update(rand(0, 1, 12), rand(1, 1, 12))
     assert metric.compute().isnan()
+    metric.update(rand(0, 9, 12), torch.full((9, 12), torch.nan))
+    assert metric.compute().isnan()
+
+
+def test_naturalness_compares_means_over_clips_not_clips():
+    metric = naturalness.LipDynamics()
+    for index in range(3):
+        metric.update(*talk(index))
+    values = [[functional_naturalness.lip_dynamics(p) for p in talk(index)[:2]] for index in range(3)]
+    method, truth = torch.tensor(values).mean(dim=0)
+    torch.testing.assert_close(metric.compute(), (1 - (method - truth).abs() / truth).float())
+
+
+def computed(cases: dict, indices: range) -> dict[str, torch.Tensor]:
+    results = {}
+    for name, (make, clip, *_) in cases.items():
+        metric = make()
+        for index in indices:
+            metric.update(*clip(index))
+        results[name] = metric.compute()
+    return results
 
 
 def score_share(rank: int, port: int, folder: str) -> None:
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    results = {}
-    for name, (make, clip, _) in CASES.items():
-        metric = make()
-        for index in range(rank, CLIPS, 2):
-            metric.update(*clip(index))
-        results[name] = metric.compute()
-    metric = frechet.FrechetDistance(12)
-    metric.update(rand(rank, 20, 12), rand(rank + 7, 20, 12))
-    results["fid"] = metric.compute()
-    torch.save(results, f"{folder}/{rank}.pt")
+    torch.save(computed({**CASES, **SET_CASES}, range(rank, CLIPS, 2)), f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -108,15 +143,6 @@ def test_two_processes_give_what_one_gives(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     multiprocessing.spawn(score_share, (port, str(tmp_path)), nprocs=2)
-    single = {}
-    for name, (make, clip, _) in CASES.items():
-        metric = make()
-        for index in range(CLIPS):
-            metric.update(*clip(index))
-        single[name] = metric.compute()
-    metric = frechet.FrechetDistance(12)
-    for rank in range(2):
-        metric.update(rand(rank, 20, 12), rand(rank + 7, 20, 12))
-    single["fid"] = metric.compute()
+    single = computed({**CASES, **SET_CASES}, range(CLIPS))
     for rank in range(2):
         torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt"), single, rtol=1e-5, atol=1e-5)

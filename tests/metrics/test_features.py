@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from metrics.functional import features
-from metrics.functional.frechet import frechet_distance, frechet_feature_distance, mean_and_covariance
+from metrics.functional.frechet import frechet_distance
 
 
 def random_features(seed: int, n: int = 6, d: int = 9) -> torch.Tensor:
@@ -44,20 +44,13 @@ def reference_frechet(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_frechet_distance_against_scipy_and_torch_fidelity():
     a, b = random_features(3, 300, 16) * 1.5 + 0.2, random_features(4, 200, 16)
-    found = frechet_distance(*mean_and_covariance(a), *mean_and_covariance(b))
+    found = frechet_distance(a, b)
     assert float(found) == pytest.approx(reference_frechet(a.double().numpy(), b.double().numpy()), rel=1e-6)
     statistics = fid_features_to_statistics(a), fid_features_to_statistics(b)
     fidelity = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     assert float(found) == pytest.approx(fidelity, rel=1e-5)
 
 
-@pytest.mark.parametrize("frames", [5, 40])
-def test_both_ways_to_the_frechet_distance_agree(frames):
-    a, b = random_features(5, frames, 12), random_features(6, frames + 3, 12) + 1
-    through_statistics = frechet_distance(*mean_and_covariance(a), *mean_and_covariance(b))
-    assert float(frechet_feature_distance(a, b)) == pytest.approx(float(through_statistics), rel=1e-6)
-
-
 def test_frechet_distance_of_a_set_to_itself_is_zero():
     a = random_features(7, 30, 12)
-    assert float(frechet_feature_distance(a, a)) == pytest.approx(0, abs=1e-6)
+    assert float(frechet_distance(a, a)) == pytest.approx(0, abs=1e-4)

@@ -60,12 +60,13 @@ def test_classes_stand_in_our_order() -> None:
     assert tuple(ours[name] for name in hsemotion.CLASSES) == EMOTIONS
 
 
-def test_features_are_what_the_classifier_sees_of_the_normalised_face(file: Path) -> None:
+def test_features_are_what_the_classifier_is_given_of_the_normalised_face(file: Path) -> None:
     frames = pictures()
     frames[1] = 0
-    network = HSEmotion(file, Faces())
+    network = HSEmotion(file)
     assert isinstance(network, EmotionBackbone)
-    features, probabilities = network.outputs(as_images(frames))
+    images = as_images(frames)
+    features, probabilities = network.outputs(images, Faces().landmarks(images))
     assert features[1].isnan().all()
     assert probabilities[1].isnan().all()
     for index in (0, 2):
@@ -76,11 +77,12 @@ def test_features_are_what_the_classifier_sees_of_the_normalised_face(file: Path
         np.testing.assert_allclose(probabilities[index], expected, atol=1e-5)
 
 
-def test_each_class_is_told_by_its_own_score(tmp_path: Path) -> None:
+def test_each_class_follows_its_own_score(tmp_path: Path) -> None:
     for index in range(8):
         path = tmp_path / f"{index}.onnx"
         path.write_bytes(emotion_network(FEATURES, CLASSIFIER, BIAS + 100 * np.eye(8)[index]))
-        found = HSEmotion(path, Faces()).probabilities(as_images(pictures(1)))
+        images = as_images(pictures(1))
+        _, found = HSEmotion(path).outputs(images, Faces().landmarks(images))
         assert found.shape == (1, 8)
         assert found.argmax() == index
 
@@ -118,7 +120,7 @@ def test_a_file_of_another_layout_is_one_line(file: Path, tmp_path: Path) -> Non
         path = tmp_path / "other.onnx"
         path.write_bytes(content)
         with pytest.raises(UserError) as error:
-            HSEmotion(path, Faces())
+            HSEmotion(path)
         assert "\n" not in str(error.value)
         return str(error.value).removeprefix(str(path))
 
@@ -127,14 +129,15 @@ def test_a_file_of_another_layout_is_one_line(file: Path, tmp_path: Path) -> Non
         ": gives (7,) and (1280,), expected 8 scores and 1280 features of 224 px; get enet"
     )
     b2 = emotion_network(RANDOM.normal(size=(3, 1408)), RANDOM.normal(size=(1408, 8)), BIAS, size=260)
-    assert refused(b2).startswith(": takes pictures of the shape ['batch_size', 3, 260, 260], expected 8 scores")
+    assert refused(b2).startswith(": gives (8,) and (1408,), expected 8 scores and 1280 features of 224 px; get enet")
     good = file.read_bytes()
     assert (
         refused(good.replace(b"Gemm", b"Relu"))
         == ": its last layer is Relu, expected the classifier, a dense layer (Gemm)"
     )
+    assert "unknown layer Gemx" in refused(good.replace(b"Gemm", b"Gemx"))
     assert refused(good[:-200]).startswith(": is no ONNX network")
-    assert refused(b"").startswith(": its last layer is none")
+    assert refused(b"").startswith(": is no ONNX network (it has no layers)")
     assert refused(b"nothing at all").startswith(": is no ONNX network")
     with pytest.raises(UserError, match=rf"absent\.onnx: no such file; {source}"):
-        HSEmotion(tmp_path / "absent.onnx", Faces())
+        HSEmotion(tmp_path / "absent.onnx")

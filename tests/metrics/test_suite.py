@@ -4,24 +4,15 @@ import math
 import pytest
 import torch
 
+from metrics.face_clip import as_images
 from metrics.functional import landmark_distance, psnr
-from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES
-from metrics.suite import Suite, as_images
+from metrics.networks import Networks
+from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES, USES
+from metrics.suite import Suite
 
 NAMES = [
-    "EFD",
-    "LMD",
-    "LMD_face",
-    "Sync",
-    "SyncDistance",
-    "SyncOffset",
-    "CSIM",
-    "CSIM_source",
-    "FID",
-    "PSNR",
-    "SSIM",
-    "LPIPS",
-    "EmotionAccuracy",
+    *("EFD", "LMD", "LMD_face", "Sync", "SyncDistance", "SyncOffset", "CSIM", "CSIM_source", "FID", "PSNR", "SSIM"),
+    *("LPIPS", "EmotionAccuracy", "FVD", "EFID", "LipDynamics", "EyebrowDynamics", "SilentLips", "LipSync"),
 ]
 
 
@@ -30,20 +21,26 @@ class Pooled:
 
     name = "pooled"
     num_features = 12
+    own_crop, trusted = False, 0.0
 
     def __init__(self, stand_in: bool = False) -> None:
         self.stand_in = stand_in
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
+        images = images[:, 0] if images.ndim == 5 else images
         return torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(1)
 
-    embed = features
+    def embed(self, images: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
+        return self.features(images).masked_fill(landmarks.isnan().flatten(1).any(dim=1)[:, None], torch.nan)
 
-    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
-        return self.features(images)[:, :8].softmax(dim=1)
+    coefficients = embed
+
+    def outputs(self, images: torch.Tensor, landmarks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.embed(images, landmarks)
+        return features, features[:, :8].softmax(dim=1)
 
     def landmarks(self, images: torch.Tensor) -> torch.Tensor:
-        found = self.features(images).repeat(1, 12)[:, :136].reshape(-1, 68, 2)
+        found = torch.nn.functional.adaptive_avg_pool2d(images, 7).flatten(1)[:, :136].reshape(-1, 68, 2)
         return found.masked_fill((images < -0.99).flatten(1).all(dim=1)[:, None, None], torch.nan)
 
     def audio(self, mfcc: torch.Tensor) -> torch.Tensor:
@@ -57,8 +54,7 @@ class Pooled:
 
 
 def full_suite(**changes: Pooled) -> Suite:
-    roles = dict.fromkeys(("landmarks", "emotion", "identity", "sync", "inception", "perceptual"), Pooled())
-    return Suite(**(roles | changes))
+    return Suite(Networks(**(dict.fromkeys(USES, Pooled()) | changes)))
 
 
 def clip(frames: int = 40, seed: int = 0) -> torch.Tensor:
@@ -66,7 +62,10 @@ def clip(frames: int = 40, seed: int = 0) -> torch.Tensor:
 
 
 def sound(frames: int = 40) -> torch.Tensor:
-    return torch.rand(frames * 640, generator=torch.Generator().manual_seed(9)) - 0.5
+    """Noise with a pause of ten frames."""
+    audio = torch.rand(frames * 640, generator=torch.Generator().manual_seed(9)) - 0.5
+    audio[10 * 640 : 20 * 640] = 0
+    return audio
 
 
 def test_names_are_the_protocol():
@@ -87,6 +86,12 @@ def test_a_clip_against_itself_is_perfect():
         "PSNR": 100,
         "SSIM": 1,
         "LPIPS": 0,
+        "FVD": 0,
+        "EFID": 0,
+        "LipDynamics": 1,
+        "EyebrowDynamics": 1,
+        "SilentLips": 1,
+        "LipSync": 1,
     }.items():
         assert table[name] == pytest.approx(value, abs=1e-4), name
     assert all(math.isfinite(table[name]) for name in NAMES)
@@ -121,22 +126,20 @@ def test_short_clips_and_lost_faces_are_counted_not_dropped():
 
 
 def test_absent_backbones_leave_nan_and_stand_ins_are_marked():
-    suite = Suite(landmarks=Pooled(stand_in=True), emotion=Pooled())
+    suite = Suite(Networks(landmarks=Pooled(stand_in=True), emotion=Pooled()))
     row = suite.score_clip(clip(), clip(seed=1), sound(), clip(1))
     assert math.isnan(row["CSIM"])
     assert math.isnan(suite.aggregate([row])["FID"])
-    assert suite.stand_ins == {"LMD", "LMD_face"}
+    assert suite.stand_ins == set(USES["landmarks"])
     assert suite.backbones == {"landmarks": "pooled", "emotion": "pooled"}
 
 
-def test_fid_belongs_to_the_clips_of_the_rows():
+def test_totals_belong_to_the_clips_of_the_rows():
     suite = full_suite()
     row = suite.score_clip(clip(), clip(seed=1), sound(), clip(1))
     with pytest.raises(ValueError, match="2 rows"):
         suite.aggregate([row, row])
-    assert suite.fresh().num_clips == 0
-    suite.reset()
-    assert suite.num_clips == 0
+    assert suite.fresh().num_clips == {}
 
 
 def test_few_frames_make_fid_a_warning(caplog):

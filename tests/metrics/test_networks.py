@@ -1,0 +1,153 @@
+"""Networks by name: what a choice means, what is missing in one line, and that no loss shares a metric's network."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from onnx_writer import emotion_network
+from test_suite import Pooled
+
+from conventions.errors import UserError
+from conventions.weights import WeightFile
+from metrics import published
+from metrics.networks import Networks, load_networks
+from metrics.protocol import OPTIONAL, USES
+from metrics.published import LOSS_ROLES, METRIC_ROLES, NETWORKS, Entry, check_networks, digests, refuse_shared
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A weights folder with an emotion network alone."""
+    monkeypatch.delenv("EMOSPACE_WEIGHTS", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    network = emotion_network(RANDOM.normal(size=(3, 1280)), RANDOM.normal(size=(1280, 8)), RANDOM.normal(size=8))
+    (tmp_path / "enet_b0_8_best_vgaf.onnx").write_bytes(network)
+    return tmp_path
+
+
+class Own:
+    """A user's network without a file."""
+
+    name, stand_in = "own", False
+
+    def embed(self, images: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(2, 3))
+
+
+def test_every_role_has_a_default_that_can_be_imported_and_names_its_file() -> None:
+    assert set(NETWORKS) == {*METRIC_ROLES, *LOSS_ROLES} == {*USES, "perceptual"}
+    for role, registry in NETWORKS.items():
+        for name in registry.known:
+            made = Entry(role, name).make()
+            assert isinstance(made.file, WeightFile)
+            assert made.name
+
+
+def test_what_is_missing_is_one_line_that_names_the_file_and_the_way_round(weights: Path) -> None:
+    with pytest.raises(UserError) as error:
+        check_networks("published", weights)
+    line = str(error.value)
+    assert line.startswith("landmarks network is not here: put face_landmarker.task from https://")
+    assert line.endswith("; or use --networks standin")
+    assert "\n" not in line
+    check_networks("standin", weights)
+    check_networks({role: "standin" for role in METRIC_ROLES if role != "emotion"} | {"emotion": "hsemotion"}, weights)
+
+
+def test_extra_metrics_may_be_missing_unless_they_are_named(weights: Path) -> None:
+    rest = {role: "standin" for role in METRIC_ROLES if role not in {*OPTIONAL, "emotion"}}
+    check_networks(rest, weights)
+    with pytest.raises(UserError, match=r"fvd network is not here: put videomae-base/model\.safetensors"):
+        check_networks({**rest, "fvd": "videomae"}, weights)
+
+
+@pytest.mark.parametrize(
+    ("choice", "line"),
+    [
+        ("publshed", "networks: 'publshed' is no choice; did you mean 'published'"),
+        ({"identty": "sface"}, "role 'identty' is unknown; did you mean 'identity'"),
+        ({"identity": "sfce"}, "identity network 'sfce' is unknown; did you mean 'sface'"),
+        ({"identity": "/nowhere/face.onnx"}, r"/nowhere/face\.onnx: no such file \(network in the role identity\)"),
+        ({"identity": "no.such.module:Face"}, "identity network 'no.such.module:Face': cannot be imported"),
+    ],
+)
+def test_a_wrong_choice_is_one_line(choice: str | dict[str, str], line: str, weights: Path) -> None:
+    rest = dict.fromkeys(METRIC_ROLES, "standin")
+    with pytest.raises(UserError, match=line):
+        check_networks(choice if isinstance(choice, str) else {**rest, **choice}, weights)
+
+
+def test_names_paths_import_paths_and_judges_stand_side_by_side(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Pooled()
+
+    class Judges:
+        landmark = emotion = identity = sync = Own()
+
+    monkeypatch.setattr(Networks, "from_judges", classmethod(lambda cls, judges: cls(**dict.fromkeys(USES, judge))))
+    other = weights / "other.onnx"
+    (weights / "enet_b0_8_best_vgaf.onnx").rename(other)
+    choice = {**dict.fromkeys(METRIC_ROLES, "standin"), "emotion": str(other), "identity": f"{__name__}:Own"}
+    networks = load_networks(choice, weights, judges=Judges())
+    assert networks.emotion is not None
+    assert networks.emotion.name == "HSEmotion (enet_b0_8_best_vgaf)"
+    assert isinstance(networks.identity, Own)
+    assert networks.landmarks is judge
+    assert networks.digests == digests(choice, weights)
+    assert set(networks.digests) == {"emotion"}
+    assert published.needs_judges(choice)
+    with pytest.raises(UserError, match="stand-ins are trained by a run"):
+        load_networks(choice, weights)
+
+
+def test_an_incomplete_choice_says_what_would_bring_the_rest(weights: Path) -> None:
+    networks = load_networks("published", weights, complete=False)
+    assert set(networks.names) == {"emotion"}
+    assert set(networks.missing) == set(USES) - {"emotion"}
+    assert "syncnet_v2.model" in networks.missing["sync"]
+    assert networks.stand_ins == set()
+
+
+def test_a_loss_and_a_metric_do_not_share_a_network(weights: Path) -> None:
+    with pytest.raises(UserError, match=r"losses\.networks: identity: sface is also the metric's identity network"):
+        refuse_shared("published", "published", weights)
+    refuse_shared("standin", "published", weights)
+    refuse_shared("published", "standin", weights)
+    refuse_shared({"identity": "arcface", "emotion": "hsemotion_b2"}, "published", weights)
+    path = str(weights / "enet_b0_8_best_vgaf.onnx")
+    with pytest.raises(UserError, match=r"emotion: .*is also the metric's emotion network"):
+        refuse_shared({"identity": "standin", "emotion": path}, "published", weights)
+
+
+def test_loss_networks_are_frozen_modules_with_gradients_to_the_images(weights: Path) -> None:
+    choice = {"identity": "standin", "perceptual": "standin", "emotion": "hsemotion"}
+    found = published.load_loss_networks(choice, weights)
+    assert list(found) == ["emotion"]
+    images = torch.rand(2, 3, 64, 64, requires_grad=True)
+    landmarks = torch.rand(2, 68, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    found["emotion"].features(images, landmarks).square().sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+    assert not list(found["emotion"].parameters())
+    assert not found["emotion"].state_dict(), "no checkpoint holds what the file holds"
+
+
+@pytest.mark.slow
+def test_vgg_maps_are_torchvisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import vgg16
+
+    from metrics.backbones import vgg
+
+    torch.manual_seed(0)
+    network = vgg16(weights=None).eval()
+    torch.save(network.state_dict(), tmp_path / "vgg.pth")
+    monkeypatch.setattr(vgg.VGGFeatures, "file", WeightFile("vgg.pth", "nowhere"))
+    images = torch.rand(1, 3, 32, 32, requires_grad=True)
+    maps = vgg.VGGFeatures(tmp_path / "vgg.pth")(images)
+    x = ((images + 1) / 2 - torch.tensor(vgg.MEAN)[:, None, None]) / torch.tensor(vgg.DEVIATION)[:, None, None]
+    expected = [network.features[: layer + 1](x) for layer in vgg.LAYERS]
+    torch.testing.assert_close(maps, expected)
+    maps[-1].sum().backward()
+    assert images.grad is not None
