@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from datamodules.video import write_video
+from emospace.scoring.clips import share_beyond
 from emospace.scoring.frames import CutFrames, WholeFrames
 from emospace.scoring.media import Media, Still
 from emospace.scoring.tracking import Track, Tracked, place, track
@@ -123,6 +124,13 @@ def test_videos_are_cut_part_by_part_with_grey_beyond_syncs_frame(tmp_path: Path
     whole = WholeFrames(media, 40, (48, 32))
     assert sum(len(part.pictures) for part in whole) == 40
     assert next(iter(whole)).pictures.shape[1:] == (3, 32, 48)
+
+
+def test_what_lies_beyond_a_frame_is_measured() -> None:
+    assert share_beyond((50.0, 40.0, 20.0), (100, 80)) == pytest.approx(0)
+    assert share_beyond((0.0, 40.0, 20.0), (100, 80)) == pytest.approx(0.5)
+    assert share_beyond((50.0, 40.0, 80.0), (100, 80)) == pytest.approx(1 - 8000 / 25600)
+    assert share_beyond((-50.0, 40.0, 20.0), (100, 80)) == 1
 
 
 def test_fifteen_frames_a_second_meet_those_of_twenty_five(tmp_path: Path) -> None:
