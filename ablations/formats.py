@@ -42,7 +42,8 @@ def _markdown_row(table: Table, row: Row, best: set[tuple[int, str]], index: int
     for metric in table.paper.metrics:
         text = _value(row, metric, " ± ")
         cells += [f"**{text}**" if (index, metric) in best else text, _paper(row, metric)]
-    return f"| {' | '.join([row.group, row.title, *cells, _directions(row)])} |"
+    names = map(_plain_markdown, (row.group, row.title))
+    return f"| {' | '.join([*names, *cells, _directions(row)])} |"
 
 
 def _notes(table: Table) -> list[str]:
@@ -54,12 +55,14 @@ def _notes(table: Table) -> list[str]:
     if marked := [metric for metric in table.paper.metrics if metric in table.stand_ins]:
         notes.append(f"† {', '.join(marked)}: {STAND_IN}.")
     notes += [
-        f"{row.title}: {row.refused} clips refused (a style it cannot express)." for row in table.rows if row.refused
+        f"{_plain_markdown(row.title)}: {row.refused} clips refused (a style it cannot express)."
+        for row in table.rows
+        if row.refused
     ]
-    notes += [*scored_notes(table), *undecided_notes(table)]
+    notes += map(_plain_markdown, [*scored_notes(table), *undecided_notes(table)])
     if table.missing:
-        notes.append(f"Missing ({len(table.missing)}): {'; '.join(table.missing)}.")
-    notes.append("; ".join(table.footer))
+        notes.append(f"Missing ({len(table.missing)}): {_plain_markdown('; '.join(table.missing))}.")
+    notes.append(_plain_markdown("; ".join(table.footer)))
     return ["  \n".join(notes)]
 
 
@@ -260,10 +263,22 @@ def _seeds(table: Table) -> str:
     return " ".join(map(str, table.seeds))
 
 
+_LATEX = {
+    **{sign: f"\\{sign}" for sign in "_%&#${}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "†": r"$\dagger$", "‡": r"$\ddagger$"},
+    **dict.fromkeys("\n\r\t", " "),
+}
+
+
 def _escape(text: str) -> str:
-    replacements = {"\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "±": r"$\pm$"}
-    replacements["‡"] = r"$\ddagger$"
-    return "".join(replacements.get(sign, sign) for sign in text)
+    """Text, such as a folder's name, as LaTeX shows it."""
+    return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+def _plain_markdown(text: str) -> str:
+    """Text, such as a folder's name, as Markdown shows it inside a table: `|` would begin a cell."""
+    return "".join(f"\\{sign}" if sign in "\\|`*~$<>" else " " if sign in "\n\r\t" else sign for sign in text)
 
 
 def _finite(value: float) -> float | str:

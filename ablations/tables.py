@@ -11,10 +11,11 @@ from ablations.registry import compose_variant
 from ablations.scored import Scored, named_networks
 from ablations.statistics import BySeed, Difference, Summary, paired_difference, reproduced, summarise
 from conventions.errors import UserError
-from datamodules.manifest import store_hash
+from experiments import legacy
 from experiments.csvfiles import read_columns
-from experiments.graph import StageRun, plan
+from experiments.graph import plan
 from experiments.rundir import RunFolder
+from experiments.stage import StageRun
 from experiments.sweep import SweepJob
 from metrics.protocol import PROTOCOL
 
@@ -195,21 +196,28 @@ def _full_first(paper: PaperTable) -> list[str]:
 def _target(preset: str, variant: str, seed: int, overrides: Sequence[str]) -> StageRun | None:
     experiment = compose_variant(preset, variant, seed, overrides)
     try:
-        store = store_hash(experiment.config.data.store)
-    except UserError:
+        return plan(experiment)[-1]
+    except UserError:  # no store, or no weights: nothing can be finished
         return None
-    return plan(experiment, store)[-1]
 
 
 def _find(by_seed: Mapping[int, StageRun], runs: Path, metrics: Sequence[str]) -> _Found:
-    folders = {seed: run.folder(runs) for seed, run in by_seed.items()}
-    looks = {seed: folder.look() for seed, folder in folders.items()}
-    done = {seed: folder for seed, folder in folders.items() if looks[seed].state == "done"}
-    missing = tuple(f"{folders[seed].id}: {look.state}" for seed, look in looks.items() if seed not in done)
+    folders = {seed: _folder(run, runs) for seed, run in by_seed.items()}
+    found = {seed: folder.inspect() for seed, folder in folders.items()}
+    done = {seed: folder for seed, folder in folders.items() if found[seed].state == "done"}
+    missing = tuple(f"{folders[seed].id}: {one.state}" for seed, one in found.items() if seed not in done)
     read = {seed: clip_values(folder, metrics) for seed, folder in done.items()}
     clips = {metric: {seed: values[metric] for seed, (_, values) in read.items()} for metric in metrics}
     actors = {clip: actor for people, _ in read.values() for clip, actor in people.items()}
-    return _Found(done, {seed: looks[seed].metrics for seed in done}, missing, clips, actors)
+    return _Found(done, {seed: found[seed].metrics for seed in done}, missing, clips, actors)
+
+
+def _folder(run: StageRun, runs: Path) -> RunFolder:
+    """The run's folder, or, where it is not done, a finished one of the first identity with the same labels."""
+    folder = run.folder(runs)
+    if folder.state() == "done":
+        return folder
+    return legacy.find(runs, run.config.name, run.stage, run.variant, run.seed) or folder
 
 
 def clip_values(folder: RunFolder, metrics: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, float]]]:
@@ -254,7 +262,7 @@ REFERENCE_TITLES = {
 def _references(paper: PaperTable, targets: Sequence[StageRun], runs: Path) -> tuple[Row, ...]:
     """The true clips, the copied and the warped portrait, as the `references` stage scored them."""
     folders = {run.parents["references"].id: run.parents["references"].folder(runs) for run in targets}
-    done = [look.metrics["metrics"] for look in (folder.look() for folder in folders.values()) if look.state == "done"]
+    done = [one.metrics["metrics"] for one in (folder.inspect() for folder in folders.values()) if one.state == "done"]
     if not done:
         return ()
     return tuple(

@@ -39,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_tree(Path(folder), clips)
         began = time.perf_counter()
-        records, left_out = catalogue(Path(folder))
+        records, left_out, _ = catalogue(Path(folder))
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{len(records)} clips, {len(left_out)} left out, {seconds:.1f} s, peak memory {peak:.0f} MB")

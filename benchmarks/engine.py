@@ -19,7 +19,7 @@ import numpy as np
 from ablations.paper import find_table
 from ablations.tables import planned_runs
 from datamodules.manifest import FORMAT, MANIFEST, VERSION
-from experiments.graph import StageRun
+from experiments.stage import StageRun
 from metrics.protocol import METRIC_NAMES, PROTOCOL
 
 ROOT = Path(__file__).parents[1]

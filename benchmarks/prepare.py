@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--weights", type=Path)
     options = parser.parse_args()
-    records, _ = catalogue(options.source)
+    records, _, _ = catalogue(options.source)
     if not records:
         sys.exit(f"{options.source}: holds no clip")
     with tempfile.TemporaryDirectory() as name:

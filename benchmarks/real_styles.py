@@ -16,10 +16,9 @@ from torch import Tensor
 from ablations.registry import compose_variant
 from conventions.emotions import EMOTIONS, NUM_LEVELS
 from datamodules import assemble
-from datamodules.manifest import store_hash
 from datamodules.store import Store, StoredClip
 from experiments.graph import FULL, plan
-from experiments.stages import Networks, encoder_of
+from experiments.networks import Networks
 from lightning_modules.ame.emotion import EmotionEncoder
 from lightning_modules.ame.prompts import style_prompts
 from lightning_modules.ame.retrieval import direction
@@ -43,9 +42,9 @@ def named(
 def confusion(arguments: argparse.Namespace, seed: int, store: Store) -> Int[Tensor, "8 8"]:
     """Frames by true emotion and by the one they are named after."""
     experiment = compose_variant(arguments.preset, FULL, seed, arguments.overrides)
-    planned = plan(experiment, store_hash(experiment.config.data.store))
+    planned = plan(experiment)
     [run] = [run for run in planned if run.stage == "ame"]
-    encoder = encoder_of(Networks(arguments.runs).load(run))
+    encoder = Networks(arguments.runs).typed(run, AMEModule).encoder
     classes, size = emotion_directions(encoder), run.config.data.image_size
     counts = torch.zeros(len(EMOTIONS), len(EMOTIONS), dtype=torch.long)
     for clip in store.clips:

@@ -30,14 +30,13 @@ from ablations.registry import compose_variant
 from conventions.rates import SAMPLES_PER_FRAME
 from datamodules.audio import read_audio
 from datamodules.crop import cut
-from datamodules.manifest import store_hash
 from datamodules.store import INT16_MAX, Store, StoredClip
 from datamodules.video import read_video, write_video
 from emospace.scoring.clips import SIDE, crop_window
 from emospace.scoring.media import Still
 from emospace.scoring.tracking import Track, Tracked
 from experiments.graph import FULL, plan
-from experiments.stages import Networks
+from experiments.networks import Networks
 from lightning_modules.standins.judges.module import JudgesModule
 from metrics.face_clip import FaceClip
 from metrics.functional.sync import MAX_SHIFT
@@ -199,7 +198,7 @@ def table(means: dict[str, Row], rows: dict[str, list[Row]]) -> str:
 def judges(preset: str, runs: Path) -> Suite:
     """The substitute networks of a preset's finished runs."""
     experiment = compose_variant(preset, FULL)
-    planned = plan(experiment, store_hash(experiment.config.data.store))
+    planned = plan(experiment)
     [run] = [run for run in planned if run.stage == "judges"]
     return Networks(runs).typed(run, JudgesModule).suite()
 

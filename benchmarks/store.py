@@ -20,7 +20,8 @@ import scipy.io
 
 from datamodules.prepare import prepare
 from datamodules.store import Store
-from datamodules.video import VideoWriter, iterate_frames, probe, write_video
+from datamodules.video import iterate_frames, probe
+from datamodules.video_writer import VideoWriter, write_video
 
 FRAMES = 16
 SIZE = 256

@@ -1,7 +1,7 @@
-"""What `emospace talk` costs as the speech grows: peak memory of its process and frames a second.
+"""What `emospace talk` costs: frames a second by the size of the film, and peak memory by the length of the speech.
 
-Run it in the folder in which `make demo` has finished: `python -m benchmarks.talk`. One portrait and one driving clip
-of the toy world; each length in a process of its own.
+Run it in the folder in which `make demo` has finished: `python -m benchmarks.talk`. Each case in a process of its own;
+the portrait is the astronaut of scikit-image (public domain), measured once beforehand.
 """
 
 import argparse
@@ -15,10 +15,9 @@ import wave
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from conventions.rates import SAMPLE_RATE
-
-WORLD = Path("work/toy-mead")
 
 
 def write_speech(path: Path, seconds: int) -> None:
@@ -32,31 +31,45 @@ def write_speech(path: Path, seconds: int) -> None:
             file.writeframes(second)
 
 
-def measure(seconds: int) -> None:
+def measure(seconds: int, size: int, model: Path | None) -> None:
     """One talking face in this process; a JSON line with its cost."""
-    from emospace.talker import Talker, newest_run
+    from skimage.data import astronaut
 
-    clip = min(WORLD.glob("*/video/front/*/*/*.mp4"))
+    from emospace.talker import Look, Talker
+    from emospace.talking.from_run import find_run
+    from emospace.talking.portrait import Frame
+    from lightning_modules.training.memory import keep_freed_memory
+
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
-        speech, out = Path(folder) / "speech.wav", Path(folder) / "out.mp4"
+        speech, out, portrait = (Path(folder) / name for name in ("speech.wav", "out.mp4", "portrait.png"))
         write_speech(speech, seconds)
-        talker = Talker(newest_run(Path("runs")))
-        began = time.perf_counter()
-        report = talker.talk(WORLD / "portraits" / "W101.png", speech, "very happy", out, pose=clip)
-        took = time.perf_counter() - began
+        Image.fromarray(astronaut()).save(portrait)
+        talker = Talker.from_file(model) if model else Talker.from_run(find_run(Path("runs")).path)
+        moments = [time.perf_counter()]
+
+        def note(done: int, total: int) -> None:
+            moments.append(time.perf_counter())
+
+        [_] = talker.talk_all([(portrait, out)], speech, "very happy", look=Look(Frame(size=size)), progress=note)
+    steady = (len(moments) - 2) / (moments[-1] - moments[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "peak_mib": round(peak), "frames_a_second": round(report.frames / took, 1)}))
+    facts = {"pixels": size, "seconds": seconds, "peak_mib": round(peak), "frames_a_second": round(steady, 1)}
+    print(json.dumps(facts | {"first_frame_s": round(moments[1] - moments[0], 1)}))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60, 600], help="lengths of the speech")
+    parser.add_argument("--case", nargs=2, type=int, action="append", metavar=("SECONDS", "PIXELS"), default=[])
+    parser.add_argument("--model", type=Path, help="model file; by default the newest run's networks")
     options = parser.parse_args()
-    if len(options.seconds) == 1:
-        measure(options.seconds[0])
+    cases = options.case or [[4, 256], [4, 512], [4, 1080], [4, 2160], [40, 512], [120, 512]]
+    if len(cases) == 1:
+        measure(*cases[0], options.model)
         return
-    for seconds in options.seconds:
-        subprocess.run([sys.executable, "-m", "benchmarks.talk", "--seconds", str(seconds)], check=True)
+    for seconds, size in cases:
+        command = [sys.executable, "-m", "benchmarks.talk", "--case", str(seconds), str(size)]
+        subprocess.run([*command, *(["--model", str(options.model)] if options.model else [])], check=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ class RejectedClip(UserError):
         self.reason = reason
 
 
+class MediaWarning(UserWarning):
+    """Something in a media file was mended on reading, such as a hole in its sound; one line that names the file."""
+
+
 class MissingPackage(UserError):
     """An optional package is absent; the line says which command installs it."""
 

@@ -5,26 +5,81 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from conventions.errors import UserError
+
+
+def regular_file(path: Path, kind: str = "file") -> Path:
+    """`path` where it is a regular file or a link to one; UserError where it is absent, or a folder, FIFO or device."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        state = "is a link to nothing" if path.is_symlink() else f"no such {kind}"
+        raise UserError(f"{path}: {state}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {reason_of(error)}") from error
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: is {_kind_of(mode)}, not a {kind}")
+    return path
+
+
+def _kind_of(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISLNK(mode):
+        return "a link that leads back to itself"
+    return "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what an error says, without the path that an OSError repeats."""
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    return (text.splitlines() or [type(error).__name__])[0]
+
+
+def output_place(path: Path) -> Path:
+    """Where a file for `path` is put: the target where `path` is a link, so that the link stays.
+
+    UserError where a folder, a FIFO or a device is there: none of them is ever replaced.
+    """
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    try:
+        mode = place.lstat().st_mode
+    except FileNotFoundError:
+        return place
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: is {_kind_of(mode)}; give the name of a file")
+    return place
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path, suffix: str = "") -> Iterator[Path]:
+    """A path for the block to write, which becomes `path` when the block ends well; nothing is left when it fails.
+
+    Its name is short and no other's: two that write one file each write a whole one, and the last stays.
+    """
+    place = output_place(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_name(f".{secrets.token_hex(8)}.partial{suffix}")
+    try:
+        yield partial
+        partial.replace(place)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that appears at `path` when the block ends well and leaves nothing when it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # as the user's umask allows
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with atomic_path(path) as partial, partial.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -34,8 +89,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 `text` to `path`, whole or not at all."""
-    write_bytes(path, text.encode())
+    """Write UTF-8 `text` to `path`, whole or not at all; bytes of a name that is no UTF-8 as JSON's escapes."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -102,8 +102,16 @@ class WeightFile:
 
 def weight_folders(given: Path | str | None = None) -> list[Path]:
     """Folders in which optional weights are looked for: --weights, $EMOSPACE_WEIGHTS, the user's cache."""
-    folders = [given, os.environ.get("EMOSPACE_WEIGHTS"), Path.home() / ".cache" / "emospace" / "weights"]
+    folders = [given, os.environ.get("EMOSPACE_WEIGHTS"), _cache()]
     return [Path(folder) for folder in folders if folder]
+
+
+def _cache() -> Path | None:
+    """The user's cache; None where the user has no home, as in many containers."""
+    try:
+        return Path.home() / ".cache" / "emospace" / "weights"
+    except RuntimeError:
+        return None
 
 
 def _download(address: str) -> Iterator[bytes]:

@@ -6,7 +6,6 @@ Every feature is a pure function of the waveform in NumPy: the same bits on ever
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -14,6 +13,7 @@ import scipy.fft
 from jaxtyping import Float
 
 from conventions.errors import RejectedClip
+from conventions.files import atomic_path
 from conventions.rates import (
     MEL_BINS,
     MEL_STEPS_PER_FRAME,
@@ -22,7 +22,9 @@ from conventions.rates import (
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
 )
-from datamodules.video import MAX_GAP_SECONDS, open_media
+from datamodules.media import ffmpeg_url
+from datamodules.sound_track import iterate_track, sound_start
+from datamodules.video import picture_start
 
 HOP = SAMPLES_PER_FRAME // MEL_STEPS_PER_FRAME
 """10 ms: 160 samples from one feature column to the next."""
@@ -43,74 +45,35 @@ INT16_SCALE = 32768.0
 def read_audio(path: Path) -> Float[np.ndarray, " n"]:
     """Sound of any file that FFmpeg reads (wav, m4a, mp3, mp4) as 16 kHz mono float32 in [-1, 1].
 
-    Time 0 is the first video frame where the file has a picture, so that sound and picture share one clock.
+    Of several tracks the default one; of several channels the mean. Time 0 is the first video frame where the file has
+    a picture, so that sound and picture share one clock. What has to be mended is a `MediaWarning` (see
+    `iterate_track`); what cannot be is a `RejectedClip`.
     """
     return np.concatenate(list(iterate_audio(path)))
 
 
 def iterate_audio(path: Path) -> Iterator[Float[np.ndarray, " _"]]:
     """What `read_audio` returns, piece by piece as it is decoded, in bounded memory."""
-    with open_media(path) as container:
-        if not container.streams.audio:
-            raise RejectedClip("no_audio_stream", f"{path}: has no sound")
-        delay, samples = _delay(container), 0
-        if abs(delay) > MAX_GAP_SECONDS:
-            raise RejectedClip("broken_timestamps", f"{path}: sound and picture start {abs(delay):.0f} s apart")
-        for piece in _shifted(_decode(path, container), round(delay * SAMPLE_RATE)):
-            if not np.isfinite(piece).all():
-                raise RejectedClip("unreadable", f"{path}: the sound has values that are not finite")
-            samples += len(piece)
-            yield np.clip(piece, -1, 1)
-        if not samples:
-            raise RejectedClip("empty_audio", f"{path}: the sound has no samples")
-
-
-def _decode(path: Path, container: Any) -> Iterator[np.ndarray]:
-    """The first sound stream as pieces of 16 kHz mono float32."""
-    resampler, piece, first = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE), None, None
-    for frame in container.decode(audio=0):
-        form = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
-        first = first or form
-        if form != first:  # the resampler does not see it, and what it returns then is read beyond its end
-            raise RejectedClip("unreadable", f"{path}: the sound changes from {first} to {form}")
-        for piece in resampler.resample(frame):
-            yield piece.to_ndarray()[0]
-    if piece is not None:
-        for piece in resampler.resample(None):
-            yield piece.to_ndarray()[0]
-
-
-def _shifted(pieces: Iterator[np.ndarray], shift: int) -> Iterator[np.ndarray]:
-    """The pieces behind `shift` zeros, or without their first `-shift` samples."""
-    if shift > 0:
-        yield np.zeros(shift, np.float32)
-    drop = max(-shift, 0)
-    for piece in pieces:
-        if drop < len(piece):
-            yield piece[drop:]
-        drop = max(drop - len(piece), 0)
+    samples = 0
+    for piece in iterate_track(path, picture_start(path)):
+        if not np.isfinite(piece).all():
+            raise RejectedClip("unreadable", f"{path}: the sound has values that are not finite")
+        samples += len(piece)
+        yield np.clip(piece, -1, 1)
+    if not samples:
+        raise RejectedClip("empty_audio", f"{path}: the sound has no samples")
 
 
 def shifted(waveform: Float[np.ndarray, " n"], seconds: float) -> Float[np.ndarray, " m"]:
     """The waveform that many seconds later, behind silence; or, for negative seconds, without its beginning."""
-    return np.concatenate([np.zeros(0, np.float32), *_shifted(iter([waveform]), round(seconds * SAMPLE_RATE))])
+    shift = round(seconds * SAMPLE_RATE)
+    return np.concatenate([np.zeros(max(shift, 0), np.float32), waveform[max(-shift, 0) :]])
 
 
 def begins_after_picture(path: Path) -> float:
-    """Seconds by which a file's sound starts after its picture, by their start times; `read_audio` takes them out."""
-    with open_media(path) as container:
-        return _delay(container)
-
-
-def _delay(container: Any) -> float:
-    """Seconds by which the sound starts after the picture (negative: before); 0 without a picture."""
-    if not container.streams.video:
-        return 0.0
-    starts = [
-        float(stream.start_time * stream.time_base) if stream.start_time is not None else 0.0
-        for stream in (container.streams.audio[0], container.streams.video[0])
-    ]
-    return starts[0] - starts[1]
+    """Seconds by which a file's sound starts after its picture (0 without one); `read_audio` takes them out."""
+    picture, sound = picture_start(path), sound_start(path)
+    return 0.0 if picture is None or sound is None else sound - picture
 
 
 def write_audio(path: Path, waveform: Float[np.ndarray, " n"], sample_rate: int = SAMPLE_RATE) -> None:
@@ -119,18 +82,12 @@ def write_audio(path: Path, waveform: Float[np.ndarray, " n"], sample_rate: int 
     samples = np.clip(waveform, -1, 1).astype(np.float32)[None]
     if codec == "pcm_s16le":
         samples = np.round(samples * (INT16_SCALE - 1)).astype(np.int16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial{path.suffix}")
-    try:
-        with av.open(str(partial), "w") as container:
-            stream = container.add_stream(codec, rate=sample_rate, layout="mono")
-            frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout="mono")
-            frame.sample_rate, frame.pts = sample_rate, 0
-            container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_path(path, path.suffix) as partial, av.open(ffmpeg_url(partial), "w") as container:
+        stream = container.add_stream(codec, rate=sample_rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout="mono")
+        frame.sample_rate, frame.pts = sample_rate, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
 
 
 def to_frames(waveform: Float[np.ndarray, " n"], num_frames: int) -> Float[np.ndarray, "t 640"]:

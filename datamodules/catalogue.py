@@ -2,20 +2,28 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from conventions.emotions import StyleKind
 from conventions.errors import UserError
+from conventions.files import regular_file
 from datamodules import naming
 from datamodules.naming.name import Name
 from datamodules.reasons import REASONS
 
 __all__ = ["REASONS", "ClipRecord", "LeftOut", "catalogue", "read_styles"]
 
-VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".flv", ".m4v"))
-AUDIO_SUFFIXES = frozenset((".m4a", ".wav", ".mp3", ".aac", ".flac", ".ogg"))
+VIDEO_SUFFIXES = frozenset(
+    (".mp4", ".mov", ".avi", ".mkv", ".webm", ".flv", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts", ".mts", ".m2ts", ".3gp")
+)
+AUDIO_SUFFIXES = frozenset(
+    (".m4a", ".wav", ".mp3", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma", ".aif", ".aiff", ".mka")
+)
+STYLES_FILE = "styles.json"
 
 _LABEL_FOLDERS = frozenset(("video", "audio"))
 
@@ -53,52 +61,80 @@ class LeftOut:
     id: str | None = None
 
 
+class Catalogue(NamedTuple):
+    """What lies under a folder."""
+
+    records: list[ClipRecord]
+    """Clips, sorted by id."""
+    left_out: list[LeftOut]
+    unhandled: dict[str, int]
+    """Number of files by suffix that nothing reads; "" for files without a suffix."""
+
+
 @dataclass
 class _Files:
     """Files under a root by relative path without suffix."""
 
+    root: str
+    left_out: list[LeftOut] = field(default_factory=list)
+    unhandled: Counter[str] = field(default_factory=Counter)
     videos: dict[str, str] = field(default_factory=dict)
     audios: dict[str, str] = field(default_factory=dict)
     coefficients: set[str] = field(default_factory=set)
-    shadowed: list[str] = field(default_factory=list)
+
+    def walk(self, prefix: str = "", seen: frozenset[str] = frozenset()) -> None:
+        """Add all files below a folder in sorted order; hidden names are skipped, links never followed in a circle."""
+        folder = os.path.join(self.root, prefix)
+        real = os.path.realpath(folder)
+        if real in seen:
+            return
+        try:
+            names = sorted(name for name in os.listdir(folder) if name[0] != ".")
+        except OSError as error:
+            self.left_out.append(LeftOut(Path(folder), "unreadable", f"the folder cannot be read ({error.strerror})"))
+            return
+        for name in names:
+            if os.path.isdir(os.path.join(folder, name)):
+                self.walk(f"{prefix}{name}/", seen | {real})
+            else:
+                self.add(prefix + name)
 
     def add(self, relative: str) -> None:
         stem, suffix = os.path.splitext(relative)
         suffix = suffix.lower()
-        if suffix == ".mat":
+        if suffix not in {*VIDEO_SUFFIXES, *AUDIO_SUFFIXES, ".mat"}:
+            self.unhandled.update([suffix] if relative != STYLES_FILE else [])
+        elif (state := _no_file(Path(self.root, relative))) is not None:
+            self.left_out.append(LeftOut(Path(self.root, relative), "unreadable", state))
+        elif suffix == ".mat":
             self.coefficients.add(stem)
-            return
-        kind = self.videos if suffix in VIDEO_SUFFIXES else self.audios if suffix in AUDIO_SUFFIXES else None
-        if kind is None:
-            return
+        else:
+            self._add_media(stem, relative, self.videos if suffix in VIDEO_SUFFIXES else self.audios)
+
+    def _add_media(self, stem: str, relative: str, kind: dict[str, str]) -> None:
         if stem in kind:
-            self.shadowed.append(relative)
+            self.left_out.append(LeftOut(Path(self.root, relative), "duplicate", "another suffix of the same name"))
         else:
             kind[stem] = relative
 
 
-def _walk(root: str, prefix: str = "", seen: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Relative paths of all files in sorted order; hidden names are skipped, links followed but never in a circle."""
-    real = os.path.realpath(root)
-    if real in seen:
-        return
-    with os.scandir(root) as entries:
-        listing = sorted((entry.name, entry.is_dir(), entry.path) for entry in entries if entry.name[0] != ".")
-    for name, is_folder, path in listing:
-        if is_folder:
-            yield from _walk(path, f"{prefix}{name}/", seen | {real})
-        else:
-            yield prefix + name
+def _no_file(path: Path) -> str | None:
+    """Why a path is no file that can be read, such as a link to nothing; None for a file."""
+    try:
+        regular_file(path)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def read_styles(root: Path) -> dict[str, StyleKind]:
     """Kinds of the extra styles that `styles.json` at the root names: {"awed": {"kind": "new"}, ...}; {} without it."""
-    path = root / "styles.json"
+    path = root / STYLES_FILE
     if not path.is_file():
         return {}
     try:
-        styles = {name: entry["kind"] for name, entry in json.loads(path.read_text()).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        styles = {name: entry["kind"] for name, entry in json.loads(path.read_text("utf-8")).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f'{path}: is not of the form {{"name": {{"kind": "compound"}}}} ({error!r})') from error
     for name, kind in styles.items():
         if kind not in ("compound", "new"):
@@ -106,22 +142,22 @@ def read_styles(root: Path) -> dict[str, StyleKind]:
     return styles
 
 
-def catalogue(root: Path) -> tuple[list[ClipRecord], list[LeftOut]]:
-    """Clips under `root`, sorted by id, and the files left out, each with its reason.
+def catalogue(root: Path) -> Catalogue:
+    """Clips under `root`, the files left out, each with its reason, and the suffixes that nothing reads.
 
     MEAD, CREMA-D and RAVDESS are known by their names wherever they lie; a video that no parser knows and that bears no
     sign of a label is an unlabelled clip. A coefficient file is the `.mat` beside the video.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise UserError(f"{root}: no such folder")
-    files, styles = _Files(), read_styles(root)
-    for relative in _walk(str(root)):
-        files.add(relative)
-    left_out = [LeftOut(root / path, "duplicate", "another suffix of the same name") for path in files.shadowed]
+    files, styles = _Files(str(root)), read_styles(root)
+    files.walk()
+    left_out = files.left_out
     records, used = _records(root, files, styles, left_out)
     orphans = sorted(set(files.audios.values()) - used)
     left_out += [LeftOut(root / path, "no_video") for path in orphans]
-    return sorted(records, key=lambda record: record.id), sorted(left_out, key=lambda item: str(item.path))
+    by_id = sorted(records, key=lambda record: record.id)
+    return Catalogue(by_id, sorted(left_out, key=lambda item: str(item.path)), dict(sorted(files.unhandled.items())))
 
 
 def _records(

@@ -64,7 +64,7 @@ def read_mat(path: Path) -> Measured:
     except KeyError as error:
         line = f"{path}: has no {error}; expected coeff [T, 257] and transform_params [T, 5]"
         raise RejectedClip("bad_coefficients", line) from error
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, TypeError) as error:
         raise RejectedClip("bad_coefficients", f"{path}: {error}") from error
     if not all(np.isfinite(array).all() for array in (measured.coefficients, measured.params)):
         raise RejectedClip("bad_coefficients", f"{path}: has values that are not finite")

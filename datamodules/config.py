@@ -9,8 +9,8 @@ class DataConfig:
 
     store: str = field(default="", metadata={"numbers": False})
     """Folder of a packed store; runs are told apart by the store's content hash, not by its path."""
-    split: str = "toy"
-    """A split of `datamodules/splits`, or the path of a YAML file."""
+    split: str = field(default="toy", metadata={"numbers": False})
+    """A split of `datamodules/splits`, or the path of a YAML file; runs are told apart by its content."""
     image_size: int = 64
     """Side of the pictures that AME and EAC see, in pixels."""
     clip_frames: int = 25
@@ -19,3 +19,20 @@ class DataConfig:
     """Cameras that are used."""
     workers: int = field(default=0, metadata={"numbers": False})
     """Processes that assemble batches; 0: the training process itself."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("image_size", 16), ("clip_frames", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: {getattr(self, name)} is impossible; it must be at least {least}")
+        if not self.views:
+            raise ValueError("views: names no camera; for example [front]")
+
+
+@dataclass(frozen=True)
+class StageDataConfig:
+    """Data of one stage alone, in place of the section `data`; empty fields take the shared value."""
+
+    store: str = field(default="", metadata={"numbers": False})
+    """Folder of a packed store for this stage, such as a large set of faces for HEF."""
+    split: str = field(default="", metadata={"numbers": False})
+    """A split for that store."""

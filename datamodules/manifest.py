@@ -5,14 +5,30 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from conventions.emotions import StyleKind
 from conventions.errors import UserError
+from conventions.files import reason_of
 
 FORMAT = "emospace-store"
 VERSION = 1
 """Raised whenever the meaning or the making of any stored value changes."""
 MANIFEST = "manifest.json"
+
+
+_FIELDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("hash", "crop"), (str,)),
+    **{"size": (int,), "coefficient_model": (str, type(None))},
+    **{"clips": (list,), "left_out": (list,), "files": (dict,)},
+}
+_CLIP: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "actor", "view", "source"), (str,)),
+    **{name: (str, type(None)) for name in ("emotion", "kind")},
+    **dict.fromkeys(("number", "start", "length"), (int,)),
+    **dict.fromkeys(("has_audio", "has_coefficients", "has_landmarks"), (bool,)),
+    **{"level": (int, type(None)), "crop": (list,)},
+}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -22,19 +38,70 @@ def read_manifest(path: Path) -> dict[str, Any]:
         hint = "preparation has not finished: run it again" if (path / ".parts").is_dir() else "no store is there"
         raise UserError(f"{path}: {hint} (emospace prepare RAW {path})")
     try:
-        manifest = json.loads(file.read_text())
+        manifest = json.loads(file.read_text("utf-8"))
         kind, version = manifest["format"], manifest["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: is no manifest of a store: prepare the store again") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{file}: is no manifest of a store ({reason_of(error)}): prepare the store again") from error
     if kind != FORMAT:
         raise UserError(f"{file}: is of format {kind!r}, not {FORMAT!r}")
     if version != VERSION:
-        age = "older" if version < VERSION else "newer"
+        age = "older" if isinstance(version, int) and version < VERSION else "newer"
         raise UserError(
             f"{path}: store version {version} is {age} than the {VERSION} that this program reads: "
             f"prepare it again (emospace prepare RAW {path})"
         )
+    if not isinstance(manifest.get("hash"), str):
+        raise UserError(f"{file}: is damaged (hash): prepare the store again")
     return manifest
+
+
+def read_whole_manifest(path: Path) -> dict[str, Any]:
+    """As `read_manifest`, with every entry of the content of its type."""
+    manifest = read_manifest(path)
+    if (wrong := _wrong(manifest)) is not None:
+        raise UserError(f"{path / MANIFEST}: is damaged ({wrong}): prepare the store again")
+    return manifest
+
+
+def _wrong(manifest: dict[str, Any]) -> str | None:
+    """The first entry that is missing or of another type; None for a sound manifest."""
+    if (name := _misfit(manifest, _FIELDS)) is not None:
+        return name
+    row = 0
+    for number, clip in enumerate(manifest["clips"]):
+        name = "start" if isinstance(clip, dict) and clip.get("start") != row else _misfit(clip, _CLIP)
+        if name is None and (clip.keys() != _CLIP.keys() or clip["length"] < 1 or not _sound(clip)):
+            name = "its entries"
+        if name is not None:
+            return f"clip {number}: {name}"
+        row += clip["length"]
+    return _wrong_extra(manifest)
+
+
+def _wrong_extra(manifest: dict[str, Any]) -> str | None:
+    """The first entry about the sources, which are not content, that is of another type."""
+    if any(_misfit(item, {"path": (str,), "reason": (str,), "detail": (str,)}) for item in manifest["left_out"]):
+        return "left_out"
+    if not all(isinstance(name, str) for name in manifest["files"].values()):
+        return "files"
+    for name, kind in (("sound_offsets", float | int), ("notes", list)):
+        values = manifest.get(name, {})
+        if not isinstance(values, dict) or not all(isinstance(value, kind) for value in values.values()):
+            return name
+    return None if isinstance(manifest.get("origin", {}), dict) else "origin"
+
+
+def _misfit(values: Any, kinds: dict[str, tuple[type, ...]]) -> str | None:
+    """The first name whose value is not of its type."""
+    if not isinstance(values, dict):
+        return "no mapping"
+    return next((name for name, kind in kinds.items() if type(values.get(name, ...)) not in kind), None)
+
+
+def _sound(clip: dict[str, Any]) -> bool:
+    """Whether a clip's kind and crop are such."""
+    is_window = len(clip["crop"]) == 3 and all(isinstance(value, int | float) for value in clip["crop"])
+    return is_window and clip["kind"] in (None, *get_args(StyleKind))
 
 
 def content_hash(manifest: dict[str, Any]) -> str:

@@ -1,26 +1,31 @@
-"""`MEADDataModule`: endless, exactly resumable batches of a store for training, and whole clips for evaluation."""
+"""`MEADDataModule`: endless, exactly resumable batches of a store for training, and clips for evaluation."""
 
-import itertools
-import os
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
+from conventions.emotions import EMOTIONS
 from conventions.errors import UserError, nearest
 from datamodules import assemble
-from datamodules.batches import Batch
+from datamodules.batches import EACBatch, HEFBatch
 from datamodules.config import DataConfig
+from datamodules.endless import EndlessData, MakeBatch, item_loader
+from datamodules.moments import Statistics, store_statistics
 from datamodules.splits import Role, Split
 from datamodules.store import INT16_MAX, Store, StoredClip
 
 View = Literal["ame", "eac", "hef"]
+VIEWS: tuple[View, ...] = get_args(View)
+
+ORIGIN_BATCHES = 8
+"""Training batches whose pictures `pictures` returns."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,30 @@ class ClipItem:
     style: int
     """Index in `conventions.emotions.STYLES`; -1 for an unseen style or no label."""
 
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "ClipItem":
+        """The same clip with every tensor on `device`."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        moved = {k: v.to(device, non_blocking=non_blocking) for k, v in fields.items() if isinstance(v, Tensor)}
+        return dataclasses.replace(self, **moved)
+
+    def as_batch(self) -> EACBatch:
+        """The whole clip as a batch of one."""
+        count, device = len(self.frames), self.frames.device
+        emotion = EMOTIONS.index(self.emotion) if self.emotion in EMOTIONS else -1
+        labels = (emotion, self.level or 0, self.style)
+        emotion, level, style = (torch.tensor([value], device=device) for value in labels)
+        return EACBatch(
+            mfcc=self.mfcc[None],
+            mask=torch.ones(1, count, dtype=torch.bool, device=device),
+            coefficients=self.coefficients[None],
+            placement=self.placement[None],
+            image=self.frames[:1],
+            mel=self.mel[None],
+            emotion=emotion,
+            level=level,
+            style=style,
+        )
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -53,52 +82,53 @@ class Reference:
     index: int
 
 
-class _Endless(IterableDataset):
-    """Batches `start`, `start + 1`, ...; several workers take turns, so the order does not depend on their number."""
-
-    def __init__(self, make: Callable[[int], Batch], start: int) -> None:
-        self._make, self._start = make, start
-
-    def __iter__(self) -> Iterator[Batch]:
-        worker = torch.utils.data.get_worker_info()
-        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        return map(self._make, itertools.count(self._start + first, stride))
-
-
-def _rank() -> int:
-    """This process among those of one training; known from the environment before their group is formed."""
-    return torch.distributed.get_rank() if torch.distributed.is_initialized() else int(os.environ.get("LOCAL_RANK", 0))
-
-
-class MEADDataModule(pl.LightningDataModule):
+class MEADDataModule(EndlessData):
     """Batches of one view of a store: "ame", "eac" or "hef".
 
-    Batch k is a pure function of (store, split, seed, k): set `start_step` before fitting to begin at that batch.
+    Args:
+        config: the store, the split, and what the pictures and stretches look like.
+        view: the stage whose batches these are.
+        batch_size: clips (AME, EAC) or pairs of frames (HEF) in a training batch on each device.
+        seed: batch k is a pure function of (store, split, seed, k, rank).
+        resolution: side of the pictures in pixels; by default `config.image_size`.
+        val_clips: most clips of the validation actors, evenly taken.
+        evaluate_frames: frames of each clip that HEF is validated and tested on.
     """
 
     def __init__(
-        self, config: DataConfig, view: View, batch_size: int, seed: int = 0, resolution: int | None = None
+        self,
+        config: DataConfig,
+        view: View | None = None,
+        batch_size: int = 16,
+        seed: int = 0,
+        resolution: int | None = None,
+        val_clips: int = 16,
+        evaluate_frames: int = 4,
     ) -> None:
-        super().__init__()
+        super().__init__(config.workers)
         if not config.store:
             raise UserError("data.store: is not set; give the folder that `emospace prepare` wrote")
+        if view not in VIEWS:
+            raise UserError(f"MEADDataModule needs view=: one of {', '.join(VIEWS)}, not {view!r}")
         self.view: View = view
         self.config, self.batch_size, self.seed = config, batch_size, seed
         self.resolution = resolution or config.image_size
+        self.max_val_clips, self.evaluate_frames = val_clips, evaluate_frames
         self.store = Store(config.store)
         self.split = Split.load(config.split)
-        self.start_step = 0
 
     def _clips(self, role: Role, view: View | None = None) -> list[StoredClip]:
         """Clips of a role that hold all that a view needs."""
         clips = [c for c in self.store.clips if c.view in self.config.views and self.split.role(c.actor) == role]
-        if view in ("ame", "eac"):
-            clips = [clip for clip in clips if clip.has_audio]
-        if view in ("eac", "hef"):
-            clips = [clip for clip in clips if clip.has_coefficients]
-        if view == "ame":
-            clips = [clip for clip in clips if clip.emotion is not None]
-        return clips
+        return [clip for clip in clips if view is None or self._holds(clip, view)]
+
+    def _holds(self, clip: StoredClip, view: View) -> bool:
+        """Whether a clip has the sound, the coefficients and the label that a view needs."""
+        return (
+            (clip.has_audio or view == "hef")
+            and (clip.has_coefficients or view == "ame")
+            and (clip.emotion is not None or view != "ame")
+        )
 
     def train_clips(self, role: Role = "train") -> list[StoredClip]:
         """Clips that this view trains on: basic styles, or unlabelled ones where the view needs no label."""
@@ -111,24 +141,46 @@ class MEADDataModule(pl.LightningDataModule):
             )
         return clips
 
-    def train_dataloader(self) -> DataLoader:
-        """Endless batches from `start_step` on, in the order of their numbers."""
-        return self.loader("train")
+    def batch_maker(self, role: Role = "train") -> MakeBatch:
+        """The function from a batch's number to this rank's batch of the clips of a role."""
+        return assemble.maker(
+            self.view,
+            self.store,
+            self.train_clips(role),
+            self.batch_size,
+            self.seed,
+            self.rank,
+            self.config.clip_frames,
+            self.resolution,
+        )
 
-    def loader(self, role: Role) -> DataLoader:
-        """Endless batches of the clips of a role ("judge" for the networks that only score)."""
-        clips, frames = self.train_clips(role), self.config.clip_frames
-        make = assemble.maker(
-            self.view, self.store, clips, self.batch_size, self.seed, _rank(), frames, self.resolution
-        )
-        workers = self.config.workers
-        return DataLoader(
-            _Endless(make, self.start_step),
-            batch_size=None,
-            num_workers=workers,
-            persistent_workers=False,
-            pin_memory=torch.cuda.is_available(),
-        )
+    def val_dataloader(self) -> list[DataLoader]:
+        """Clips of the validation actors, as `test_dataloader` yields them; no loader where there are none."""
+        clips = evenly([clip for clip in self.val_clips() if self._holds(clip, self.view)], self.max_val_clips)
+        return [self._clip_loader(clips)] if clips else []
+
+    def test_dataloader(self) -> list[DataLoader]:
+        """Whole clips (`ClipItem`) of the basic styles, then those of unseen styles where the store has any.
+
+        For HEF one loader of `HEFBatch`es, each `evaluate_frames` frames of a clip of a basic style.
+        """
+        kinds: tuple[Literal["basic", "unseen"], ...] = ("basic",) if self.view == "hef" else ("basic", "unseen")
+        groups = [[clip for clip in self.test_clips(kind) if self._holds(clip, self.view)] for kind in kinds]
+        while groups and not groups[-1]:
+            groups.pop()
+        return [self._clip_loader(clips) for clips in groups]
+
+    def _clip_loader(self, clips: Sequence[StoredClip]) -> DataLoader:
+        return item_loader(clips, self.reenactment if self.view == "hef" else self.clip_item)
+
+    def statistics(self) -> Statistics:
+        """Mean and deviation of sound and expression over the training clips, every style counted alike."""
+        return store_statistics(self.store, self.train_clips())
+
+    def pictures(self) -> Float[Tensor, "n 3 s s"]:
+        """Pictures of the first training batches, the same on every rank."""
+        make = dataclasses.replace(self.batch_maker(), rank=0)  # pyright: ignore[reportArgumentType]
+        return torch.cat([make(number).image for number in range(ORIGIN_BATCHES)])
 
     def test_clips(self, kind: Literal["basic", "unseen"] = "basic") -> list[StoredClip]:
         """Clips of the test actors: of MEAD's own styles (or unlabelled), or of styles that no training saw."""
@@ -158,6 +210,25 @@ class MEADDataModule(pl.LightningDataModule):
             style=assemble.labels(clip)[2],
         )
 
+    def reenactment(self, clip: StoredClip) -> HEFBatch:
+        """Evenly spaced frames of a clip, each to be made from the actor's reference portrait, itself left out."""
+        reference = self.reference_frame(clip.actor)
+        frames = [i for i in range(clip.length) if (clip.id, i) != (reference.clip, reference.index)]
+        picked = [frames[i] for i in np.linspace(0, len(frames) - 1, self.evaluate_frames).round().astype(int)]
+        rows, count = [clip.start + index for index in picked], len(picked)
+        emotion, level, style = (torch.full((count,), value) for value in assemble.labels(clip))
+        return HEFBatch(
+            source=reference.image.expand(count, -1, -1, -1),
+            target=assemble.pictures(self.store, clip, picked, self.resolution),
+            source_coefficients=reference.coefficients.expand(count, -1),
+            target_coefficients=assemble.tensor(self.store.coefficients[rows]),
+            source_placement=reference.placement.expand(count, -1),
+            target_placement=assemble.tensor(self.store.placement[rows]),
+            emotion=emotion,
+            level=level,
+            style=style,
+        )
+
     def reference_frame(self, actor: str) -> Reference:
         """The portrait of an actor: the first frame of their first neutral clip, or of their mildest one."""
         clips = [c for c in self.store.clips if c.actor == actor and c.view in self.config.views]
@@ -172,3 +243,9 @@ class MEADDataModule(pl.LightningDataModule):
             clip.id,
             0,
         )
+
+
+def evenly(clips: Sequence[StoredClip], count: int) -> list[StoredClip]:
+    """At most `count` clips, evenly taken."""
+    places = np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int)
+    return [clips[place] for place in places]

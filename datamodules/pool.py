@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from conventions.errors import UserError
+from conventions.files import reason_of
 
 TASK_LIMIT_S = 3600.0
 """Time that one task may take: twenty minutes of full HD pass, a file that hangs does not."""
@@ -51,10 +53,19 @@ def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
         try:
             answer = ("value", function(task))
         except UserError as error:
-            answer = ("user", str(error))
-        except Exception:
-            answer = ("bug", traceback.format_exc())
+            answer = ("error", UserError(str(error)))
+        except OSError as error:
+            answer = ("error", OSError(error.errno, reason_of(error), error.filename))
+        except Exception as error:
+            answer = ("error", RuntimeError(f"a worker failed: {described(error)}"))
         pipe.send(answer)
+
+
+def described(error: Exception) -> str:
+    """`ValueError: bad magic (audio.py:12)`: an error on one line, with the place where it came up."""
+    place = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    where = f" ({Path(place.filename).name}:{place.lineno})" if place else ""
+    return f"{type(error).__name__}: {reason_of(error)}{where}"
 
 
 def _die_with_parent() -> None:
@@ -148,8 +159,6 @@ def _collect(worker: _Worker) -> Outcome | None:
         return Outcome(worker.task, failure="crashed")
     if kind == "ready":
         return None
-    if kind == "user":
-        raise UserError(value)
-    if kind == "bug":
-        raise RuntimeError(f"a worker failed:\n{value}")
+    if kind == "error":
+        raise value
     return Outcome(worker.task, value)

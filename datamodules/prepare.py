@@ -1,8 +1,9 @@
 """Preparation: a folder of raw clips becomes a packed store. Resumable, idempotent, the same bytes for any workers."""
 
 import fcntl
+import os
 import shutil
-import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from conventions.errors import RejectedClip, UserError
+from conventions.errors import MediaWarning, RejectedClip, UserError
 from conventions.files import sha256_of
 from conventions.published import LANDMARKER
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
@@ -23,12 +24,15 @@ from datamodules.disk import space_on
 from datamodules.manifest import MANIFEST, VERSION
 from datamodules.packing import pack
 from datamodules.parts import PARTS, Part, digest, part_of, read_meta, write_part
-from datamodules.pool import TASK_LIMIT_S, run_tasks
-from datamodules.prepare_report import PrepareReport, Spent
+from datamodules.pool import TASK_LIMIT_S, described, run_tasks
+from datamodules.prepare_report import PrepareReport, Spent, suffixes
 from datamodules.reasons import FAILURES
 from datamodules.store import Store
 
 Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
+LARGEST_SIZE = 4096
+"""Side of stored pictures in pixels."""
+
 Progress = Callable[[int, int, Mapping[str, float]], None]
 """Told of clips done, clips in all, and the seconds of work so far by stage."""
 
@@ -42,6 +46,7 @@ class _Job:
     settings: Settings
     records: dict[str, ClipRecord]
     left_out: list[LeftOut]
+    unhandled: dict[str, int]
     keys: dict[str, str]
     """Of each clip, a digest of its files' sizes and times and of the settings: the name of its part."""
 
@@ -79,6 +84,8 @@ def prepare(
     _check_folders(raw, store)
     with space_on(store):
         job = _plan(raw, store, coefficients, size, weights, deep3d, look)
+        if (done := _finished(job, again)) is not None:  # it may be on a disk that cannot be written
+            return _report(job, done, 0, spent)
         store.mkdir(parents=True, exist_ok=True)
         with _locked(store):
             if (done := _finished(job, again)) is not None:
@@ -92,9 +99,9 @@ def prepare(
 
 
 def _check_folders(raw: Path, store: Path) -> None:
-    if not raw.is_dir():
+    if not os.path.isdir(raw):
         raise UserError(f"{raw}: no such folder of raw clips")
-    if store.exists() and not store.is_dir():
+    if os.path.lexists(store) and not os.path.isdir(store):
         raise UserError(f"{store}: is a file; give a folder for the store")
     ours = (MANIFEST, PARTS)
     if store.is_dir() and any(store.iterdir()) and not any((store / name).exists() for name in ours):
@@ -102,18 +109,19 @@ def _check_folders(raw: Path, store: Path) -> None:
 
 
 def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None, deep3d: Path | None, look: bool) -> _Job:
-    if size < 16 or size % 2:
-        raise UserError(f"size {size}: must be even and at least 16")
-    records, left_out = catalogue(raw)
+    if not 16 <= size <= LARGEST_SIZE or size % 2:
+        raise UserError(f"size {size}: must be even, from 16 to {LARGEST_SIZE}")
+    records, left_out, unhandled = catalogue(raw)
     if not records:
-        raise UserError(f"{raw}: holds no clip that can be read by name; {len(left_out)} files left out")
+        others = f", and nothing reads {suffixes(unhandled)}" if unhandled else ""
+        raise UserError(f"{raw}: holds no clip that can be read by name; {len(left_out)} files left out{others}")
     if mode == "auto":
         mode = "mat" if any(record.coefficients for record in records) else "landmarks"
     landmarker = _landmarker(mode, weights) if look else None
     settings = Settings(mode, size, landmarker, deep3d=_network(mode, deep3d, weights))
     known = _known(settings)
     keys = {record.id: digest([known, CROP, _files_of(record, raw)]) for record in records}
-    return _Job(raw, store, settings, {record.id: record for record in records}, left_out, keys)
+    return _Job(raw, store, settings, {record.id: record for record in records}, left_out, unhandled, keys)
 
 
 def _landmarker(mode: Mode, weights: Path | None) -> Path | None:
@@ -160,11 +168,19 @@ def _locked(store: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(f"{store}: another preparation is at work on this store; wait for it to end") from error
-        for leaving in store.rglob(".*.partial"):
-            leaving.unlink()
-        yield
+        _clear(store)
+        try:
+            yield
+        finally:
+            _clear(store)
     if (store / MANIFEST).is_file():
         shutil.rmtree(store / PARTS, ignore_errors=True)
+
+
+def _clear(store: Path) -> None:
+    """Remove what killed writers left."""
+    for leaving in store.rglob(".*.partial"):
+        leaving.unlink(missing_ok=True)
 
 
 def _origin(job: _Job) -> dict[str, Any]:
@@ -205,18 +221,29 @@ def _make_part(task: tuple[ClipRecord, Settings, Path]) -> dict[str, float]:
     record, settings, path = task
     clock = Clock()
     with space_on(path.parent.parent):
-        try:
-            part = prepare_clip(record, settings, clock)
-        except RejectedClip as error:
-            part = Part({"reason": error.reason, "detail": str(error)})
-        except UserError:
-            raise
-        except Exception as error:  # one clip that nobody foresaw shall not keep the others from being prepared
-            traceback.print_exc()
-            part = Part({"reason": "failed", "detail": f"{record.video}: {error!r}".splitlines()[0]})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", MediaWarning)
+            part = _part(record, settings, clock)
+        for warning in caught:
+            if not issubclass(warning.category, MediaWarning):
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        notes = [str(warning.message) for warning in caught if issubclass(warning.category, MediaWarning)]
+        part.meta["notes"] = list(dict.fromkeys(notes))
         with clock("write"):
             write_part(path, part)
     return clock.seconds
+
+
+def _part(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
+    """A clip's part, or the reason why it has none: one clip that nobody foresaw keeps no other from being prepared."""
+    try:
+        return prepare_clip(record, settings, clock)
+    except RejectedClip as error:
+        return Part({"reason": error.reason, "detail": str(error)})
+    except UserError:
+        raise
+    except Exception as error:
+        return Part({"reason": "failed", "detail": f"{record.video}: {described(error)}"})
 
 
 def _work(job: _Job, todo: list[str], workers: int, limit_s: float, spent: Spent, progress: Progress | None) -> None:
@@ -250,6 +277,7 @@ def _pack(job: _Job, max_bad_share: float) -> dict[str, Any]:
         "styles": read_styles(job.raw),
         "left_out": left_out,
         "sound_offsets": offsets,
+        "notes": {meta["id"]: [_relative(job, line) for line in meta["notes"]] for _, meta in good if meta["notes"]},
         "origin": _origin(job),
     }
     return pack(job.store, good, job.settings.size, extra)
@@ -266,8 +294,12 @@ def _check_share(job: _Job, bad: list[LeftOut], max_bad_share: float) -> None:
 
 def _as_json(job: _Job, item: LeftOut) -> dict[str, str]:
     """A file left out, with paths relative to the raw folder."""
-    detail = item.detail.replace(f"{job.raw}/", "")
-    return {"path": str(item.path.relative_to(job.raw)), "reason": item.reason, "detail": detail}
+    path = str(item.path.relative_to(job.raw))
+    return {"path": path, "reason": item.reason, "detail": _relative(job, item.detail)}
+
+
+def _relative(job: _Job, line: str) -> str:
+    return line.replace(f"{job.raw}/", "")
 
 
 def _report(job: _Job, manifest: dict[str, Any], prepared: int, spent: Spent) -> PrepareReport:
@@ -278,6 +310,8 @@ def _report(job: _Job, manifest: dict[str, Any], prepared: int, spent: Spent) ->
         frames=sum(clip["length"] for clip in manifest["clips"]),
         left_out=dict(sorted(Counter(item["reason"] for item in details).items())),
         details=details,
+        notes=manifest.get("notes", {}),
+        unhandled=job.unhandled,
         coefficient_model=manifest["coefficient_model"],
         hash=manifest["hash"],
         prepared=prepared,

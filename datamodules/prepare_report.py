@@ -9,6 +9,9 @@ from typing import Any
 from datamodules.clock import Clock
 from datamodules.reasons import FAILURES
 
+SHOWN = 20
+"""Lines of one kind in the text of a report."""
+
 
 def _cpu() -> float:
     """CPU seconds of this process and of its children that have ended."""
@@ -31,6 +34,11 @@ class Spent:
         return {"seconds": round(wall, 2), "cpu_seconds": round(cpu, 2), "stage_seconds": stages}
 
 
+def suffixes(unhandled: Mapping[str, int]) -> str:
+    """`12 .txt, 3 without a suffix`."""
+    return ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in unhandled.items())
+
+
 def shares(stage_seconds: Mapping[str, float]) -> str:
     """`decode 40 %, crop 35 %, sound 25 %`: the split of the work by stage."""
     total = sum(stage_seconds.values()) or 1.0
@@ -48,6 +56,10 @@ class PrepareReport:
     """Number of clips by reason."""
     details: list[dict[str, str]]
     """Path, reason and detail of each file left out."""
+    notes: dict[str, list[str]]
+    """What had to be mended in the files of a clip, by clip."""
+    unhandled: dict[str, int]
+    """Number of files by suffix that nothing reads."""
     coefficient_model: str | None
     hash: str
     prepared: int
@@ -76,7 +88,13 @@ class PrepareReport:
             lines.append(f"work: {work:.1f} s ({shares(self.stage_seconds)}), {cores:.1f} cores busy")
         if failed := sum(self.left_out.get(reason, 0) for reason in FAILURES):
             lines.append(f"{failed} clips timed out, crashed or failed; --again tries them once more")
-        lines += [f"left out: {item['path']}: {item['reason']}: {item['detail']}" for item in self.details[:20]]
-        if len(self.details) > 20:
+        lines += [f"left out: {item['path']}: {item['reason']}: {item['detail']}" for item in self.details[:SHOWN]]
+        if len(self.details) > SHOWN:
             lines.append(f"left out in all: {self.left_out}")
-        return "\n".join(lines)
+        noted = [line for notes in self.notes.values() for line in notes]
+        lines += [f"mended: {line}" for line in noted[:SHOWN]]
+        if len(noted) > SHOWN:
+            lines.append(f"mended in all: {len(self.notes)} clips")
+        if self.unhandled:
+            lines.append(f"not read: {suffixes(self.unhandled)}")
+        return "\n".join(line.replace("\n", "\\n") for line in lines)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from conventions.errors import RejectedClip
 from conventions.rates import SAMPLE_RATE
 from datamodules.audio import begins_after_picture, read_audio, shifted
-from datamodules.video import MAX_GAP_SECONDS
+from datamodules.media import MAX_GAP_SECONDS
 
 COMPARED_SECONDS = 30
 """How much of two recordings is compared."""

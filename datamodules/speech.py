@@ -1,6 +1,6 @@
 """Speech of any length in bounded memory: sound and MFCC windows, piece by piece."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,9 +32,14 @@ def speech_pieces(path: Path, frames: int) -> Iterator[SpeechPiece]:
 
     Joined they are `mfcc_windows(read_audio(path), speech_frames(path))` and the sound of those frames.
     """
+    yield from pieces_of(iterate_audio(path), frames)
+
+
+def pieces_of(sound: Iterable[Float[np.ndarray, " _"]], frames: int) -> Iterator[SpeechPiece]:
+    """Sound that arrives in chunks of any length (16 kHz mono), in pieces of `frames` video frames."""
     heard = np.zeros(0, np.float32)
     before = 0
-    for samples in iterate_audio(path):
+    for samples in sound:
         heard = np.concatenate([heard, samples])
         while len(heard) >= (before + frames + MARGIN) * SAMPLES_PER_FRAME:
             yield _piece(heard, before, frames)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from conventions.emotions import StyleKind
 from conventions.errors import UserError
-from conventions.files import sha256_of
+from conventions.files import reason_of, sha256_of
 from conventions.rates import (
     MEL_BINS,
     MEL_STEPS_PER_FRAME,
@@ -29,7 +29,7 @@ from conventions.rates import (
     SAMPLES_PER_FRAME,
     VIDEO_FPS,
 )
-from datamodules.manifest import MANIFEST, content_hash, read_manifest
+from datamodules.manifest import MANIFEST, content_hash, read_whole_manifest
 from face3d.coefficients import NUM_COEFFICIENTS
 
 FRAMES = "frames.bin"
@@ -89,7 +89,7 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.manifest = read_manifest(self.path)
+        self.manifest = read_whole_manifest(self.path)
         self.clips = [StoredClip.from_json(value) for value in self.manifest["clips"]]
 
     def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
@@ -119,16 +119,25 @@ class Store:
         return self.manifest.get("sound_offsets", {})
 
     @property
+    def notes(self) -> dict[str, list[str]]:
+        """What had to be mended in the files of a clip, by clip: gaps, channels that cancel, frames out of order."""
+        return self.manifest.get("notes", {})
+
+    @property
     def num_frames(self) -> int:
         """Frames of all clips."""
         return sum(clip.length for clip in self.clips)
 
     def _array(self, name: str) -> np.ndarray:
         path = self.path / f"{name}.npy"
+        kind, shape = ARRAYS.get(name, (np.int64, ()))
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path}: cannot be read ({error}): prepare the store again") from error
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # NumPy's reader of headers raises whatever the damage leads to
+            raise UserError(f"{path}: cannot be read ({reason_of(error)}): prepare the store again") from error
+        if array.dtype != kind or array.shape != (self.num_frames, *shape):
+            raise UserError(f"{path}: holds {array.dtype} {array.shape}: prepare the store again")
+        return array
 
     @functools.cached_property
     def coefficients(self) -> Float[np.ndarray, "n 257"]:
@@ -166,7 +175,11 @@ class Store:
 
     @functools.cached_property
     def _pictures(self) -> np.ndarray:
-        return np.memmap(self.path / FRAMES, np.uint8, "r")
+        path = self.path / FRAMES
+        try:
+            return np.memmap(path, np.uint8, "r")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: cannot be read ({reason_of(error)}): prepare the store again") from error
 
     def frames(
         self, clip: StoredClip, indices: Iterable[int], size: int | None = None
@@ -185,11 +198,14 @@ class Store:
 
     def _frame(self, row: int, size: int) -> np.ndarray:
         begin, end = (int(self._ends[row - 1]) if row else 0), int(self._ends[row])
-        picture = Image.open(io.BytesIO(self._pictures[begin:end].tobytes()), formats=("JPEG",))
-        if size < self.size:
-            picture.draft("RGB", (size, size))
-            picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-        return np.asarray(picture)
+        try:
+            picture = Image.open(io.BytesIO(self._pictures[begin:end].tobytes()), formats=("JPEG",))
+            if size < self.size:
+                picture.draft("RGB", (size, size))
+                picture = picture.resize((size, size), Image.Resampling.BICUBIC)
+            return np.asarray(picture)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UserError(f"{self.path / FRAMES}: picture {row} is damaged: prepare the store again") from error
 
     def packed_pictures(self, clip: StoredClip) -> tuple[np.ndarray, np.ndarray]:
         """A clip's JPEG files end to end, uint8, and the bytes of each, int64 [length]."""
@@ -244,6 +260,7 @@ def describe(store: Store) -> dict[str, Any]:
         "clips_without_coefficients": sum(not clip.has_coefficients for clip in store.clips),
         "clips_without_landmarks": sum(not clip.has_landmarks for clip in store.clips),
         "sound_offset_ms": _offsets_ms(store),
+        "clips_with_notes": len(store.notes),
         "by_actor": _counts(clip.actor for clip in store.clips),
         "by_emotion": _counts(clip.emotion for clip in store.clips),
         "by_level": _counts(clip.level for clip in store.clips),

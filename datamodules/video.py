@@ -1,24 +1,23 @@
-"""Video files: decoding to 25 RGB frames a second by timestamps, and writing H.264 mp4 with AAC sound."""
+"""Video files: decoding to 25 RGB frames a second by timestamps."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
-from jaxtyping import Float, UInt8
+from av.video.stream import VideoStream
+from jaxtyping import UInt8
 
 from conventions.errors import RejectedClip
-from conventions.rates import SAMPLE_RATE, VIDEO_FPS
-from datamodules.disk import space_on
-
-MAX_GAP_SECONDS = 5.0
-"""Longest hole between two frames that is bridged by holding the earlier one; damaged files show hours."""
+from datamodules.display import Display, display_of
+from datamodules.media import open_media, picture_of
+from datamodules.pictures import on_background
+from datamodules.video_times import PictureTimes
 
 TRUNCATION_TOLERANCE = 0.02
 """Share of the promised frames that may be missing at the end (edit lists drop a few) before a file counts as cut."""
@@ -29,7 +28,10 @@ _REFORMATTER = VideoReformatter()
 
 
 def _to_rgb(frame: av.VideoFrame, width: int | None = None, height: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    return _REFORMATTER.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+    """RGB pixels; transparent ones are composed on the background of `datamodules.pictures`."""
+    if not any(component.is_alpha for component in frame.format.components):
+        return _REFORMATTER.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+    return on_background(_REFORMATTER.reformat(frame, width, height, "rgba", threads=1).to_ndarray())
 
 
 @dataclass(frozen=True)
@@ -37,34 +39,29 @@ class DecodedFrame:
     """One frame of the 25 fps clock and where it came from."""
 
     source_index: int
-    """Number of the source frame, counted in display order: the row of a per-frame `.mat`."""
+    """Number of the source frame in the order of decoding: the row of a per-frame `.mat`."""
     frame: av.VideoFrame
+    display: Display
 
     def rgb(self, max_side: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
-        """RGB pixels, upright; with `max_side`, shrunk so that the longer side has at most that many pixels."""
-        width, height = self.frame.width, self.frame.height
+        """RGB pixels as a player shows them; with `max_side`, the longer side has at most that many pixels."""
+        width, height = self.display.stretched(self.frame.width, self.frame.height)
         factor = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
-        size = (None, None) if factor == 1.0 else (round(width * factor), round(height * factor))
-        pixels = _to_rgb(self.frame, *size)
-        turns = self._quarter_turns
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        size = max(round(width * factor), 1), max(round(height * factor), 1)
+        same = size == (self.frame.width, self.frame.height)
+        return self.display.upright(_to_rgb(self.frame) if same else _to_rgb(self.frame, *size))
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the upright picture."""
-        width, height = self.frame.width, self.frame.height
-        return (height, width) if self._quarter_turns % 2 else (width, height)
-
-    @property
-    def _quarter_turns(self) -> int:
-        return round(self.frame.rotation / 90) % 4
+        """(width, height) of the shown picture."""
+        return self.display.size(self.frame.width, self.frame.height)
 
     def region(self, left: int, top: int, right: int, bottom: int) -> tuple[UInt8[np.ndarray, "h w 3"], int, int]:
         """RGB pixels of at least a part of the picture, and the (left, top) at which they begin.
 
         Converting only the part that is needed is what makes full-HD material quick.
         """
-        if self._quarter_turns or self.frame.format.name not in ("yuv420p", "yuvj420p"):
+        if not self.display.plain or self.frame.format.name not in ("yuv420p", "yuvj420p"):
             return self.rgb(), 0, 0
         left, top = max(left // 2 * 2, 0), max(top // 2 * 2, 0)
         right, bottom = min(-(-right // 2) * 2, self.frame.width), min(-(-bottom // 2) * 2, self.frame.height)
@@ -94,36 +91,17 @@ class VideoInfo:
     """Of the upright picture, in pixels."""
     height: int
     frames: int
-    """Source frames that the header promises, or that duration and rate suggest."""
+    """Source frames that the header promises, or else packets of the picture."""
     seconds: float
-
-
-@contextlib.contextmanager
-def open_media(path: Path) -> Iterator[InputContainer]:
-    """Open a media file for reading; every way in which it can be damaged becomes a `RejectedClip`."""
-    if not path.is_file():
-        raise RejectedClip("unreadable", f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise RejectedClip("empty_file", f"{path}: the file is empty")
-    try:
-        with av.open(str(path)) as container:
-            yield container
-    except (FFmpegError, EOFError, UnicodeDecodeError) as error:
-        raise RejectedClip("unreadable", f"{path}: cannot be decoded ({_first_line(error)})") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def probe(path: Path) -> VideoInfo:
     """Size and length of a video, by its header and its first frame."""
     first = next(iterate_frames(path))
     with open_media(path) as container:
-        stream = container.streams.video[0]
-        rate = float(stream.average_rate or VIDEO_FPS)
-        seconds = _seconds(container, stream)
-        return VideoInfo(*first.size, stream.frames or round(seconds * rate), seconds)
+        stream = _picture(path, container)
+        frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+        return VideoInfo(*first.size, frames, _seconds(container, stream))
 
 
 def _seconds(container: Any, stream: Any) -> float:
@@ -139,44 +117,48 @@ def iterate_frames(path: Path) -> Iterator[DecodedFrame]:
     """Frames of a video at 25 fps, in bounded memory.
 
     Output frame k shows the source frame whose time is nearest to k / 25 s after the first one; any constant or
-    variable source rate works. The number of output frames is the clip's duration times 25, rounded.
+    variable source rate works, and frames that are out of order, doubled or missing go by their times alone
+    (`MediaWarning`). The number of output frames is the clip's duration times 25, rounded.
     """
     with open_media(path) as container:
-        if not container.streams.video:
-            raise RejectedClip("unreadable", f"{path}: has no picture")
-        stream = container.streams.video[0]
+        stream = _picture(path, container)
         stream.thread_type = "AUTO"
-        yield from _on_clock(path, _timed_frames(container, stream), stream.frames)
+        times = PictureTimes(path)
+        frames = times.in_order(container.decode(stream))
+        try:
+            yield from times.on_clock(_decoded(frames, stream.sample_aspect_ratio))
+            _check_promise(path, stream.frames, times.decoded)
+        finally:
+            times.report()
 
 
-def _timed_frames(container: Any, stream: Any) -> Iterator[tuple[float, DecodedFrame]]:
-    """Source frames with their time in s after the first; times that do not advance are moved on by a little."""
-    start, last = None, -1e-3
-    for index, frame in enumerate(container.decode(stream)):
-        time = frame.time if frame.time is not None else last + 1 / VIDEO_FPS
-        start = time if start is None else start
-        last = max(time - start, last + 1e-3)
-        yield last, DecodedFrame(index, frame)
+def picture_start(path: Path) -> float | None:
+    """Time in s of a video's first frame, on the file's own clock; None without a picture."""
+    with open_media(path) as container:
+        if picture_of(container) is None:
+            return None
+        frames = PictureTimes(path).in_order(container.decode(_picture(path, container)))
+        return next((time for time, _, _ in frames), None)
 
 
-def _on_clock(path: Path, source: Iterator[tuple[float, DecodedFrame]], promised: int) -> Iterator[DecodedFrame]:
-    """For each tick of the 25 fps clock the source frame nearest in time; `promised` frames stand in the header."""
-    first = next(source, None)
-    if first is None:
-        raise RejectedClip("unreadable", f"{path}: has no frames")
-    (time, frame), step, count = first, 1 / VIDEO_FPS, 0
-    for next_time, next_frame in source:
-        step = next_time - time
-        if step > MAX_GAP_SECONDS:
-            raise RejectedClip("broken_timestamps", f"{path}: {step:.1f} s between two frames")
-        while count / VIDEO_FPS <= (time + next_time) / 2:
-            yield frame
-            count += 1
-        time, frame = next_time, next_frame
-    _check_promise(path, promised, frame.source_index + 1)
-    while (count + 0.5) / VIDEO_FPS < time + step:
-        yield frame
-        count += 1
+def _picture(path: Path, container: InputContainer) -> VideoStream:
+    stream = picture_of(container)
+    if stream is None:
+        raise RejectedClip("unreadable", f"{path}: has no picture")
+    return stream
+
+
+def _decoded(
+    frames: Iterator[tuple[float, int, av.VideoFrame]], pixel_aspect: Fraction | None
+) -> Iterator[tuple[float, DecodedFrame]]:
+    """Frames with their display; ValueError where the picture changes its size on the way."""
+    size = None
+    for time, number, frame in frames:
+        shown = DecodedFrame(number, frame, display_of(frame, pixel_aspect))
+        size = size or shown.size
+        if shown.size != size:
+            raise ValueError(f"the picture changes from {size[0]} x {size[1]} to {shown.size[0]} x {shown.size[1]}")
+        yield time, shown
 
 
 def _check_promise(path: Path, promised: int, decoded: int) -> None:
@@ -192,80 +174,3 @@ def read_video(path: Path, max_frames: int | None = None) -> UInt8[np.ndarray, "
         if max_frames is not None and len(frames) == max_frames:
             break
     return np.stack(frames)
-
-
-class VideoWriter:
-    """Writes an mp4 (H.264 yuv420p, AAC) piece by piece; the file appears at `path` only when all went well.
-
-    Use as a context manager: `with VideoWriter(path, 256, 256, sample_rate=16000) as writer: writer.add_frames(...)`.
-    """
-
-    def __init__(
-        self, path: Path, height: int, width: int, fps: int = VIDEO_FPS, sample_rate: int | None = None, crf: int = 18
-    ) -> None:
-        if height % 2 or width % 2:
-            raise ValueError(f"yuv420p needs even sizes, not {width} x {height}")
-        self.path, self._size, self._fps, self._sample_rate, self._crf = path, (height, width), fps, sample_rate, crf
-        self._partial = path.with_name(f".{path.name}.partial.mp4")
-
-    def __enter__(self) -> "VideoWriter":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
-        video = self._container.add_stream("libx264", rate=self._fps)
-        video.height, video.width = self._size
-        video.pix_fmt = "yuv420p"
-        # x264's AVX-512 code gives other bits now and then for the same pictures; its portable one never did
-        exact = {"threads": "1", "x264-params": "cpu-independent=1"}
-        video.options = {"crf": str(self._crf), "preset": "veryfast", **exact}
-        self._video = video
-        self._audio = None
-        if self._sample_rate is not None:
-            self._audio = self._container.add_stream("aac", rate=self._sample_rate, layout="mono")
-            self._audio_pts = 0
-        return self
-
-    def add_frames(self, frames: UInt8[np.ndarray, "t h w 3"]) -> None:
-        """Append RGB frames."""
-        with space_on(self.path):
-            for pixels in frames:
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-                self._container.mux(self._video.encode(frame))
-
-    def add_audio(self, waveform: Float[np.ndarray, " n"]) -> None:
-        """Append mono sound in [-1, 1] at the writer's sample rate."""
-        assert self._sample_rate is not None, "the writer was opened without a sample rate"
-        assert self._audio is not None, "the writer is used as a context manager"
-        samples = np.clip(waveform, -1, 1).astype(np.float32)[None]
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = self._sample_rate, self._audio_pts
-        self._audio_pts += samples.shape[1]
-        with space_on(self.path):
-            self._container.mux(self._audio.encode(frame))
-
-    def __exit__(self, kind, error, trace) -> None:
-        try:
-            with space_on(self.path):
-                if kind is None:
-                    for stream in filter(None, (self._video, self._audio)):
-                        self._container.mux(stream.encode(None))
-                self._container.close()
-                if kind is None:
-                    self._partial.replace(self.path)
-        finally:
-            self._partial.unlink(missing_ok=True)
-
-
-def write_video(
-    path: Path,
-    frames: UInt8[np.ndarray, "t h w 3"],
-    fps: int = VIDEO_FPS,
-    audio: Float[np.ndarray, " n"] | None = None,
-    sample_rate: int = SAMPLE_RATE,
-    crf: int = 18,
-) -> None:
-    """Write RGB frames, and mono sound in [-1, 1], to an mp4; whole or not at all."""
-    rate = None if audio is None else sample_rate
-    with VideoWriter(path, frames.shape[1], frames.shape[2], fps, rate, crf) as writer:
-        writer.add_frames(frames)
-        if audio is not None:
-            writer.add_audio(audio)

@@ -1,13 +1,15 @@
 """The command line: `emospace COMMAND ...`. Heavy libraries load inside a command, never for `--help`."""
 
 import argparse
-import errno
 import importlib
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, UserError, nearest
+from emospace.terminal import one_line, terminal
 
 COMMANDS = {
     "doctor": "versions, devices, which optional weights are found, what is missing",
@@ -22,13 +24,15 @@ COMMANDS = {
     "figure": "a paper figure from finished runs",
     "score": "the metric protocol over any method's videos",
     "talk": "a talking face from a portrait, speech and an emotion",
+    "export": "one file with all that talking needs, from a finished run",
     "bench": "parameters, FLOPs, time and memory of each module",
     "report": "runs, curves, tables and videos in one static page",
     "wandb": "send finished runs to W&B from their folders; arrange its dashboard",
     "demo": "the whole thread on the toy world, in minutes",
 }
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
+TRACEBACK = "EMOSPACE_TRACEBACK"
+"""Environment variable: an unforeseen error shows its traceback."""
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -65,7 +69,7 @@ def overview() -> str:
             "",
             *lines,
             "",
-            "`emospace COMMAND --help` tells more. Exit: 0 done, 1 failed, 2 wrong use, 75 interrupted.",
+            "`emospace COMMAND --help` shows more. Exit: 0 done, 1 failed, 2 wrong use, 75 interrupted.",
             "example: emospace run toy --variant eac_mlp --seed 0",
         ]
     )
@@ -81,11 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"emospace: unknown command {command!r}{nearest(command, COMMANDS)}", file=sys.stderr)
         return EXIT_USAGE
-    try:
-        options = parse(build_parser(command), arguments[1:])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return _guarded(command, options)
+    return _guarded(command, arguments[1:])
 
 
 def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
@@ -97,28 +97,52 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
     return options
 
 
-def _guarded(command: str, options: argparse.Namespace) -> int:
+def _guarded(command: str, words: Sequence[str]) -> int:
     """Run a command; turn what can go wrong into one line and the fixed exit code."""
     try:
-        return int(options.run(options))
+        with terminal(command):
+            try:
+                options = parse(build_parser(command), words)
+            except SystemExit as stop:
+                return int(stop.code or 0)
+            return int(options.run(options))
     except UserError as error:
-        print(f"emospace {command}: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(command, str(error), EXIT_USAGE)
     except KeyboardInterrupt:
-        print(f"emospace {command}: interrupted; the same command goes on from here", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _failed(command, "interrupted; the same command goes on from here", EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return EXIT_FAILURE
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
             raise
-        print(f"emospace {command}: cannot write {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
-        return EXIT_FAILURE
+        return _failed(command, _described(error), EXIT_FAILURE)
+
+
+def _failed(command: str, line: str, code: int) -> int:
+    print(f"emospace {command}: {one_line(line)}", file=sys.stderr)
+    return code
+
+
+def _described(error: Exception) -> str:
+    """What went wrong, on one line: a file that cannot be used, memory, or an error of the program itself."""
+    reason = (str(error).splitlines() or [""])[0]
+    number, file = getattr(error, "errno", None), getattr(error, "filename", None)
+    if isinstance(error, OSError) or number is not None:  # FFmpeg's errors are no OSErrors, but look like them
+        return f"{os.fsdecode(file) if file else 'a file'}: {getattr(error, 'strerror', None) or reason}"
+    if "PytorchStreamWriter" in reason or "inline_container" in reason:
+        return "a checkpoint could not be written; is the disk full?"
+    if isinstance(error, MemoryError) or "out of memory" in reason:
+        return f"out of memory {f'({reason})' if reason else ''}".rstrip()
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"
+    return f"internal error: {type(error).__name__}: {reason} ({where}); {TRACEBACK}=1 shows the whole of it"
 
 
 def entry() -> NoReturn:
-    """Console entry point."""
+    """Console entry point; processes that it starts do not import from the working directory either."""
+    if not os.path.exists("emospace/cli.py"):
+        os.environ["PYTHONSAFEPATH"] = "1"
     sys.exit(main())
 
 

@@ -3,23 +3,29 @@
 import sys
 import time
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
+
+from PIL import Image
+from skimage.data import astronaut
 
 from ablations.registry import compose_variant
 from ablations.tables import build_table
+from conventions.files import atomic_path, write_text
 from emospace.report.page import write_report
 from emospace.talker import Talker
-from experiments.graph import FULL, StageRun, compose, plan
+from experiments.graph import FULL, compose, plan
 from experiments.rundir import RunFolder
 from experiments.runner import execute
+from experiments.stage import StageRun
 from experiments.sweep import expand_sweep
-from experiments.workers import WORKERS
-from experiments.world import ready_store
+from experiments.world import ready_data
 
 EXPERIMENT = "demo"
 PORTRAIT = "W101"
 SPEECH = "M003/audio/happy/level_3/001.m4a"
 EMOTION = "very happy"
+EMOTIONS = "0:very happy 0.6:very angry 1.2:very sad"
 
 
 def say(text: str) -> None:
@@ -32,28 +38,30 @@ def demo(work: Path, runs: Path) -> int:
     began = time.monotonic()
     say("demo: toy actors, substitute networks. It shows that everything runs, not how good the paper's method is.")
     experiment = compose(EXPERIMENT)
-    store = ready_store(experiment)
+    ready_data(experiment)
     for words in [(EXPERIMENT, "stage=gpt2"), *(job.words for job in expand_sweep(EXPERIMENT).jobs)]:
-        code = _execute(words, runs, store)
+        code = _execute(words, runs)
         if code != 0:
             return code
     table = build_table("3", runs, EXPERIMENT, (0,))
     print(table.markdown())
-    full = plan(experiment, str(store["hash"]))[-1]
+    full = plan(experiment)[-1]
     video, page = work / "talk.mp4", work / "report.html"
-    _talk(full, Path(experiment.config.world.root), runs, video)
+    world = Path(experiment.config.world.root)
+    _talk(full, world, runs, video)
+    _photograph(full, world, runs, work)
     if _outdated(page, [*(run / "status.json" for run in runs.iterdir()), video]):
         write_report(page, runs, [table], [(f"toy portrait {PORTRAIT}, '{EMOTION}'", video)])
     say(f"demo: done in {time.monotonic() - began:.0f} s; open {page}")
     return 0
 
 
-def _execute(words: Sequence[str], runs: Path, store) -> int:
+def _execute(words: Sequence[str], runs: Path) -> int:
     """One job of a sweep, in this process so that its progress is seen."""
     experiment, *rest = words
     target = next((word.removeprefix("stage=") for word in rest if word.startswith("stage=")), "evaluate")
     overrides = [word for word in rest if not word.startswith("stage=")]
-    return execute(compose_variant(experiment, FULL, None, overrides, target), runs, store, WORKERS).exit_code
+    return execute(compose_variant(experiment, FULL, None, overrides, target), runs).exit_code
 
 
 def _talk(full: StageRun, world: Path, runs: Path, out: Path) -> None:
@@ -61,8 +69,27 @@ def _talk(full: StageRun, world: Path, runs: Path, out: Path) -> None:
     folder = RunFolder(runs / full.id)
     if not _outdated(out, [folder.path / "metrics.json"]):
         return
-    report = Talker(folder).talk(world / "portraits" / f"{PORTRAIT}.png", world / SPEECH, EMOTION, out)
+    report = Talker.from_run(folder.path).talk(world / "portraits" / f"{PORTRAIT}.png", world / SPEECH, EMOTION, out)
     say(f"{report.out}: {report.seconds:.2f} s of a toy portrait, '{EMOTION}'")
+
+
+def _photograph(full: StageRun, world: Path, runs: Path, work: Path) -> None:
+    """A real photograph that speaks with the demo's networks, three emotions after each other."""
+    out, folder = work / "portrait.mp4", RunFolder(runs / full.id)
+    if not _outdated(out, [folder.path / "metrics.json"]):
+        return
+    report = Talker.from_run(folder.path).talk(write_astronaut(work), world / SPEECH, EMOTIONS, out)
+    say(f"{report.out}: {report.seconds:.2f} s of a photograph, '{EMOTIONS}'")
+
+
+def write_astronaut(folder: Path) -> Path:
+    """scikit-image's astronaut (public domain) as a portrait, with its landmarks beside it; the picture's path."""
+    path = folder / "astronaut.png"
+    with atomic_path(path, ".png") as partial:
+        Image.fromarray(astronaut()).save(partial)
+    measured = resources.files("emospace") / "portraits" / "astronaut.landmarks.json"
+    write_text(path.with_suffix(".landmarks.json"), measured.read_text(encoding="utf-8"))
+    return path
 
 
 def _outdated(made: Path, sources: Sequence[Path]) -> bool:

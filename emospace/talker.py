@@ -1,31 +1,50 @@
-"""`Talker`: portrait + speech + emotion -> a talking face, from the modules of one finished run."""
+"""`Talker`: portrait + speech + emotion -> a talking face, with the networks of a run or of a model file."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from conventions.errors import UserError
-from conventions.rates import SAMPLE_RATE, VIDEO_FPS
-from datamodules.mead import Reference
-from datamodules.speech import SpeechPiece, speech_frames, speech_pieces
-from datamodules.video import VideoWriter
-from emospace.emotion_input import emotion_code
-from emospace.portrait import read_portrait
-from emospace.pose import STILL, HeadPose, read_pose
-from experiments.evaluate import load_pipeline
-from experiments.readback import read_run
-from experiments.rundir import RunFolder, list_runs
-from experiments.samples import as_pictures
-from experiments.stages import Networks, device_of
-from face3d.coefficients import IDENTITY
-from lightning_modules.ame.emotion import EmotionCode
-from lightning_modules.eac.streaming import stream
-from lightning_modules.pipeline import CHUNK, Pipeline, driving
+from conventions.rates import VIDEO_FPS
+from datamodules.pictures import BACKGROUND
+from datamodules.speech import MARGIN, pieces_of, speech_frames, speech_pieces
+from datamodules.video_writer import VideoWriter, film_form
+from emospace.talking.drawing import Canvas, perform
+from emospace.talking.model_file import TalkingModel, build, read_model
+from emospace.talking.motion import Liveliness, Motion
+from emospace.talking.portrait import Frame, Portrait, read_portrait
+from emospace.talking.pose import NATURAL, read_pose
+from emospace.talking.schedule import Cue, EmotionTrack, parse_schedule
+from lightning_modules.pipeline import CHUNK
+
+BOX = "default.emospace"
+"""The model file in the package's folder `models`."""
+
+STREAMED = 2
+"""Frames that `Talker.frames` draws at once."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is filmed of a portrait, and what is added to its speech."""
+
+    frame: Frame = field(default_factory=Frame)
+    pose: str | Path = NATURAL
+    """`natural`, `still`, a driving clip or a `.mat` (see `read_pose`)."""
+    blinks: bool = True
+    gaze: bool = True
+    seed: int = 0
+    """Of blinks, gaze and natural motion."""
+    background: tuple[int, int, int] = BACKGROUND
+    """RGB behind a transparent portrait, where the film has no transparency."""
+    weights: Path | None = None
+    """Folder of face_landmarker.task, needed where no `.mat` lies beside the portrait or the clip."""
 
 
 @dataclass(frozen=True)
@@ -35,40 +54,59 @@ class TalkReport:
     out: str
     portrait: str
     pose: str
-    """`still`, or the file that moved the head."""
+    """`natural`, `still`, or the file that moved the head."""
     frames: int
     seconds: float
-    size: int
-    level: float
-    """Intensity that was read from the emotion, 0 (none) .. 3."""
-    run: str
+    width: int
+    height: int
+    emotions: list[dict[str, str | float]]
+    """For each emotion of the schedule: second, emotion, modality and intensity, 0 (none) .. 3."""
+    model: str
+    """The run or the file of the networks."""
     stand_ins: list[str]
     """Why the picture says nothing about the paper's quality; empty for weights trained on real data."""
 
 
-def newest_run(runs: Path) -> RunFolder:
-    """The finished full pipeline that ended last; UserError when there is none."""
-    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and "-evaluate." in run.id]
-    full = [folder for folder in done if folder.status.get("variant") == "full"]
-    if not (full or done):
-        raise UserError(f"{runs}: holds no finished run of stage evaluate; `emospace run toy` makes one")
-    return max(full or done, key=lambda folder: folder.status.get("heartbeat", 0.0))
+@dataclass(frozen=True)
+class Refusal:
+    """A portrait that was left out, and why."""
+
+    portrait: str
+    reason: str
 
 
 class Talker:
-    """Makes talking faces with one run's AME, EAC and HEF.
+    """Makes talking faces with one AME, EAC and HEF.
 
-    `Talker(RunFolder(Path("runs/toy-evaluate.full.s0.1a2b3c4d"))).talk(portrait, audio, "quietly happy", out)`
+    `Talker.from_file(Path("model.emospace")).talk(portrait, audio, "quietly happy", out)`
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        run = read_run(folder)
-        if run.stage != "evaluate":
-            raise UserError(f"run {run.id}: is of stage {run.stage}; a talking face needs a run of stage evaluate")
-        self.run, self.device = run, device_of(run)
-        self.pipeline = load_pipeline(run, Networks(folder.path.parent), self.device)
-        self.size = run.config.hef.resolution
-        self.face_model = self.pipeline.hef.renderer.model.to("cpu")
+    def __init__(self, model: TalkingModel, device: torch.device | str = "cpu") -> None:
+        self.model, self.device = model, torch.device(device)
+        pipeline = model.pipeline
+        for module in (pipeline.encoder, pipeline.hef_encoder, pipeline.eac, pipeline.hef):
+            module.to(self.device)
+        self.pipeline, self.resolution = pipeline, pipeline.hef.config.resolution
+        self.face_model = pipeline.hef.renderer.model.to("cpu")
+
+    @classmethod
+    def from_file(cls, path: Path, device: torch.device | str = "cpu", face_model: Path | None = None) -> "Talker":
+        """A talker of a model file; `face_model` is the user's own copy of the face model, where it needs one."""
+        return cls(build(read_model(path), str(path), face_model), device)
+
+    @classmethod
+    def from_run(cls, folder: Path, device: torch.device | str = "cpu", face_model: Path | None = None) -> "Talker":
+        """A talker of the finished run in `folder`, of stage evaluate or hef."""
+        from emospace.talking.from_run import parts_of
+        from experiments.rundir import RunFolder
+
+        return cls(build(parts_of(RunFolder(folder)), f"run {folder.name}", face_model), device)
+
+    @property
+    def latency_ms(self) -> int:
+        """Milliseconds of speech that must be known beyond a frame's end before `frames` yields it."""
+        ahead = self.pipeline.eac.network.look_ahead + MARGIN + (STREAMED - 1)
+        return round(ahead * 1000 / VIDEO_FPS)
 
     def talk(
         self,
@@ -78,16 +116,15 @@ class Talker:
         out: Path,
         *,
         level: float | None = None,
-        pose: str | Path = STILL,
-        weights: Path | None = None,
+        look: Look | None = None,
     ) -> TalkReport:
-        """Write the mp4 `out`: the portrait's face speaking `audio` with `emotion`.
+        """Write the film `out` (mp4, mov or webm): the portrait speaking `audio` with `emotion`.
 
-        `emotion` is a text, an image file or a sound file; `level` in 0..3 overrides its intensity; `pose` is `still`,
-        a driving clip or a `.mat` (see `read_pose`); `weights` is the folder of face_landmarker.task, needed when no
-        `.mat` lies beside the portrait or the clip. Memory does not grow with the length of the speech.
+        `emotion` is a text, an image file, a sound file, or a schedule of these (`0:calm 3.2:very happy`); `level` in
+        0..3 overrides its intensity. Memory does not grow with the length of the speech.
         """
-        [report] = self.talk_all([(portrait, out)], audio, emotion, level=level, pose=pose, weights=weights)
+        [report] = self.talk_all([(portrait, out)], audio, emotion, level=level, look=look, strict=True)
+        assert isinstance(report, TalkReport)
         return report
 
     def talk_all(
@@ -97,94 +134,125 @@ class Talker:
         emotion: str,
         *,
         level: float | None = None,
-        pose: str | Path = STILL,
-        weights: Path | None = None,
+        look: Look | None = None,
+        strict: bool = False,
         progress: Callable[[int, int], None] | None = None,
-    ) -> list[TalkReport]:
-        """`talk` for several pairs of portrait and mp4; all that is given is read before the first frame is drawn.
+    ) -> Sequence[TalkReport | Refusal]:
+        """`talk` for several pairs of portrait and film; all that is given is read before the first frame is drawn.
 
-        Identity is an input of EAC, so that each portrait has its own expression of the speech.
-        `progress` is told the frames done and all that are to be drawn.
+        A portrait that cannot be read is left out and its place holds a `Refusal`; with `strict` it is a UserError.
+        `progress` receives the frames done and all that are to be drawn.
         """
-        code = emotion_code(self.pipeline.encoder, emotion, level)
-        hef_code = emotion_code(self.pipeline.hef_encoder, emotion, level)
+        look = look or Look()
+        cues, tracks = self._tracks(emotion, level)
         num_frames = speech_frames(audio)
         if num_frames == 0:
             raise UserError(f"{audio}: is shorter than one video frame (40 ms)")
-        head = read_pose(pose, self.face_model, num_frames, weights)
-        cast = [(path, read_portrait(path, self.face_model, self.size, weights), out) for path, out in portraits]
-        reports = []
-        for path, source, out in cast:
-            with VideoWriter(out, self.size, self.size, sample_rate=SAMPLE_RATE) as writer:
-                mfcc = _heard(speech_pieces(audio, CHUNK), writer)
-                for drawn, frames in enumerate(animate(self.pipeline, source, mfcc, (code, hef_code), head)):
-                    writer.add_frames(frames)
-                    if progress:
-                        progress(len(reports) * num_frames + drawn * CHUNK + len(frames), len(cast) * num_frames)
-            reports.append(self._report(path, out, num_frames, float(code.level[0]), pose))
+        lively = self._liveliness(look, num_frames)
+        cast = [(path, self._read(path, out, look, strict), out) for path, out in portraits]
+        total, done, reports = num_frames * sum(isinstance(c[1], Portrait) for c in cast), 0, []
+        for path, portrait, out in cast:
+            if not isinstance(portrait, Portrait):
+                reports.append(Refusal(str(path), portrait))
+                continue
+            for count in self._film(portrait, audio, tracks, lively, out):
+                done += count
+                if progress:
+                    progress(done, total)
+            reports.append(self._report(portrait, out, num_frames, look, cues, tracks[0]))
         return reports
 
-    def _report(self, portrait: Path, out: Path, frames: int, level: float, pose: str | Path) -> TalkReport:
-        return TalkReport(
-            out=str(out),
-            portrait=str(portrait),
-            pose=str(pose),
-            frames=frames,
-            seconds=frames / VIDEO_FPS,
-            size=self.size,
-            level=level,
-            run=self.run.id,
-            stand_ins=self.stand_ins(),
+    def frames(
+        self,
+        portrait: Path | Portrait,
+        audio_chunks: Iterable[Float[np.ndarray, " _"]],
+        emotion: str,
+        *,
+        level: float | None = None,
+        look: Look | None = None,
+    ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        """Frames, 25 a second, while speech arrives: 16 kHz mono in [-1, 1], in chunks of any length.
+
+        A frame comes as soon as `latency_ms` of speech beyond it have arrived; the rest at the end of the chunks.
+        """
+        look = look or Look()
+        _, tracks = self._tracks(emotion, level)
+        read = portrait if isinstance(portrait, Portrait) else self.read(portrait, look)
+        mfcc = (torch.from_numpy(piece.mfcc) for piece in pieces_of(audio_chunks, 1))
+        yield from self._frames(read, mfcc, tracks, self._liveliness(look, 0), STREAMED)
+
+    def read(self, path: Path, look: Look | None = None, alpha: bool = False) -> Portrait:
+        """A portrait as `frames` and the films take it, measured once for many speeches."""
+        look = look or Look()
+        return read_portrait(
+            path, self.face_model, self.resolution, look.frame, look.weights, look.background, alpha=alpha
         )
 
-    def stand_ins(self) -> list[str]:
-        """What in the run replaces real data or real weights."""
-        notes = []
-        if self.run.config.world.fills_store:
-            notes.append("trained on the toy world, not on MEAD")
-        if "clip" in self.run.parents["eac"].parents["ame"].parents:
-            notes.append("emotion space from a tiny CLIP stand-in, not from CLIP")
-        return notes
+    def _read(self, path: Path, out: Path, look: Look, strict: bool) -> Portrait | str:
+        try:
+            return self.read(path, look, alpha=film_form(out, alpha=True).alpha)
+        except UserError as error:
+            if strict:
+                raise
+            return str(error)
+
+    def _tracks(self, emotion: str, level: float | None) -> tuple[list[Cue], tuple[EmotionTrack, EmotionTrack]]:
+        cues = parse_schedule(emotion)
+        tracks = tuple(EmotionTrack(e, cues, level) for e in (self.pipeline.encoder, self.pipeline.hef_encoder))
+        for words in tracks[0].unknown:
+            warnings.warn(f"emotion: this model knows no word of {words!r}", stacklevel=3)
+        return cues, (tracks[0], tracks[1])
+
+    def _liveliness(self, look: Look, num_frames: int) -> Liveliness:
+        head = read_pose(look.pose, self.face_model, num_frames, look.weights)
+        return Liveliness(head, look.blinks, look.gaze, look.seed)
+
+    def _film(
+        self, portrait: Portrait, audio: Path, tracks: tuple[EmotionTrack, EmotionTrack], lively: Liveliness, out: Path
+    ) -> Iterator[int]:
+        height, width, channels = portrait.picture.shape
+        form = film_form(out, alpha=channels == 4)
+        mfcc = (torch.from_numpy(piece.mfcc) for piece in speech_pieces(audio, CHUNK))
+        with VideoWriter(out, height, width, form=form, sound=audio) as writer:
+            for frame in self._frames(portrait, mfcc, tracks, lively, CHUNK):
+                writer.add_frames(frame[None])
+                yield 1
+
+    def _frames(
+        self,
+        portrait: Portrait,
+        mfcc: Iterable[torch.Tensor],
+        tracks: tuple[EmotionTrack, EmotionTrack],
+        lively: Liveliness,
+        at_once: int,
+    ) -> Iterator[np.ndarray]:
+        canvas = Canvas(self.pipeline, portrait)
+        motion = Motion(portrait.reference, self.face_model, lively)
+        yield from perform(self.pipeline, canvas, motion, mfcc, tracks, at_once)
+
+    def _report(
+        self, portrait: Portrait, out: Path, frames: int, look: Look, cues: Sequence[Cue], track: EmotionTrack
+    ) -> TalkReport:
+        height, width = portrait.picture.shape[:2]
+        emotions: list[dict[str, str | float]] = [
+            {"second": cue.second, "emotion": cue.emotion, "modality": modality, "level": level}
+            for cue, modality, level in zip(cues, track.modalities, track.levels, strict=True)
+        ]
+        return TalkReport(
+            out=str(out),
+            portrait=str(portrait.path),
+            pose=str(look.pose),
+            frames=frames,
+            seconds=frames / VIDEO_FPS,
+            width=width,
+            height=height,
+            emotions=emotions,
+            model=self.model.origin,
+            stand_ins=self.model.stand_ins,
+        )
 
 
-def _heard(pieces: Iterable[SpeechPiece], writer: VideoWriter) -> Iterator[Tensor]:
-    """MFCC windows of the pieces; the sound of each goes into the video as it is heard."""
-    for piece in pieces:
-        writer.add_audio(piece.waveform)
-        yield torch.from_numpy(piece.mfcc)
-
-
-@torch.no_grad()
-def animate(
-    pipeline: Pipeline,
-    source: Reference,
-    mfcc: Iterable[Float[Tensor, "_ 28 13"]],
-    codes: tuple[EmotionCode, EmotionCode],
-    head: HeadPose,
-) -> Iterator[UInt8[np.ndarray, "t r r 3"]]:
-    """RGB frames of a portrait that speaks, in pieces of `CHUNK` (the last may be shorter).
-
-    `mfcc` is the speech in pieces of any length and `codes` the emotion for EAC and HEF. Frames come as the speech is
-    heard: nothing is kept but what EAC looks back on.
-    """
-    device, portrait, start = pipeline.eac.device, pipeline.encode(source), 0
-    identity = source.coefficients.to(device)[None]
-    pieces = stream(pipeline.eac.network, (piece.to(device) for piece in mfcc), codes[0], identity[:, IDENTITY])
-    for expression in rechunk(pieces, CHUNK):
-        count = len(expression)
-        moved, places = (part.to(device) for part in head.drive(source, start, count))
-        made = pipeline.hef.drive(portrait, driving(moved, identity, expression), places, codes[1].repeat(count))
-        yield as_pictures(made.image)
-        start += count
-
-
-def rechunk(pieces: Iterator[Tensor], size: int) -> Iterator[Tensor]:
-    """The same rows in pieces of exactly `size`, but for the last."""
-    waiting: Tensor | None = None
-    for piece in pieces:
-        waiting = piece if waiting is None else torch.cat([waiting, piece])
-        while len(waiting) >= size:
-            yield waiting[:size]
-            waiting = waiting[size:]
-    if waiting is not None and len(waiting):
-        yield waiting
+def model_in_the_box() -> Path | None:
+    """The model file that lies in the package; None where it was built without one."""
+    path = Path(str(resources.files("emospace"))) / "models" / BOX
+    return path if path.is_file() else None

@@ -2,16 +2,18 @@
 
 import dataclasses
 import functools
-import io
+import json
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from conventions.errors import UserError, nearest
+from conventions.files import reason_of
+from experiments.values import Plain, convert, is_section, parse_mapping, parse_yaml, read_text
 
 CONFIGS = Path(__file__).parent / "configs"
 T = TypeVar("T")
@@ -28,29 +30,52 @@ def dotted_keys(schema: type, prefix: str = "") -> list[str]:
 def merge(schema: type[T], *sources: tuple[str, Mapping[str, Any]]) -> T:
     """Merge (label, nested mapping) sources in order over the defaults of `schema`, strictly.
 
-    UserError naming the source, the key and the nearest valid key when a key is unknown, a value has the wrong type,
-    or the dataclass itself refuses the value (ValueError in `__post_init__`).
+    Values are Python's own, or `Plain`: what a field's type makes of their text. UserError naming the source, the key
+    and the nearest valid key when a key is unknown, a value has the wrong type, or the dataclass itself refuses the
+    value (ValueError in `__post_init__`).
     """
-    config = _merge_all(schema, [values for _, values in sources])
-    if config is None:
-        config = _structured(schema)
-        for label, values in sources:
-            config = _merge_one(config, schema, label, values)
+    typed = [_typed(schema, values, _Place(schema, label)) for label, values in sources]
     labels = ", ".join(label for label, values in sources if values)
-    return _build(schema, OmegaConf.to_container(config, resolve=True), labels, "")
+    return _build(schema(), functools.reduce(deep_merge, typed, {}), labels, "")
+
+
+def _refers(values: Any) -> bool:
+    if isinstance(values, Mapping):
+        return any(map(_refers, values.values()))
+    return isinstance(values, str) and "${" in values
+
+
+Source = tuple[str, Mapping[str, Any]]
+
+
+def resolve(schema: type, sources: Sequence[Source]) -> Sequence[Source]:
+    """Sources of files with OmegaConf's `${key}` and `${oc.env:NAME}` in place of what they stand for.
+
+    Where a value refers to another, all sources become one, over the defaults of `schema`.
+    """
+    if not any(_refers(values) for _, values in sources):
+        return sources
+    labels = ", ".join(label for label, values in sources if values)
+    written = [json.loads(json.dumps(values)) for _, values in sources]  # `Plain` is unknown to OmegaConf
+    tree = functools.reduce(deep_merge, written, dataclasses.asdict(schema()))
+    try:
+        return [(labels, typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(tree), resolve=True)))]
+    except OmegaConfBaseException as error:
+        raise UserError(f"{labels}: {reason_of(error)}") from error
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
-    """`["eac.steps=200"]` as {"eac": {"steps": 200}}; values are read as YAML."""
-    if not words:
-        return {}
+    """`["eac.steps=200"]` as {"eac": {"steps": "200"}}, values as they are written (`Plain`)."""
+    flat: dict[str, Any] = {}
     for word in words:
-        if not word.partition("=")[1] or not word.partition("=")[0].strip("."):
+        key, sign, value = word.partition("=")
+        if not sign or not all(key.split(".")):
             raise UserError(f"override {word!r}: expected key=value, for example eac.steps=200")
-    try:
-        return _plain(OmegaConf.from_dotlist(list(words)))
-    except Exception as error:
-        raise UserError(f"overrides {' '.join(words)!r}: {_first_line(error)}") from error
+        flat[key] = Plain(value)
+    for key in flat:
+        if inner := [other for other in flat if other.startswith(f"{key}.")]:
+            raise UserError(f"overrides: {key}: is a section of {inner[0]}, not a value")
+    return nested(flat)
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,25 +91,25 @@ def deep_merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, An
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping as plain Python values, read by OmegaConf's safe loader (1e-3 is a number)."""
-    return _parsed(path, _text(path))
+    """A YAML mapping; unquoted values are `Plain`: their own text, for `merge` to give them the field's type."""
+    return parse_mapping(path, read_text(path))
 
 
 def experiment_texts(experiment: str) -> tuple[str, tuple[tuple[Path, str], ...]]:
     """The experiment's name and its YAML files (path, text), base first; `experiment` is a name or a path."""
     path = _experiment_path(experiment)
-    texts = ((path, _text(path)),)
+    texts = ((path, read_text(path)),)
     while (base := _base(*texts[0])) is not None:
         path = _experiment_path(base, beside=path.parent)
         if any(path.samefile(seen) for seen, _ in texts):
             raise UserError(f"{path}: `base` leads back to {path.name}")
-        texts = ((path, _text(path)), *texts)
+        texts = ((path, read_text(path)), *texts)
     return texts[-1][0].stem, texts
 
 
 def experiment_sources(texts: Iterable[tuple[Path, str]]) -> list[tuple[str, dict[str, Any]]]:
     """Sources for `merge` from what `experiment_texts` read."""
-    parsed = [(path.name, _parsed(path, text)) for path, text in texts]
+    parsed = [(path.name, parse_mapping(path, text)) for path, text in texts]
     return [(name, {key: value for key, value in values.items() if key != "base"}) for name, values in parsed]
 
 
@@ -93,77 +118,62 @@ def experiment_names() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as YAML: {_first_line(error)}") from error
-
-
-def _parsed(path: Path, text: str) -> dict[str, Any]:
-    try:
-        config = OmegaConf.load(io.StringIO(text))
-        values = _plain(config) if isinstance(config, DictConfig) else None
-    except Exception as error:
-        raise UserError(f"{path}: not readable as YAML: {_first_line(error)}") from error
-    if values is None:
-        raise UserError(f"{path}: expected a mapping of keys to values")
-    return values
-
-
 @functools.lru_cache(maxsize=64)
 def _base(path: Path, text: str) -> str | None:
-    base = _parsed(path, text).get("base")
-    return None if base is None else str(base)
+    base = parse_mapping(path, text).get("base")
+    if base is not None and not isinstance(base, str):
+        raise UserError(f"{path}: base: expected the name of an experiment")
+    return base
 
 
 def _experiment_path(experiment: str, beside: Path | None = None) -> Path:
     if experiment.endswith((".yaml", ".yml")):
-        path = (beside or Path()) / experiment
-        if not path.is_file():
-            raise UserError(f"{path}: no such experiment file")
-        return path
-    path = CONFIGS / f"{experiment}.yaml"
-    if path.parent != CONFIGS or not path.is_file():
+        return (beside or Path()) / experiment
+    if experiment not in experiment_names():
         raise UserError(f"experiment {experiment!r} is unknown{nearest(experiment, experiment_names())}")
-    return path
+    return CONFIGS / f"{experiment}.yaml"
 
 
-@functools.cache
-def _structured(schema: type) -> DictConfig:
-    return OmegaConf.structured(schema)
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a value stands, for error lines."""
+
+    root: type
+    label: str
+    prefix: str = ""
+
+    def inner(self, name: str) -> "_Place":
+        return dataclasses.replace(self, prefix=f"{self.prefix}{name}.")
+
+    def error(self, name: str, problem: str) -> UserError:
+        return UserError(f"{self.label}: {self.prefix}{name}: {problem}")
+
+    def unknown(self, name: str) -> UserError:
+        key = f"{self.prefix}{name}"
+        return UserError(f"{self.label}: unknown key {key!r}{_near(self.root, key)}")
 
 
-def _merge_all(schema: type, sources: Sequence[Mapping[str, Any]]) -> Any:
-    """All sources at once, which is four times as fast; None when something is wrong and its source must be found."""
-    try:
-        for values in sources:
-            _check_sections(schema, values, "", "")
-        return OmegaConf.merge(_structured(schema), *(OmegaConf.create(dict(values)) for values in sources))
-    except (OmegaConfBaseException, UserError):
-        return None
+def _typed(schema: type, values: Mapping[str, Any], place: _Place) -> dict[str, Any]:
+    """Every value as its field's type has it; UserError names the first that is wrong."""
+    kinds, typed = field_types(schema), {}
+    for name, value in values.items():
+        if name not in kinds:
+            raise place.unknown(name)
+        try:
+            section = is_section(kinds[name])
+            typed[name] = _section(kinds[name], name, value, place) if section else convert(kinds[name], value)
+        except ValueError as error:
+            raise place.error(name, reason_of(error)) from error
+    return typed
 
 
-def _merge_one(config: Any, schema: type, label: str, values: Mapping[str, Any]) -> Any:
-    _check_sections(schema, values, label, "")
-    try:
-        return OmegaConf.merge(config, OmegaConf.create(dict(values)))
-    except ConfigKeyError as error:
-        raise UserError(f"{label}: unknown key {error.full_key!r}{_near(schema, str(error.full_key))}") from error
-    except OmegaConfBaseException as error:
-        raise UserError(f"{label}: {error.full_key}: {_first_line(error)}") from error
-
-
-def _check_sections(schema: type, values: Mapping[str, Any], label: str, prefix: str) -> None:
-    """A section given as a plain value would be an OmegaConf error without a key: name it here."""
-    for name, kind in field_types(schema).items():
-        if is_section(kind) and name in values:
-            if not isinstance(values[name], Mapping):
-                keys = ", ".join(field_types(kind))
-                raise UserError(f"{label}: {prefix}{name}: is a section, not a value; its keys: {keys}")
-            _check_sections(kind, values[name], label, f"{prefix}{name}.")
+def _section(kind: type, name: str, value: Any, place: _Place) -> dict[str, Any]:
+    inner = parse_yaml(value) if isinstance(value, Plain) else value
+    if isinstance(inner, str) and (short := getattr(kind, "SHORT", None)):
+        inner = {short: inner}
+    if not isinstance(inner, Mapping):
+        raise ValueError(f"is a section, not a value; its keys: {', '.join(field_types(kind))}")
+    return _typed(kind, inner, place.inner(name))
 
 
 def _near(schema: type, key: str) -> str:
@@ -183,17 +193,18 @@ def _anywhere(key: str, keys: Iterable[str]) -> str:
     return f"; did you mean {same_name[0]!r}?" if same_name else ""
 
 
-def _build(schema: type[T], values: Any, label: str, prefix: str) -> T:
-    kinds = field_types(schema)
-    arguments = {
-        name: _build(kinds[name], value, label, f"{prefix}{name}.") if is_section(kinds[name]) else tupled(value)
+def _build(config: T, values: Mapping[str, Any], label: str, prefix: str) -> T:
+    """`config` with other values; its own checks see all of a section's at once."""
+    kinds = field_types(type(config))
+    changed = {
+        name: _build(getattr(config, name), value, label, f"{prefix}{name}.") if is_section(kinds[name]) else value
         for name, value in values.items()
     }
     try:
-        return schema(**arguments)
+        return dataclasses.replace(config, **changed)  # type: ignore[type-var]
     except ValueError as error:
         key = prefix.rstrip(".")
-        raise UserError(f"{label or 'defaults'}: {f'{key}: ' if key else ''}{_first_line(error)}") from error
+        raise UserError(f"{label or 'defaults'}: {f'{key}: ' if key else ''}{reason_of(error)}") from error
 
 
 @functools.cache
@@ -201,21 +212,3 @@ def field_types(schema: type) -> dict[str, Any]:
     """Each field's type."""
     hints = typing.get_type_hints(schema)
     return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
-
-
-def is_section(kind: Any) -> TypeGuard[type]:
-    """Whether a field of this type holds further fields."""
-    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
-
-
-def tupled(value: Any) -> Any:
-    """`value` with every list a tuple, as frozen dataclasses hold it."""
-    return tuple(tupled(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

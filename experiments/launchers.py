@@ -47,8 +47,11 @@ class Launcher(Protocol):
 
 
 def cli_command(job: SweepJob) -> list[str]:
-    """The command line of a job: that which a W&B agent would execute."""
-    return [sys.executable, "-m", "emospace.cli", "run", *job.words]
+    """The command line of a job: that which a W&B agent would execute, but for -P.
+
+    -P keeps files of the user's working directory, such as a metrics.py, from being imported in place of ours.
+    """
+    return [sys.executable, "-P", "-m", "emospace.cli", "run", *job.words]
 
 
 class LocalLauncher:
@@ -140,7 +143,7 @@ class LocalLauncher:
         if self.gpus:
             own["CUDA_VISIBLE_DEVICES"] = str(slot % self.gpus)
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        return {**os.environ, **own, "PYTHONPATH": path}
+        return {**os.environ, **own, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
     def _collect(self, running: list[_Running], reports: Sequence[JobReport]) -> list[_Numbered]:
         """Report those that ended; those that another process had taken first are given back."""

@@ -1,4 +1,4 @@
-"""A child refuses a parent that was trained on another split or another store, whatever its folder is called."""
+"""A child refuses a parent whose folder holds something else than its id promises, and records its weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,29 +6,25 @@ from typing import Any
 
 from conventions.errors import UserError
 from conventions.files import sha256_of
-from experiments.compose import load_yaml
-from experiments.graph import STAGES, StageRun
+from datamodules.manifest import store_hash
+from experiments.stage import StageRun
 
-REMEDY = "move its folder away, and it is made anew"
+REMEDY = "move its folder away to train it again"
 
 
-def check_parents(run: StageRun, runs: Path, store: str) -> None:
-    """UserError when a finished parent's own files tell of another configuration, store hash or split."""
+def check_parents(run: StageRun, runs: Path) -> None:
+    """UserError when a finished parent's own files name another configuration or another store."""
     for role, parent in run.parents.items():
         folder = parent.folder(runs)
-        place = f"run {run.id}: its {role} in {folder.path}"
+        place = f"run {run.id}: its parent {role} in {folder.path}"
         if folder.status.get("hash") != parent.hash:
-            raise UserError(f"{place} is of another configuration; {REMEDY}")
-        if not STAGES[parent.stage].uses_store:
-            continue
-        trained_on = folder.read("provenance.json").get("store", {}).get("hash")
-        if trained_on != store:
-            raise UserError(
-                f"{place} was made on the store {_short(trained_on)}, this one is {_short(store)}; {REMEDY}"
-            )
-        split = load_yaml(folder.path / "config.yaml").get("data", {}).get("split")
-        if split != run.config.data.split:
-            raise UserError(f"{place} was made on the split {split}, not {run.config.data.split}; {REMEDY}")
+            raise UserError(f"{place} has another configuration; {REMEDY}")
+        if store := parent.spec.store(parent.config):
+            wanted, trained_on = store_hash(store), folder.read("provenance.json").get("store", {}).get("hash")
+            if trained_on != wanted:
+                raise UserError(
+                    f"{place} was trained on the store {_short(trained_on)}, not on {_short(wanted)}; {REMEDY}"
+                )
 
 
 def weights_of_parents(run: StageRun, runs: Path) -> Mapping[str, Any]:

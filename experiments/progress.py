@@ -27,6 +27,8 @@ class Progress:
     total: int
     step: int = 0
     note: str = ""
+    quiet: bool = False
+    """Print nothing: another process reports the same work."""
     data_wait: float | None = None
     """Share of the training time that was spent waiting for batches; None without training."""
     _begun: float = field(default_factory=time.monotonic)
@@ -42,7 +44,7 @@ class Progress:
         """`step` pieces of `total` are done; prints a line every few seconds."""
         self.step, self.note = step, note or self.note
         now = time.monotonic()
-        if now - self._said >= LINE_SECONDS or step == self.total:
+        if not self.quiet and (now - self._said >= LINE_SECONDS or step == self.total):
             self._said = now
             say(self.line(now))
 

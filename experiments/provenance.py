@@ -1,6 +1,5 @@
 """Where a run's numbers came from: code, packages, machine, data and command."""
 
-import functools
 import hashlib
 import importlib.metadata
 import os
@@ -8,59 +7,45 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from conventions.files import sha256_of
+from datamodules.manifest import read_manifest
+from experiments.identity import digest_of
+from experiments.stage import StageRun
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "wandb", "omegaconf", "numpy", "scipy", "librosa", "av")
 
 
-WEIGHTS = ("ame.text.clip_weights", "ame.text.gpt2_model", "hef.perceptual_path", "face_model")
-"""Config keys that may name files or folders of weights; other values (tags, stand-ins) stand in config.yaml."""
-
-
-def provenance(store: Mapping[str, Any], parents: Mapping[str, str], config: Any) -> dict[str, Any]:
-    """What to write into provenance.json when a run begins; `parents` maps roles to run ids."""
+def provenance(run: StageRun) -> dict[str, Any]:
+    """What to write into provenance.json when a run begins."""
+    files = run.spec.files(run.config)
+    start = getattr(run.config.init_from, run.stage, "")
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "argv": sys.argv,
         "git": git_state(),
         "packages": packages(),
         "machine": machine(),
-        "store": dict(store),
-        "parents": dict(parents),
-        "weights": weights(config),
+        "store": store_facts(run.spec.store(run.config)),
+        "parents": {role: parent.id for role, parent in run.parents.items()},
+        "files": {key: {"path": str(path), "sha256": digest_of(path, key)} for key, path in files.items()},
+        **({"init_from": start} if start else {}),
     }
 
 
-def weights(config: Any) -> dict[str, dict[str, str]]:
-    """Path and SHA-256 of every file or folder of weights that a typed config names, by config key."""
-    named = {key: functools.reduce(getattr, key.split("."), config) for key in WEIGHTS}
-    paths = {key: Path(value) for key, value in named.items() if value and Path(value).exists()}
-    return {key: {"path": str(path), "sha256": _hash_of(path, _changed(path))} for key, path in paths.items()}
-
-
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-
-
-def _changed(path: Path) -> int:
-    return max((file.stat().st_mtime_ns for file in _files(path)), default=0)
-
-
-@cache
-def _hash_of(path: Path, changed: int) -> str:
-    """A file's hash, or that of a folder's names and hashes; `changed` makes a new file a new question."""
-    if path.is_file():
-        return sha256_of(path)
-    listed = "".join(f"{sha256_of(file)}  {file.relative_to(path)}\n" for file in _files(path))
-    return hashlib.sha256(listed.encode()).hexdigest()
+def store_facts(path: str) -> dict[str, Any]:
+    """Path, hash and size of a store; empty without one."""
+    if not path:
+        return {}
+    manifest = read_manifest(Path(path))
+    clips = manifest["clips"]
+    facts = {"path": path, "hash": manifest["hash"], "clips": len(clips)}
+    return {**facts, "frames": sum(clip["length"] for clip in clips)}
 
 
 @cache

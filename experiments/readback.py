@@ -3,10 +3,12 @@
 import dataclasses
 
 from conventions.errors import UserError
+from experiments import legacy
 from experiments.compose import load_yaml, merge
-from experiments.graph import StageRun
+from experiments.graph import STAGES
 from experiments.rundir import RunFolder
 from experiments.schema import ExperimentConfig
+from experiments.stage import StageRun
 
 
 def read_run(folder: RunFolder) -> StageRun:
@@ -19,7 +21,9 @@ def read_run(folder: RunFolder) -> StageRun:
 def read_alone(folder: RunFolder) -> StageRun:
     """The stage run without its parents, which need not be there; UserError where no run is."""
     status, place = folder.status, folder.path / "config.yaml"
-    if not status or not place.exists():
-        raise UserError(f"{folder.path}: no run is here")
-    config = merge(ExperimentConfig, (f"{folder.id}/config.yaml", load_yaml(place)))
-    return StageRun(folder.id, status["stage"], status["variant"], status["seed"], status["hash"], config, {})
+    if status.get("stage") not in STAGES or not place.exists():
+        raise UserError(f"{folder.path}: is no run folder")
+    values = legacy.upgraded(load_yaml(place))
+    config = merge(ExperimentConfig, (f"{folder.id}/config.yaml", values))
+    labels = (STAGES[status["stage"]], status.get("variant", "full"), status["seed"], status["hash"])
+    return StageRun(folder.id, *labels, config, {}, status.get("fields", {}))

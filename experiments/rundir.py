@@ -78,7 +78,9 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Hold the run for this process, or RunLockedError; the system frees it when the process dies."""
         self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(
+            self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666
+        )  # the umask decides who else may hold it
         try:
             if not _acquire(descriptor):
                 holder = self.status.get("pid", "unknown")
@@ -91,7 +93,7 @@ class RunFolder:
     def locked(self) -> bool:
         """Whether a live process holds the run."""
         try:
-            descriptor = os.open(self.path / ".lock", os.O_RDWR)
+            descriptor = os.open(self.path / ".lock", os.O_RDONLY)
         except OSError:
             return False
         try:
@@ -101,26 +103,26 @@ class RunFolder:
 
     def state(self) -> State:
         """The verified state: `done` only when complete, `running` only while a live process holds the lock."""
-        return self.look().state
+        return self.inspect().state
 
-    def look(self) -> "Look":
+    def inspect(self) -> "Inspection":
         """The verified state and what it rests on, each file read once."""
         status = self.status
         written = status.get("state")
         if written is None:
-            return Look("running" if self.locked else "missing", status, {})
+            return Inspection("running" if self.locked else "missing", status, {})
         if written == "running":
-            return Look("running" if self.locked else "interrupted", status, {})
+            return Inspection("running" if self.locked else "interrupted", status, {})
         if written == "done":
             metrics = self.read("metrics.json")
             flaw = self._flaw(status, metrics)
-            return Look("done" if flaw is None else "damaged", status, metrics, flaw)
+            return Inspection("done" if flaw is None else "damaged", status, metrics, flaw)
         if written in ("failed", "interrupted"):
-            return Look(written, status, {})
-        return Look("damaged", status, {}, f"its state {written!r} is unknown")
+            return Inspection(written, status, {})
+        return Inspection("damaged", status, {}, f"its state {written!r} is unknown")
 
     def _flaw(self, status: Mapping[str, Any], metrics: Mapping[str, Any]) -> str | None:
-        """Why a run that calls itself done is not: None when its metrics are complete, finite and of its own hash."""
+        """Why a run with the status done is not: None when its metrics are complete, finite and of its own hash."""
         if not metrics:
             return "metrics.json is absent or cut"
         if metrics.get("hash") != status.get("hash") or not str(metrics.get("hash")).startswith(self.digest):
@@ -150,15 +152,15 @@ class RunFolder:
 
 
 @dataclass(frozen=True)
-class Look:
+class Inspection:
     """A run's verified state, with the files it was read from."""
 
     state: State
     status: Mapping[str, Any]
     metrics: Mapping[str, Any]
-    """metrics.json of a run that calls itself done; else empty."""
+    """metrics.json of a run with the status done; else empty."""
     flaw: str | None = None
-    """Why it is not done although it says so."""
+    """Why it is not done although its status is `done`."""
 
 
 @dataclass(frozen=True)
@@ -175,13 +177,13 @@ class RunSummary:
 
 def summary(folder: RunFolder) -> RunSummary:
     """State, progress and reason of one run."""
-    look = folder.look()
-    status, state = look.status, look.state
+    found = folder.inspect()
+    status, state = found.status, found.state
     step, total = status.get("step"), status.get("total")
     progress = 1.0 if state == "done" else (step / total if step is not None and total else None)
-    reason = status.get("reason") if look.flaw is None else look.flaw
+    reason = status.get("reason") if found.flaw is None else found.flaw
     if state == "interrupted" and status.get("state") == "running":
-        reason = f"process {status.get('pid')} ended without a word"
+        reason = f"process {status.get('pid')} ended without writing its status"
     return RunSummary(folder.id, state, progress, reason, status.get("seconds"))
 
 

@@ -2,49 +2,32 @@
 
 import contextlib
 import math
+import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
 from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, UserError
-from experiments.graph import Experiment, StageRun, plan
+from experiments.checks import check_plan
+from experiments.graph import Experiment, plan
 from experiments.interruption import InterruptedRunError, Interruption
+from experiments.launch import Launch, find_launch, leading
 from experiments.parents import check_parents, weights_of_parents
 from experiments.progress import Progress, heartbeat, say
 from experiments.provenance import difference, peak_memory_bytes, provenance
 from experiments.rundir import RunFolder, RunLockedError
+from experiments.stage import Measured, StageRun, Work
 from experiments.tracking import Mirror
 
 WAIT_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a stage found: its metrics (NaN where undefined) and further facts for metrics.json."""
-
-    metrics: Mapping[str, float]
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a stage's work is given."""
-
-    run: StageRun
-    runs: Path
-    folder: RunFolder
-    progress: Progress
-    interruption: Interruption
-    mirror: Mirror
-
-
-Worker = Callable[[Work], Measured]
-"""Does a stage's work from wherever it stands, and measures the result."""
+SWEEP = "EMOSPACE_SWEEP"
+"""Environment variable by which a sweep gives its runs its name."""
 
 
 @dataclass(frozen=True)
@@ -67,33 +50,31 @@ class Result:
     outcomes: list[StageOutcome]
 
 
-def execute(
-    experiment: Experiment, runs: Path, store: Mapping[str, Any], workers: Mapping[str, Worker], *, force: bool = False
-) -> Result:
-    """Run every stage that `experiment` needs; `store` describes the store and holds its `hash`.
+def execute(experiment: Experiment, runs: Path, *, force: bool = False) -> Result:
+    """Run every stage that `experiment` needs and that is not done.
 
-    RunLockedError when another process works on the target itself; a shared parent is waited for instead.
+    The whole plan is checked before anything trains (UserError). RunLockedError when another process works on the
+    target itself; a shared parent is waited for instead.
     """
-    planned = plan(experiment, str(store["hash"]))
+    planned, launch = plan(experiment), find_launch(experiment.config.trainer)
     target = planned[-1]
     if force and (place := target.folder(runs).archive()) is not None:
         say(f"{target.id}: the earlier run is kept in {place}")
-    outcomes: list[StageOutcome] = []
     if target.folder(runs).state() == "done":
         return Result(0, target.id, [StageOutcome(target.id, target.stage, "was done", 0.0)])
-    with Interruption().listening() as interruption:
+    check_plan(planned, runs)
+    outcomes: list[StageOutcome] = []
+    with leading(experiment.config.trainer, launch), Interruption().listening() as interruption:
         for run in planned:
-            outcomes.append(_run_stage(run, runs, store, workers[run.stage], interruption, waits=run is not target))
+            outcomes.append(_run_stage(run, runs, launch, interruption, waits=run is not target))
             if outcomes[-1].state == "failed":
-                return Result(EXIT_FAILURE, target.id, outcomes)
+                return Result(EXIT_FAILURE, run.id, outcomes)
             if outcomes[-1].state == "interrupted":
-                return Result(EXIT_INTERRUPTED, target.id, outcomes)
+                return Result(EXIT_INTERRUPTED, run.id, outcomes)
     return Result(0, target.id, outcomes)
 
 
-def _run_stage(
-    run: StageRun, runs: Path, store: Mapping[str, Any], worker: Worker, interruption: Interruption, waits: bool
-) -> StageOutcome:
+def _run_stage(run: StageRun, runs: Path, launch: Launch, interruption: Interruption, waits: bool) -> StageOutcome:
     folder, begun = run.folder(runs), time.monotonic()
 
     def outcome(state: Literal["done", "was done", "failed", "interrupted"], reason: str | None = None) -> StageOutcome:
@@ -105,10 +86,10 @@ def _run_stage(
         with _held(folder, interruption, waits):
             if folder.state() == "done":
                 return outcome("was done")
-            _begin(run, runs, store)
-            reason = _recorded(run, runs, folder, worker, interruption, final=not waits)
+            _begin(run, runs, launch)
+            reason = _recorded(run, runs, folder, interruption, final=not waits)
     except InterruptedRunError:
-        say(f"{run.id}: interrupted; the same command goes on from here")
+        say(f"{run.id}: interrupted; the same command continues it")
         return outcome("interrupted")
     return outcome("failed", reason) if reason else outcome("done")
 
@@ -129,31 +110,26 @@ def _held(folder: RunFolder, interruption: Interruption, waits: bool) -> Iterato
                 yield
                 return
         if not said:
-            say(f"{folder.id}: waiting for process {folder.status.get('pid')}, which makes this shared parent")
+            say(f"{folder.id}: waiting for process {folder.status.get('pid')}, which trains this shared parent")
             said = True
         time.sleep(WAIT_SECONDS)
 
 
-def _begin(run: StageRun, runs: Path, store: Mapping[str, Any]) -> None:
-    """Write down what begins: config, provenance, the patch of changed code, status."""
-    import os
-
+def _begin(run: StageRun, runs: Path, launch: Launch) -> None:
+    """Record what begins: config, provenance, the patch of changed code, status."""
     folder = run.folder(runs)
-    check_parents(run, runs, str(store["hash"]))
+    check_parents(run, runs)
     folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(run.config)))
-    parents = {role: parent.id for role, parent in run.parents.items()}
-    origin = provenance(store, parents, run.config)
-    folder.write("provenance.json", {**origin, "parent_weights": weights_of_parents(run, runs)})
+    folder.write("provenance.json", {**provenance(run), "parent_weights": weights_of_parents(run, runs)})
     if patch := difference():
         folder.write_text("changes.patch", patch)
-    identity = {"hash": run.hash, "stage": run.stage, "variant": run.variant, "seed": run.seed}
-    folder.set_status("running", pid=os.getpid(), **identity)
+    labels = {"experiment": run.config.name, "variant": run.variant, "seed": run.seed, "fields": dict(run.fields)}
+    identity = {"hash": run.hash, "stage": run.stage, "title": run.title, **labels}
+    folder.set_status("running", pid=os.getpid(), launch=launch.name, sweep=os.environ.get(SWEEP, ""), **identity)
 
 
-def _recorded(
-    run: StageRun, runs: Path, folder: RunFolder, worker: Worker, interruption: Interruption, final: bool
-) -> str | None:
-    """Do the work and write down how it ended; the reason when it failed. UserError goes on to the user."""
+def _recorded(run: StageRun, runs: Path, folder: RunFolder, interruption: Interruption, final: bool) -> str | None:
+    """Do the work and record how it ended; the reason when it failed. UserError goes on to the user."""
     progress, begun = Progress(run.id, 0), time.monotonic()
     before = folder.status.get("seconds") or 0.0
     mirror = Mirror(run, folder, run.config.tracking, final)
@@ -167,7 +143,7 @@ def _recorded(
 
     try:
         with heartbeat(folder, progress):
-            measured = worker(Work(run, runs, folder, progress, interruption, mirror))
+            measured = run.spec.work(Work(run, runs, folder, progress, interruption, mirror.follow))
         write_metrics(run, folder, measured)
         end("done")
         waited = "" if progress.data_wait is None else f", {progress.data_wait:.1%} of the training waiting for data"
@@ -193,8 +169,14 @@ def _failed(folder: RunFolder, end: Callable[..., None], error: Exception) -> st
 
 
 def write_metrics(run: StageRun, folder: RunFolder, measured: Measured) -> None:
-    """metrics.json: finite values under `metrics`, the names without a value under `undefined`."""
+    """metrics.json: finite values under `metrics`, the names without a value under `undefined`.
+
+    ValueError for a metric without a value that the stage does not declare as possibly undefined.
+    """
     finite = {name: float(value) for name, value in measured.metrics.items() if math.isfinite(value)}
     undefined = [name for name in measured.metrics if name not in finite]
+    for name in undefined:
+        if not any(fnmatchcase(name, pattern) for pattern in run.spec.undefined):
+            raise ValueError(f"metric {name!r} of stage {run.stage} is not finite")
     content = {"hash": run.hash, "stage": run.stage, "required": list(finite), "metrics": finite}
     folder.write("metrics.json", {**content, "undefined": undefined, **measured.facts})

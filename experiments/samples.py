@@ -1,6 +1,7 @@
 """What to look at after an evaluation: a video and a picture strip of a clip, source to flow."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from conventions.files import atomic_file
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 
 STRIP_COLUMNS = 6
 FULL_COLOUR = 0.25
@@ -32,11 +33,22 @@ class Sample:
 
 def write_sample(folder: Path, clip: str, sample: Sample) -> None:
     """`<clip>.mp4`: source, render, output, truth and flow side by side, with sound; `<clip>.png`: the same in rows."""
+    write_panels(folder, re.sub(r"[^\w.-]", "_", clip), panels(sample), sample.audio.cpu().numpy())
+
+
+def write_strip(folder: Path, name: str, rows: Mapping[str, Float[Tensor, "_ 3 r r"]]) -> None:
+    """Videos in [-1, 1] side by side as `name`.mp4, and their frames in rows as `name`.png; as long as the shortest."""
+    length = min(len(row) for row in rows.values())
+    write_panels(folder, name, [as_pictures(row[:length]) for row in rows.values()])
+
+
+def write_panels(
+    folder: Path, name: str, rows: Sequence[UInt8[np.ndarray, "t r r 3"]], audio: np.ndarray | None = None
+) -> None:
+    """Panels side by side as `name`.mp4; `STRIP_COLUMNS` of their frames, a row for each panel, as `name`.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^\w.-]", "_", clip)
-    rows = panels(sample)
-    write_video(folder / f"{name}.mp4", np.concatenate(rows, axis=2), audio=sample.audio.cpu().numpy())
-    columns = np.linspace(0, len(sample.output) - 1, STRIP_COLUMNS).round().astype(int)
+    write_video(folder / f"{name}.mp4", np.concatenate(rows, axis=2), audio=audio)
+    columns = np.linspace(0, len(rows[0]) - 1, STRIP_COLUMNS).round().astype(int)
     strip = np.concatenate([np.concatenate(list(row[columns]), axis=1) for row in rows], axis=0)
     with atomic_file(folder / f"{name}.png") as file:
         Image.fromarray(strip).save(file, format="PNG")

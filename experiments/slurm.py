@@ -243,7 +243,7 @@ class SlurmLauncher:
         except ImportError as error:
             raise MissingPackage("submitit", "slurm", "--launcher slurm") from error
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        environment = {"PYTHONPATH": path, "EMOSPACE_RUNS": str(self.runs)}
+        environment = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "EMOSPACE_RUNS": str(self.runs)}
         at_once = self.slots or len(tasks)
         executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
         executor.update_parameters(**parameters(self.resources, folder.parent.name, at_once, environment))

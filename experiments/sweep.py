@@ -1,6 +1,8 @@
 """Sweeps in W&B's own YAML schema (a strict subset: grid and random), expanded the same way every time.
 
 The same file runs here and, unchanged, by `wandb sweep` + `wandb agent`: `command` is what an agent would execute.
+Values reach `emospace run` as they are written in the file. An agent writes what YAML makes of them, so that text that
+looks like a number (`007`) needs quotes there.
 """
 
 import itertools
@@ -11,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from conventions.errors import UserError, nearest
+from experiments.compose import load_yaml
 from experiments.identity import hash_of
+from experiments.values import Plain, as_number, is_null
 
+MOST_RUNS = 100_000
 SWEEPS = Path(__file__).parent / "sweeps"
 KEYS = ("name", "description", "project", "entity", "method", "metric", "parameters", "command", "run_cap")
 PARAMETER_KEYS = ("value", "values", "min", "max", "distribution")
@@ -54,7 +58,7 @@ def expand_sweep(path: Path | str) -> Sweep:
     parameters = content["parameters"]
     method = content["method"]
     points = _grid(parameters) if method == "grid" else _random(parameters, content)
-    words = [tuple(start + [f"{name}={_word(value)}" for name, value in point.items()]) for point in points]
+    words = [tuple(start + [f"{name}={value}" for name, value in point.items()]) for point in points]
     return Sweep(str(content.get("name", path.stem)), tuple(SweepJob(job) for job in dict.fromkeys(words)))
 
 
@@ -73,16 +77,8 @@ def _sweep_path(path: Path | str) -> Path:
 
 
 def _content(path: Path) -> Mapping[str, Any]:
-    """The file as W&B itself reads it: `${...}` stays as it is."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not readable as YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a mapping with method and parameters")
-    return content
+    """The file's entries, values as they are written; `${...}` stays as it is."""
+    return load_yaml(path)
 
 
 def _check_keys(path: Path, content: Mapping[str, Any]) -> None:
@@ -111,21 +107,24 @@ def _check_parameter(place: str, parameter: Any, method: str) -> None:
     elif given == ["values"] and not isinstance(parameter["values"], list):
         raise UserError(f"{place}.values: expected a list")
     for value in parameter.get("values", [parameter.get("value", 0)]):
-        if value is None or isinstance(value, Mapping | list):
-            raise UserError(f"{place}: {value!r} does not survive W&B's command line; give a plain value")
+        if is_null(value) or isinstance(value, Mapping | list):
+            shown = None if is_null(value) else value
+            raise UserError(f"{place}: {shown!r} does not survive W&B's command line; give a plain value")
 
 
 def _check_range(place: str, parameter: Mapping[str, Any], method: str) -> None:
     if method == "grid":
         raise UserError(f"{place}: a grid has no ranges; give values, or use method: random")
-    low, high = parameter["min"], parameter.get("max")
-    if not isinstance(low, int | float) or not isinstance(high, int | float) or low > high:
+    low, high = as_number(parameter["min"]), as_number(parameter.get("max"))
+    if low is None or high is None or low > high:
         raise UserError(f"{place}: expected numbers min <= max")
     kind = parameter.get("distribution", "uniform")
     if kind not in DISTRIBUTIONS:
-        raise UserError(f"{place}.distribution: {kind!r} is unknown{nearest(str(kind), DISTRIBUTIONS)}")
+        raise UserError(f"{place}.distribution: {str(kind)!r} is unknown{nearest(str(kind), DISTRIBUTIONS)}")
     if kind == "log_uniform_values" and low <= 0:
         raise UserError(f"{place}: log_uniform_values needs min > 0")
+    if kind == "int_uniform" and not (isinstance(low, int) and isinstance(high, int)):
+        raise UserError(f"{place}: int_uniform needs whole numbers")
 
 
 def _command_words(path: Path, content: Mapping[str, Any]) -> list[str]:
@@ -134,6 +133,8 @@ def _command_words(path: Path, content: Mapping[str, Any]) -> list[str]:
     example = " ".join([*COMMAND, "toy", ARGUMENTS])
     if not isinstance(command, list) or tuple(command[:5]) != COMMAND or command[-1] != ARGUMENTS or len(command) < 7:
         raise UserError(f"{path}: command: expected the list form of: {example}")
+    if not all(isinstance(word, str) for word in command):
+        raise UserError(f"{path}: command: expected words alone")
     return [str(word) for word in command[5:-1]]
 
 
@@ -148,26 +149,35 @@ def _choices(parameter: Mapping[str, Any]) -> list[Any]:
 
 def _random(parameters: Mapping[str, Any], content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """`run_cap` draws from a generator seeded by the parameters themselves."""
-    count = content.get("run_cap")
-    if not isinstance(count, int) or count < 1:
-        raise UserError("run_cap: a random sweep needs the number of its runs")
-    seed = int(hash_of({"parameters": parameters})[:16], 16)
+    count = as_number(content.get("run_cap"))
+    if not isinstance(count, int) or not 1 <= count <= MOST_RUNS:
+        raise UserError(f"run_cap: a random sweep needs the number of its runs, 1 to {MOST_RUNS}")
+    seed = int(hash_of({"parameters": _valued(parameters)})[:16], 16)
     generator = np.random.default_rng(seed)
     return [{name: _draw(generator, p) for name, p in parameters.items()} for _ in range(count)]
+
+
+def _valued(value: Any) -> Any:
+    """What is written, with numbers and flags as such: 1 and 1.0 draw the same runs."""
+    if isinstance(value, Mapping):
+        return {name: _valued(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_valued(inner) for inner in value]
+    flags = {"true": True, "false": False}
+    if isinstance(value, Plain) and value.lower() in flags:
+        return flags[value.lower()]
+    number = as_number(value) if isinstance(value, Plain) else None
+    return str(value) if number is None else number
 
 
 def _draw(generator: np.random.Generator, parameter: Mapping[str, Any]) -> Any:
     if "min" not in parameter:
         choices = _choices(parameter)
         return choices[int(generator.integers(len(choices)))]
-    low, high = parameter["min"], parameter["max"]
+    low, high = (as_number(parameter[name]) or 0 for name in ("min", "max"))  # checked before
     kind = parameter.get("distribution", "uniform")
     if kind == "int_uniform":
-        return int(generator.integers(low, high + 1))
+        return int(generator.integers(int(low), int(high) + 1))
     if kind == "log_uniform_values":
         return float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.4g}")
     return float(f"{generator.uniform(low, high):.4g}")
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

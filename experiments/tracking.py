@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from conventions.errors import MissingPackage
-from experiments.graph import StageRun
+from experiments import wandb_server
 from experiments.identity import canonical
 from experiments.progress import say
 from experiments.rundir import Row, RunFolder, read_history
 from experiments.schema import TrackingConfig
+from experiments.stage import StageRun
 
 AGENT_VARIABLES = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 """What `wandb agent` sets for the one run that it waits for."""
 
 NOT_SCALARS = {"step", "time"}
-START_SECONDS = 30.0
-"""How long a run waits for W&B's server before it goes on without."""
 STAGING = "artifacts/staging"
 """Where W&B keeps tables until they are uploaded, below WANDB_DATA_DIR."""
 FINISH_SECONDS = 600.0
@@ -39,7 +38,8 @@ class Mirror:
         self.run, self.folder, self.config = run, folder, config
         self.in_agent = "WANDB_SWEEP_ID" in os.environ
         self.reported = target
-        self.mode = _mode(config, self.in_agent and target)
+        self.mode = wandb_server.mode_of(config, self.in_agent and target)
+        self._files = wandb_server.files_of(folder.path)
         self.failed = False
         self._wandb_run: Any = None
         self._sent = -1
@@ -57,10 +57,17 @@ class Mirror:
         """
         if self.mode == "disabled":
             return
-        with _replacing(self.folder.path / "wandb", lambda: self.mode == "offline" and not self.failed):
+        with _replacing(self._offline_files, lambda: self.mode == "offline" and not self.failed):
             if not self.failed:
                 self._try(self._publish)
             self._close()
+
+    def _offline_files(self) -> set[Path]:
+        """Files of this run's offline runs; below WANDB_DIR those of other runs lie beside them."""
+        place = self._files / "wandb"
+        if self._files != self.folder.path:
+            return set(place.glob(f"offline-run-*-{self.run.id}"))
+        return {*place.glob("offline-run-*"), *(place / STAGING).glob("*")}
 
     def _publish(self) -> None:
         live = self._live()
@@ -121,24 +128,25 @@ class Mirror:
     def _live(self) -> Any:
         """The W&B run; on its start it is given what history.jsonl holds already."""
         if self._wandb_run is None:
-            self._wandb_run = self._start()
+            self._wandb_run = wandb_server.started(self._start) if self.mode == "online" else self._start()
             self._send(read_history(self.folder.history))
         return self._wandb_run
 
     def _start(self) -> Any:
-        wandb = _wandb()
         run = self.run
         with _outside_agent(leave=self.in_agent and not self.reported), _environment_kept():
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it would wait for a silent server at the end
+            wandb = _wandb()
             return wandb.init(
-                project=self.config.project,
-                entity=self.config.entity or None,
+                project=wandb_server.project_of(self.config),
+                entity=wandb_server.entity_of(self.config),
                 name=run.id,
                 id=None if self.in_agent and self.reported else run.id,
                 group=run.config.name,
                 job_type=run.stage,
                 tags=[run.variant, f"seed{run.seed}"],
                 config=self._facts(),
-                dir=str(self.folder.path),
+                dir=str(self._files),
                 mode=self.mode,
                 resume="allow" if self.mode == "online" else None,
                 reinit="create_new",
@@ -146,7 +154,7 @@ class Mirror:
                     silent=True,
                     console="off",
                     disable_git=True,
-                    init_timeout=START_SECONDS,
+                    init_timeout=wandb_server.START_SECONDS,
                     finish_timeout=FINISH_SECONDS,
                     finish_timeout_raises=True,
                     x_disable_stats=self.mode == "offline",
@@ -165,11 +173,11 @@ class Mirror:
         """Finish W&B's run, also one that failed: left open, it would hold up the end of the process."""
         live, self._wandb_run = self._wandb_run, None
         if live is not None:
-            self._try(live.finish)
+            self._try(lambda: wandb_server.finish(live) if self.mode == "online" else live.finish())
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
-            with _staging_in(self.folder.path / "wandb"):
+            with _staging_in(self._files / "wandb"):
                 action()
         except Exception as error:
             if not self.failed:
@@ -177,12 +185,6 @@ class Mirror:
                 why = f"{type(error).__name__}: {first}"
                 say(f"{self.run.id}: W&B left out ({why}); once it is done, `emospace wandb publish` makes up for it")
             self.failed = True
-
-
-def _mode(config: TrackingConfig, needs_server: bool) -> str:
-    if config.mode != "auto":
-        return config.mode
-    return "online" if needs_server or os.environ.get("WANDB_API_KEY") else "offline"
 
 
 def _wandb() -> Any:
@@ -205,12 +207,8 @@ def _number(cell: str) -> float | str | None:
 
 
 @contextlib.contextmanager
-def _replacing(place: Path, whole: Callable[[], bool]) -> Iterator[None]:
-    """Keep one offline run below `place`: the one that the block writes when it is `whole`, else those before it."""
-
-    def offline() -> set[Path]:
-        return {*place.glob("offline-run-*"), *(place / STAGING).glob("*")}
-
+def _replacing(offline: Callable[[], set[Path]], whole: Callable[[], bool]) -> Iterator[None]:
+    """Keep one offline run's files: those that the block writes when it is `whole`, else those before it."""
     earlier = offline()
     yield
     for path in earlier if whole() else offline() - earlier:

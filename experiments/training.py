@@ -2,172 +2,163 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
 
+from conventions.errors import UserError
 from conventions.files import atomic_file
+from experiments.callbacks import DivergedError, run_callbacks
 from experiments.history import HistoryLogger
-from experiments.interruption import InterruptedRunError, Interruption
-from experiments.loader_wait import LoaderWait
-from experiments.progress import Progress
-from experiments.ranks import other_ranks
-from experiments.rundir import Row, RunFolder, truncate_history
+from experiments.launch import cluster_environment, join_group, leave_group, world_size
+from experiments.profiling import make_profiler
+from experiments.rundir import RunFolder, truncate_history
 from experiments.schema import TrainerConfig
-from lightning_modules.training.checkpoints import read_checkpoint
+from experiments.stage import Work
+from experiments.start import starting_checkpoint
+from lightning_modules.training.checkpoints import load_state, read_checkpoint
 from lightning_modules.training.memory import keep_freed_memory
 from lightning_modules.training.stage import StageModule
 
 
-@dataclass
-class Job:
-    """What a stage trains: a module, its endless batches from a given step on, and its own test."""
+def train(module: StageModule, data: pl.LightningDataModule, work: Work, config: TrainerConfig, start: str) -> None:
+    """Train to `work.progress.total` batches and write final.pt.
 
-    module: StageModule
-    batches: Callable[[int], Iterable[Any]]
-    """First batch number -> iterable of batches number first, first + 1, ..."""
-    steps: int
-    evaluate: Callable[[], dict[str, float]]
+    Goes on from the run's own last checkpoint where there is one, else from `start` (see `experiments.start`).
+    """
+    folder, steps = work.folder, work.progress.total
+    last = folder.checkpoints / "last.ckpt"
+    if not last.exists() and start:
+        starting_checkpoint(module, start, work.runs, last, steps)
+    batch = int(read_checkpoint(last)["global_step"]) if last.exists() else 0
+    truncate_history(folder.history, batch)
+    work.progress.start(batch)
+    logger = HistoryLogger(folder.history, work.follow)
+    fit(module, data, folder, config, steps, logger, run_callbacks(work, config))
+    save_weights(module, folder.checkpoints / "final.pt")
 
 
-class RunCallback(pl.Callback):
-    """Between batches: progress, periodic checkpoints, and the stop that someone asked for."""
-
-    def __init__(self, folder: RunFolder, every: int, progress: Progress, interruption: Interruption) -> None:
-        self.folder, self.every, self.progress, self.interruption = folder, every, progress, interruption
-        self.wait = LoaderWait()
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals back from Lightning."""
-        self.interruption.arm()
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Look after the batches so far, whose history is written by now: save, or stop."""
-        step = trainer.global_step
-        # A resumed Lightning counts one batch too many here, and would log on other batches than an unbroken run.
-        trainer.fit_loop.epoch_loop._batches_that_stepped = step
-        stop = self._all_stop(trainer)
-        if step > self.progress.step:
-            self.progress.data_wait = self.wait.share
-            self.progress.advance(step, self._note(trainer))
-            if stop or step % self.every == 0:
-                save_checkpoint(trainer, self.folder.checkpoints / "last.ckpt")
-        if stop:
-            raise InterruptedRunError
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The last batch has no next one to be counted by."""
-        self.progress.data_wait = self.wait.share
-        self.progress.advance(trainer.global_step, self._note(trainer))
+def fit(
+    module: StageModule,
+    data: pl.LightningDataModule,
+    folder: RunFolder,
+    config: TrainerConfig,
+    steps: int,
+    logger: HistoryLogger | bool,
+    callbacks: list[pl.Callback],
+) -> None:
+    """Fit on every rank alike, from the folder's last checkpoint where there is one; leave the process group."""
+    last = folder.checkpoints / "last.ckpt"
+    keep_freed_memory()
+    trainer = make_trainer(module, config, folder, steps, logger, callbacks)
+    if not data.val_dataloader():
+        trainer.limit_val_batches = 0
+    try:
+        if world_size(config) > 1:
+            join_group(folder.id, config.accelerator)
+        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
         if trainer.world_size > 1:
-            check_equal_ranks(trainer, pl_module)
+            check_equal_ranks(trainer, module)
+    finally:
+        leave_group()
+    assert trainer.global_step == steps, f"trained {trainer.global_step} batches of {steps}"
 
-    def _all_stop(self, trainer: pl.Trainer) -> bool:
-        """Whether rank 0 was asked to stop: all ranks hear of it before the same batch."""
-        wanted = self.interruption.wanted
-        return trainer.strategy.reduce_boolean_decision(wanted, all=False) if trainer.world_size > 1 else wanted
 
-    def _note(self, trainer: pl.Trainer) -> str:
-        logger = trainer.logger
-        last = logger.last if isinstance(logger, HistoryLogger) else {}
-        loss = last.get("train/loss", last.get("train/generator"))
-        return f"loss {loss:.4g}" if loss is not None else ""
+def measure(module: StageModule, data: pl.LightningDataModule, config: TrainerConfig) -> dict[str, float]:
+    """The module's own test metrics, by their names without `test/`; empty where the data has nothing to test on."""
+    data.prepare_data()
+    data.setup("test")
+    if not data.test_dataloader():
+        return {}
+    module.eval()
+    _quiet_lightning()
+    one_process = {"devices": 1, "plugins": [cluster_environment(1)]}
+    trainer = pl.Trainer(accelerator=config.accelerator, logger=False, **one_process, **_QUIET)
+    results = trainer.test(module, datamodule=data, verbose=False)
+    return {name.removeprefix("test/"): value for row in results for name, value in row.items()}
+
+
+_QUIET: dict[str, Any] = {
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+
+
+def make_trainer(
+    module: StageModule,
+    config: TrainerConfig,
+    folder: RunFolder,
+    steps: int,
+    logger: HistoryLogger | bool,
+    callbacks: list[pl.Callback],
+) -> pl.Trainer:
+    """Lightning's trainer for one stage: bounded by batches, checkpoints by our callbacks."""
+    _quiet_lightning()
+    world = world_size(config)
+    strategy = config.strategy
+    if strategy == "auto" and world > 1:
+        strategy = "ddp_find_unused_parameters_true"  # generator and discriminator take turns
+    return pl.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        num_nodes=config.num_nodes,
+        strategy=strategy,
+        plugins=[cluster_environment(world)],
+        precision=config.precision,
+        max_steps=steps,
+        deterministic="warn" if torch.cuda.is_available() else False,
+        gradient_clip_val=config.gradient_clip if config.gradient_clip and module.automatic_optimization else None,
+        logger=logger,
+        callbacks=callbacks,
+        profiler=make_profiler(config.profiler, folder.path),
+        log_every_n_steps=min(config.log_every, max(1, steps)),
+        val_check_interval=config.val_every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        default_root_dir=folder.path,
+        use_distributed_sampler=False,
+        **{**_QUIET, "enable_checkpointing": any(isinstance(one, ModelCheckpoint) for one in callbacks)},
+    )
+
+
+def _quiet_lightning() -> None:
+    """No hints and no warnings of what is meant: frozen parents in eval mode, loaders without workers."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "Found .* module.s. in eval mode", category=UserWarning)
+    warnings.filterwarnings("ignore", "The `srun` command is available")
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", "The '.*_dataloader' does not have many workers")
+    warnings.filterwarnings("ignore", ".*infer the `batch_size` from an ambiguous collection")
 
 
 def check_equal_ranks(trainer: pl.Trainer, module: pl.LightningModule) -> None:
-    """Assert that every rank holds the same weights, averages included, by the sums of their tensors.
-
-    Buffers are left out: running statistics of the data are rank 0's, which hands them on before each batch.
-    """
-    sums = torch.stack([weight.detach().double().sum() for weight in module.parameters()])
+    """Assert that every rank has the same weights and buffers, by the sums of their tensors."""
+    tensors = [tensor for tensor in module.state_dict().values() if isinstance(tensor, Tensor)]
+    sums = torch.stack([tensor.detach().double().sum() for tensor in tensors])
     everyone = [torch.empty_like(sums) for _ in range(trainer.world_size)]
     torch.distributed.all_gather(everyone, sums)
     assert all(torch.equal(other, sums) for other in everyone), "the ranks ended with different weights"
 
 
-def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
-    """Write Lightning's checkpoint beside its place, then put it there in one move; every rank calls it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    trainer.save_checkpoint(partial, weights_only=False)
-    if trainer.is_global_zero:
-        partial.replace(path)
-
-
-def train(
-    job: Job,
-    folder: RunFolder,
-    config: TrainerConfig,
-    progress: Progress,
-    interruption: Interruption,
-    follow: Callable[[Row], None] | None = None,
-) -> None:
-    """Train `job` to its last step, from its last checkpoint where there is one, and write final.pt."""
-    last, start = _last_checkpoint(folder)
-    truncate_history(folder.history, start)
-    progress.start(start)
-    logger = HistoryLogger(folder.history, follow)
-    callback = RunCallback(folder, config.checkpoint_every, progress, interruption)
-    with other_ranks(folder, config.devices):
-        _fit(job, _trainer(job.steps, config, folder, logger, callback), last, start)
-    save_weights(job.module, folder.checkpoints / "final.pt")
-    last.unlink(missing_ok=True)
-
-
-def train_beside(job: Job, folder: RunFolder, config: TrainerConfig) -> None:
-    """Train `job` as a further rank of `train` in another process; nothing is written here."""
-    last, start = _last_checkpoint(folder)
-    callback = RunCallback(folder, config.checkpoint_every, Progress(folder.id, job.steps), Interruption())
-    _fit(job, _trainer(job.steps, config, folder, False, callback), last, start)
-
-
-def _last_checkpoint(folder: RunFolder) -> tuple[Path, int]:
-    """Where the last checkpoint is kept, and the first batch after it (0 without one)."""
-    last = folder.checkpoints / "last.ckpt"
-    return last, int(read_checkpoint(last)["global_step"]) if last.exists() else 0
-
-
-def _fit(job: Job, trainer: pl.Trainer, last: Path, start: int) -> None:
-    keep_freed_memory()
-    trainer.fit(job.module, job.batches(start), ckpt_path=last if start else None, weights_only=True)
-    assert trainer.global_step == job.steps, f"trained {trainer.global_step} batches of {job.steps}"
-
-
 def save_weights(module: StageModule, path: Path) -> None:
-    """The stage's own weights as {"state_dict": ...}, whole or not at all."""
+    """The stage's own weights as {"state_dict": ...}, whole or not at all; DivergedError where one is not finite."""
+    state = module.state_dict()
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise DivergedError(f"weight {name!r} is not finite after the last batch")
     with atomic_file(path) as file:
-        torch.save({"state_dict": module.state_dict()}, file)
+        torch.save({"state_dict": state}, file)
 
 
-def _trainer(
-    steps: int, config: TrainerConfig, folder: RunFolder, logger: HistoryLogger | Literal[False], callback: RunCallback
-) -> pl.Trainer:
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", "Found .* module.s. in eval mode", category=UserWarning)  # frozen parents are
-    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
-    alone = config.devices == 1
-    return pl.Trainer(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        strategy="auto" if alone else "ddp_find_unused_parameters_true",  # generator and discriminator take turns
-        plugins=None if alone else [LightningEnvironment()],
-        precision=config.precision,
-        max_steps=steps,
-        logger=logger,
-        callbacks=[callback],
-        profiler=callback.wait,
-        log_every_n_steps=min(config.log_every, max(1, steps)),
-        default_root_dir=folder.path,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        limit_val_batches=0,
-    )
+def load_final(module: StageModule, path: Path) -> None:
+    """Load final.pt; UserError where it is damaged, of another network, or has weights that are not finite."""
+    state = module.upgrade_state(read_checkpoint(path)["state_dict"])
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{path}: weight {name!r} is not finite; the run diverged, train it again (--force)")
+    load_state(module, state, str(path))

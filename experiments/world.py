@@ -1,71 +1,73 @@
-"""The data an experiment stands on: writes the toy world where its pictures are needed, prepares its store once."""
+"""The data that an experiment reads: writes the toy world where its pictures are needed, prepares its store once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from conventions.errors import UserError
 from datamodules.prepare import prepare
-from datamodules.splits import Split
-from datamodules.store import Store
 from experiments.graph import STAGES, Experiment
 from experiments.progress import Progress
 from experiments.schema import ExperimentConfig
+from experiments.stage import Stage
 from toyworld.world import write_world
 
 STORE_SIZE = 128
 """Least side of the crops in a toy store, in pixels."""
 
 
-def ready_store(experiment: Experiment, workers: int = 2) -> Mapping[str, Any]:
-    """Make what is missing of the experiment's data; the store's description, with its `hash`, for `execute`."""
+def ready_data(experiment: Experiment, workers: int = 2) -> None:
+    """Make what is missing of the toy world and of the store that it fills; UserError where a store is not there."""
     config = experiment.config
-    if _needs_world(experiment):
+    needed = _needed(experiment)
+    stores = {store for stage in needed if (store := stage.store(config))}
+    fills = {store for store in stores if config.world.fills_store and store == experiment.own_store}
+    for store in sorted(stores - fills):
+        if not Path(store).is_dir():
+            raise UserError(f"data.store: {store}: no such folder; `emospace prepare RAW {store}` makes a store")
+    if fills or any("world" in stage.sections(config) for stage in needed):
         _ready_world(config, workers)
-    if not config.data.store:
-        raise UserError("data.store: is not set; give the folder that `emospace prepare` wrote")
-    path = Path(config.data.store)
-    if config.world.fills_store:
-        size = max(STORE_SIZE, config.data.image_size, config.hef.resolution)
-        _ready_world(config, workers)
-        root, tell = Path(config.world.root), _told("store")
-        prepare(
-            root,
-            path,
-            coefficients="mat",
-            size=size,
-            workers=workers,
-            look=False,
-            progress=lambda done, total, _: tell(done, total),
-        )
-    store = Store(path)
-    Split.load(config.data.split)
-    return {"path": str(path), "hash": store.hash, "clips": len(store.clips), "frames": store.num_frames}
+    for store in fills:
+        _fill(config, Path(store), workers)
 
 
-def _needs_world(experiment: Experiment) -> bool:
-    """Whether a stage on the way to the target is trained on the toy world's pictures."""
-    from experiments.graph import plan
+def _needed(experiment: Experiment) -> list[Stage]:
+    """The stages on the way to the target, without their identities, which need the store."""
+    found: dict[str, Stage] = {}
 
-    return any("world" in STAGES[run.stage].sections(run.config) for run in plan(experiment, ""))
+    def visit(name: str, config: ExperimentConfig) -> None:
+        if name not in found:
+            found[name] = STAGES[name]
+            for parent, parent_config in STAGES[name].parents(config).values():
+                visit(parent, parent_config)
+
+    visit(experiment.target, experiment.config)
+    return list(found.values())
+
+
+def _fill(config: ExperimentConfig, store: Path, workers: int) -> None:
+    size = max(STORE_SIZE, config.data.image_size, config.hef.resolution)
+    show = _progress("store")
+    prepare(
+        Path(config.world.root),
+        store,
+        coefficients="mat",
+        size=size,
+        workers=workers,
+        look=False,
+        progress=lambda done, total, _: show(done, total),
+    )
 
 
 def _ready_world(config: ExperimentConfig, workers: int) -> None:
     world = config.world
-    progress = _told("toy world")
-    write_world(
-        Path(world.root),
-        seed=world.seed,
-        preset=world.preset,
-        workers=workers,
-        progress=progress,
-    )
+    progress = _progress("toy world")
+    write_world(Path(world.root), seed=world.seed, preset=world.preset, workers=workers, progress=progress)
 
 
-def _told(title: str) -> Any:
+def _progress(title: str) -> Callable[[int, int], None]:
     line = Progress(title, 0)
 
-    def tell(done: int, total: int) -> None:
+    def show(done: int, total: int) -> None:
         if done == total and line.total == 0:
             return
         if line.total == 0:
@@ -73,4 +75,4 @@ def _told(title: str) -> Any:
             line.start(done)
         line.advance(done)
 
-    return tell
+    return show

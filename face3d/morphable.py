@@ -50,6 +50,8 @@ class MorphableModel:
     """Name of each expression axis where the axes are named movements (1.0 is full strength); else empty."""
     keypoint_deviation: float = 0.04
     """How far (decimetres) a detector's landmark may lie from its vertex, alike in all frames of a person."""
+    path: str | None = None
+    """The user's file that `load_model` read it from."""
 
     def shape(self, identity: Float[Tensor, "*b i"], expression: Float[Tensor, "*b e"]) -> Float[Tensor, "*b v 3"]:
         """Vertices in model space. Coefficients beyond the basis, and basis axes beyond the coefficients, count 0."""
@@ -94,7 +96,7 @@ def load_model(name: str, path: Path | str | None = None) -> MorphableModel:
         return make()
     if path is None:
         raise UserError(f"face model {name!r} is not part of emospace: give the path of your own copy")
-    return make(Path(path))
+    return replace(make(Path(path)), path=str(path))
 
 
 def load_ict(path: Path | str) -> MorphableModel:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from conventions.files import atomic_file
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 from toyworld.actors import Actor, make_actor, render_frames
 from toyworld.media import write_m4a, write_mat
 from toyworld.pairs import is_joined, part_path, write_part

@@ -20,9 +20,8 @@ from toyworld.emotions import styles_json
 from toyworld.jobs import ClipJob, Job, PairsJob, PortraitJob, run_jobs
 from toyworld.pairs import is_joined, join_parts, num_parts
 from toyworld.pictures import Role
-from toyworld.plan import PORTRAIT_NAMES, PRESETS, actors_of, clips_of
+from toyworld.plan import PORTRAIT_NAMES, PRESETS, VERSION, actors_of, clips_of
 
-VERSION = "toy-mead-3"
 MANIFEST = "toy.json"
 PLAN = ".toy-plan.json"
 ROLES: tuple[Role, ...] = ("prior", "judge", "critic")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from conventions.errors import UserError
 from conventions.files import atomic_file
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 from experiments.samples import flow_wheel
 
 Clip = UInt8[np.ndarray, "t h w 3"]

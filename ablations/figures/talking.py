@@ -7,12 +7,12 @@ import torch
 from ablations.figures.registry import Request
 from ablations.registry import compose_variant, find_variant
 from conventions.errors import UserError
-from datamodules.manifest import store_hash
 from datamodules.mead import ClipItem, Reference
 from datamodules.store import StoredClip
-from experiments.evaluate import chosen_clips, load_pipeline, speak, test_data
-from experiments.graph import FULL, StageRun, plan
-from experiments.stages import Networks, device_of
+from experiments.graph import FULL, plan
+from experiments.networks import Networks, device_of, load_pipeline
+from experiments.scoring import chosen_clips, speak, test_data
+from experiments.stage import StageRun
 from face3d.coefficients import EXPRESSION
 from lightning_modules.pipeline import Talking
 
@@ -23,11 +23,10 @@ def finished_run(request: Request, variant: str, needed: Sequence[str] = ("eac",
     command = " ".join(["emospace run", *words, *request.overrides])
     experiment = compose_variant(request.preset, variant, request.seed, request.overrides)
     try:
-        store = store_hash(experiment.config.data.store)
+        planned = plan(experiment)
     except UserError as error:
         made = f"; `{command}` makes it" if experiment.config.world.fills_store else ""
         raise UserError(f"{error}{made}") from error
-    planned = plan(experiment, store)
     for one in planned:
         if one.stage in needed and (state := one.folder(request.runs).state()) != "done":
             raise UserError(f"run {one.id} is {state} in {request.runs}; `{command}` makes it")
@@ -53,7 +52,7 @@ class TalkingRun:
     @torch.no_grad()
     def talk(self, clip: StoredClip) -> Talking:
         """The clip's speech and style on its actor's portrait."""
-        return speak(self.pipeline, self.run, self.data, clip, self.clips, *self.materials(clip))
+        return speak(self.pipeline, self.run, self.data, clip, *self.materials(clip))
 
 
 def varied(clips: Sequence[StoredClip], count: int) -> list[StoredClip]:

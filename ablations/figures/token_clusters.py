@@ -20,7 +20,7 @@ from conventions.errors import UserError
 from conventions.files import atomic_file
 from datamodules.mead import MEADDataModule
 from experiments.graph import FULL
-from experiments.stages import Networks
+from experiments.networks import Networks
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
 from toyworld.emotions import UNSEEN_STYLES

@@ -1,5 +1,6 @@
 """Splits as data: which actors train, validate, test and judge. A split is a YAML file of this folder, or any path."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -31,8 +32,8 @@ class Split:
         if not path.is_file():
             raise UserError(f"split {name!r}: no such file or name{nearest(name, available())}")
         try:
-            return cls.from_dict(yaml.safe_load(path.read_text()), path)
-        except yaml.YAMLError as error:
+            return _parsed(path.read_text(encoding="utf-8"), path)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: is no YAML ({str(error).splitlines()[0]})") from error
 
     @classmethod
@@ -57,6 +58,12 @@ class Split:
             if actor in names:
                 return role
         return self.rest
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(text: str, path: Path) -> Split:
+    """A split file's content, which planning asks for at every stage of every run."""
+    return Split.from_dict(yaml.safe_load(text), path)
 
 
 def available() -> list[str]:

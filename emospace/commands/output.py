@@ -18,12 +18,20 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add `--runs`, the folder of run folders (EMOSPACE_RUNS, else `runs`)."""
     default = Path(os.environ.get("EMOSPACE_RUNS", "runs"))
-    parser.add_argument("--runs", type=Path, default=default, help="folder of runs (default: EMOSPACE_RUNS or runs)")
+    parser.add_argument("--runs", type=_folder, default=default, help="folder of runs (default: EMOSPACE_RUNS or runs)")
+
+
+def _folder(text: str) -> Path:
+    """A folder, or a place where one can be made."""
+    if os.path.lexists(text) and not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text}: is no folder")
+    return Path(text)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    """One JSON document on stdout, in ASCII where stdout is not UTF-8."""
+    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    print(json.dumps(value, indent=1, ensure_ascii=ascii_only))
 
 
 def progress(label: str, every_s: float = 2.0) -> Callable[..., None]:

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from datamodules.prepare import prepare
 
     for name, value in (("--workers", options.workers), ("--clip-seconds", options.clip_seconds)):
-        if value <= 0:
+        if not value > 0:
             raise UserError(f"{name} {value:g}: must be more than 0")
     report = prepare(
         options.raw,

@@ -31,12 +31,18 @@ def run(options: argparse.Namespace) -> int:
     experiment = compose_variant(
         options.experiment, options.variant, options.seed, options.overrides, target=options.stage
     )
-    from experiments.runner import execute  # a wrong key is told before torch is loaded
-    from experiments.workers import WORKERS
-    from experiments.world import ready_store
+    from experiments.launch import find_launch  # a wrong key is reported before torch is loaded
+    from experiments.runner import execute
+    from experiments.world import ready_data
 
-    store = ready_store(experiment, options.workers)
-    result = execute(experiment, options.runs, store, WORKERS, force=options.force)
+    launch = find_launch(experiment.config.trainer)
+    if launch.rank > 0:
+        from experiments.follow import follow
+        from experiments.graph import plan
+
+        return follow(lambda: plan(experiment), options.runs, launch)
+    ready_data(experiment, options.workers)
+    result = execute(experiment, options.runs, force=options.force)
     metrics = _metrics(options.runs, result.target)
     if options.json:
         stages = [{"id": o.id, "state": o.state, "seconds": round(o.seconds, 2)} for o in result.outcomes]

@@ -83,7 +83,6 @@ def run_state(words: Sequence[str]) -> State:
     `missing` also where its data are not there or its words are wrong: the run makes the data, or says what is wrong.
     """
     from ablations.registry import compose_variant
-    from datamodules.manifest import store_hash
     from emospace.cli import parse
     from experiments.graph import plan
 
@@ -92,9 +91,7 @@ def run_state(words: Sequence[str]) -> State:
         if options.force:
             return "missing"
         choice = (options.experiment, options.variant, options.seed, options.overrides, options.stage)
-        experiment = compose_variant(*choice)
-        store = store_hash(experiment.config.data.store)
-        return plan(experiment, store)[-1].folder(options.runs).state()
+        return plan(compose_variant(*choice))[-1].folder(options.runs).state()
     except (UserError, SystemExit):
         return "missing"
 

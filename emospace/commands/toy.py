@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
+from conventions.errors import UserError
 from emospace.commands.output import add_json, print_json, progress
 
+LARGEST_SEED, LARGEST_SIZE = 2**32 - 1, 4096
 EXAMPLE = "emospace toy work/toy --preset tiny"
 
 
@@ -22,6 +24,13 @@ def run(options: argparse.Namespace) -> int:
     """Write the world; a finished one is left as it is."""
     from toyworld.world import write_world
 
+    for name, value, low, high in (
+        ("--seed", options.seed, 0, LARGEST_SEED),
+        ("--workers", options.workers, 1, 1024),
+        ("--size", 160 if options.size is None else options.size, 32, LARGEST_SIZE),
+    ):
+        if not low <= value <= high:
+            raise UserError(f"{name}: {value} is impossible; it must lie between {low} and {high}")
     manifest = write_world(
         options.folder,
         seed=options.seed,

@@ -14,7 +14,7 @@ SILENCE_DB, LOUD_DB = -80.0, 0.0
 
 
 class Stem(nn.Module):
-    """Two strided convolutions: 100 columns a second become 25, and stay blind to what the mask hides."""
+    """Two strided convolutions: 100 columns a second become 25, and what the mask hides has no influence."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from lightning_modules.ame.prompts import style_prompt, style_prompts
 
 @runtime_checkable
 class Labels(Protocol):
-    """What a batch says of its emotions; -1 where a clip has no label."""
+    """Emotion labels of a batch; -1 where a clip has none."""
 
     @property
     def emotion(self) -> Tensor:

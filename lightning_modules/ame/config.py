@@ -1,11 +1,21 @@
 """Numbers of AME; the defaults are the toy preset."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from lightning_modules.training.bounds import at_least, divides, positive, share
+from conventions.registry import Registry
+from datamodules.config import StageDataConfig
+from lightning_modules.training.bounds import at_least, divides, known, positive, share
 
-Encoding = Literal["clip", "gpt2", "onehot"]
+TEXT_SOURCES = Registry(
+    "emotion encoding",
+    "text_sources",
+    {
+        "clip": "lightning_modules.ame.sources:ClipText",
+        "gpt2": "lightning_modules.ame.sources:GPT2Text",
+        "onehot": "lightning_modules.ame.sources:StyleTable",
+    },
+)
+"""Name -> a subclass of `lightning_modules.ame.sources.TextSource`; a user's own is made as `Class(TextConfig)`."""
 
 STANDIN = "standin"
 """Names the small model that the project trains itself, in place of a public one."""
@@ -15,14 +25,18 @@ STANDIN = "standin"
 class TextConfig:
     """What turns text into emotion (the "emotion encoding" of Table 3)."""
 
-    encoding: Encoding = "clip"
-    """clip: CLIP's text tower; gpt2: GPT-2 with a learned projection; onehot: a learned table of MEAD's 22 styles."""
+    encoding: str = "clip"
+    """clip: CLIP's text tower; gpt2: GPT-2 with a learned projection; onehot: a learned table of MEAD's 22 styles; or
+    `module:Class`, a `TextSource` of your own."""
     clip_model: str = STANDIN
     """open_clip architecture such as ViT-B-32, or `standin`."""
-    clip_weights: str = ""
+    clip_weights: str = field(default="", metadata={"numbers": False})
     """open_clip pretrained tag (openai) or a local weights file; empty with the stand-in."""
-    gpt2_model: str = STANDIN
+    gpt2_model: str = field(default=STANDIN, metadata={"numbers": False})
     """transformers name (gpt2) or local folder, or `standin`."""
+
+    def __post_init__(self) -> None:
+        known(TEXT_SOURCES, encoding=self.encoding)
 
 
 @dataclass(frozen=True)
@@ -103,6 +117,7 @@ class AMEWeights:
 class AMEConfig:
     """The emotion space."""
 
+    data: StageDataConfig = field(default_factory=StageDataConfig)
     text: TextConfig = field(default_factory=TextConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

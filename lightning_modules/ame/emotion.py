@@ -17,8 +17,12 @@ EMOTION_DIM = 512
 TOKEN_DIM = 64
 """Width of the intensity token."""
 
+
+class RefusedStyle(UserError):
+    """A style that an encoder cannot express: scored as refused where styles are unseen."""
+
+
 Modality = Literal["text", "image", "audio"]
-MODALITIES: tuple[Modality, ...] = ("text", "image", "audio")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def slerp(
 class EmotionEncoder(nn.Module):
     """Any source of emotion -> unit vector [b, 512] + intensity token [b, 64].
 
-    What an encoder cannot express (a modality, or a style of which it knows nothing) is a UserError that says so.
+    A modality that an encoder does not take is a UserError, a style that it cannot express a RefusedStyle.
     """
 
     modalities: tuple[Modality, ...] = ()

@@ -1,6 +1,6 @@
 """AME's own metrics on test clips: each clip's picture and voice against the prompts of the styles."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from conventions.emotions import EMOTIONS, STYLES
+from conventions.emotions import EMOTIONS, STYLES, style_index
 from lightning_modules.ame.intensity import ordinal_level
 from lightning_modules.ame.prompts import plain_prompts, style_prompts
 from lightning_modules.ame.retrieval import (
@@ -35,18 +35,26 @@ def voice_vector(space: EmotionSpace, mel: Float[Tensor, "t 80"]) -> Float[Tenso
     return space.encode_audio(mel[None], mask).vector[0]
 
 
+def item_vectors(space: EmotionSpace, item: Any, num_frames: int) -> dict[str, Float[Tensor, " 512"]]:
+    """Vectors of a clip on the space's device, by each modality other than text."""
+    vectors: dict[str, Tensor] = {}
+    if "image" in space.modalities:
+        vectors["image"] = picture_vector(space, item.frames, num_frames)
+    if "audio" in space.modalities:
+        vectors["audio"] = voice_vector(space, item.mel.reshape(-1, item.mel.shape[-1]))
+    return vectors
+
+
 def clip_vectors(
     space: EmotionSpace, data: Any, clips: Iterable[Any], num_frames: int, device: torch.device
 ) -> dict[str, Float[Tensor, "n 512"]]:
     """Vectors of clips by each modality other than text."""
-    vectors: dict[str, list[Tensor]] = {name: [] for name in space.modalities if name != "text"}
-    for clip in clips:
-        item = data.clip_item(clip)
-        if "image" in vectors:
-            vectors["image"].append(picture_vector(space, item.frames.to(device), num_frames))
-        if "audio" in vectors:
-            vectors["audio"].append(voice_vector(space, item.mel.reshape(-1, item.mel.shape[-1]).to(device)))
-    return {name: torch.stack(rows) for name, rows in vectors.items()}
+    return stack([item_vectors(space, data.clip_item(clip).to(device), num_frames) for clip in clips])
+
+
+def stack(rows: Sequence[Mapping[str, Float[Tensor, " 512"]]]) -> dict[str, Float[Tensor, "n 512"]]:
+    """The vectors of several clips, by modality."""
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def basic_clips(data: Any) -> list[Any]:
@@ -55,10 +63,10 @@ def basic_clips(data: Any) -> list[Any]:
 
 
 def style_items(
-    space: EmotionSpace, clips: Sequence[Any], vectors: dict[str, Float[Tensor, "n 512"]]
+    space: EmotionSpace, clips: Sequence[Any], vectors: Mapping[str, Float[Tensor, "n 512"]]
 ) -> dict[str, Labelled]:
     """What retrieval and the order of intensity are measured on: prompts of every style, and clips by modality."""
-    styles = [_style(clip) for clip in clips]
+    styles = [style_index(clip.emotion, clip.level) for clip in clips]
     return {"text": prompt_vectors(space), **{name: _labelled(rows, styles) for name, rows in vectors.items()}}
 
 
@@ -82,7 +90,8 @@ def intensity_scores(space: EmotionSpace, vectors: Float[Tensor, "n 512"]) -> Fl
     return space.intensity.score(space.code(vectors).token)
 
 
-def _style_metrics(space: EmotionSpace, items: dict[str, Labelled]) -> dict[str, float]:
+def style_metrics(space: EmotionSpace, items: dict[str, Labelled]) -> dict[str, float]:
+    """Retrieval, order of intensity, alignment and gap of the modalities on clips of MEAD's styles."""
     result = retrieval(items)
     for name, labelled in items.items():
         scores = intensity_scores(space, labelled.vectors)
@@ -94,28 +103,9 @@ def _style_metrics(space: EmotionSpace, items: dict[str, Labelled]) -> dict[str,
 
 
 def unseen_metrics(
-    space: EmotionSpace, vectors: dict[str, Float[Tensor, "n 512"]], names: Sequence[str]
+    space: EmotionSpace, vectors: Mapping[str, Float[Tensor, "n 512"]], names: Sequence[str]
 ) -> dict[str, float]:
     """Accuracy of clips of unseen styles among the eight emotions and all unseen styles, and its chance level."""
     classes = {name: space.encode_text(plain_prompts(name)).vector for name in [*EMOTIONS, *sorted(set(names))]}
     result = {f"unseen_accuracy/{modality}": zero_shot(rows, names, classes) for modality, rows in vectors.items()}
     return {**result, "unseen_chance": 1 / len(classes)}
-
-
-@torch.no_grad()
-def evaluate_space(space: EmotionSpace, data: Any, num_frames: int, device: torch.device) -> dict[str, float]:
-    """All of AME's metrics: basic styles on identity-disjoint actors, then unseen styles where the data has them.
-
-    A text encoding that cannot name every unseen style (one-hot) has no zero-shot accuracy.
-    """
-    clips = basic_clips(data)
-    result = _style_metrics(space, style_items(space, clips, clip_vectors(space, data, clips, num_frames, device)))
-    unseen = list(data.test_clips("unseen"))
-    if unseen and space.text.open_vocabulary:
-        vectors = clip_vectors(space, data, unseen, num_frames, device)
-        result |= unseen_metrics(space, vectors, [clip.emotion for clip in unseen])
-    return result
-
-
-def _style(clip: Any) -> int:
-    return next(i for i, style in enumerate(STYLES) if (style.emotion, style.level) == (clip.emotion, clip.level))

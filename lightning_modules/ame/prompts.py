@@ -1,4 +1,4 @@
-"""Prompts: what AME says of a style, from `prompts.yaml`."""
+"""Prompts: the texts of a style, from `prompts.yaml`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def fill(template: str, style: str) -> str:
 def style_prompts(emotion: str, level: int) -> tuple[str, ...]:
     """Every prompt of a style: templates x intensity words x adjectives, one adjective's after another's.
 
-    An emotion that the file does not list (an unseen style such as "happily_surprised") speaks for itself.
+    An emotion that the file does not list (an unseen style such as "happily_surprised") is its own adjective.
     """
     adjectives = prompts().emotions.get(emotion, [emotion.replace("_", " ")])
     words = [""] if emotion == "neutral" else prompts().levels[level]
@@ -53,6 +53,11 @@ def all_style_prompts() -> list[str]:
     return [text for style in STYLES for text in style_prompts(style.emotion, style.level)]
 
 
+def training_texts() -> list[str]:
+    """Every text that a training batch may hold: the style prompts and the unrelated sentences."""
+    return [*all_style_prompts(), *prompts().unrelated]
+
+
 def style_prompt(emotion: str, level: int, template_index: int) -> str:
     """One prompt of a style; indices wrap around, index 0 is the plainest."""
     options = style_prompts(emotion, level)
@@ -60,7 +65,7 @@ def style_prompt(emotion: str, level: int, template_index: int) -> str:
 
 
 def plain_prompts(emotion: str) -> tuple[str, ...]:
-    """Prompts of an emotion without its level: what unseen styles are told apart by."""
+    """Prompts of an emotion without its level: the classes of unseen styles."""
     name = prompts().emotions.get(emotion, [emotion.replace("_", " ")])[0]
     return tuple(fill(template, name) for template in prompts().templates)
 

@@ -6,9 +6,9 @@ from itertools import permutations
 
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional as F
+from torchmetrics.functional import spearman_corrcoef
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def rank_correlation(score: Float[Tensor, " n"], level: Float[Tensor, " n"]) -> 
     """Spearman's correlation of an intensity with the true level; NaN when either is constant."""
     if len(score.unique()) < 2 or len(level.unique()) < 2:
         return float("nan")
-    return float(spearmanr(score.cpu().numpy(), level.cpu().numpy())[0])  # pyright: ignore[reportArgumentType]
+    return spearman_corrcoef(score.float(), level.float()).item()
 
 
 def alignment(first: Labelled, second: Labelled) -> float:

@@ -1,30 +1,61 @@
 """The emotion space: text, image and audio encoders and the intensity head behind one `EmotionEncoder`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from conventions.errors import UserError
 from lightning_modules.ame.audio import AudioEncoder
-from lightning_modules.ame.config import STANDIN, AMEConfig, TextConfig
+from lightning_modules.ame.config import STANDIN, TEXT_SOURCES, AMEConfig, TextConfig
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 from lightning_modules.ame.intensity import IntensityHead
-from lightning_modules.ame.sources import ClipImage, ClipText, GPT2Text, StyleTable, TextSource
-from lightning_modules.ame.towers import Frozen, load_clip, load_gpt2
+from lightning_modules.ame.sources import ClipImage, GPT2Text, TextSource
+from lightning_modules.ame.towers import load_clip, load_gpt2
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
+from lightning_modules.training.configs import as_config, as_plain
+from lightning_modules.training.frozen import FrozenParts
+from lightning_modules.training.parents import Recipe, rebuild
 
 
-class EmotionSpace(EmotionEncoder):
+class EmotionSpace(FrozenParts, EmotionEncoder):
     """Encoders of three modalities into one space; without an image tower, images are refused."""
 
     def __init__(
-        self, text: TextSource, image: ClipImage | None, audio: AudioEncoder, intensity: IntensityHead
+        self,
+        config: AMEConfig,
+        text: TextSource,
+        image: ClipImage | None,
+        audio: AudioEncoder,
+        intensity: IntensityHead,
     ) -> None:
         super().__init__()
+        self.config = config
         self.text, self.image, self.audio, self.intensity = text, image, audio, intensity
         named: dict[Modality, object] = {"text": text, "image": image, "audio": audio}
         self.modalities = tuple(name for name, source in named.items() if source is not None)
+
+    def standins(self) -> dict[str, Recipe]:
+        """Recipes of the stand-in towers by argument of `build_space`; public ones are named by the config."""
+        found: dict[str, Recipe] = {}
+        if self.image is not None and self.config.text.clip_model == STANDIN:
+            found["clip"] = _recipe("clip:ClipPrior", self.image.tower)
+        if isinstance(self.text, GPT2Text) and self.config.text.gpt2_model == STANDIN:
+            found["gpt2"] = _recipe("gpt2:GPT2Prior", self.text.tower)
+        return found
+
+    def recipe(self) -> Recipe:
+        """What `rebuild` needs: the config, the space's own weights, and the stand-in towers."""
+        return {"config": as_plain(self.config), "state": self.state_dict(), "parents": self.standins()}
+
+    @classmethod
+    def rebuild(cls, recipe: Recipe) -> "EmotionSpace":
+        """The space of a recipe."""
+        towers = {name: rebuild(name, tower) for name, tower in recipe["parents"].items()}
+        space = build_space(as_config(AMEConfig, recipe["config"]), **towers)
+        space.load_state_dict(recipe["state"])
+        return space
 
     def encode_text(self, texts: Sequence[str]) -> EmotionCode:
         """Codes of texts; an empty text is a UserError."""
@@ -54,26 +85,30 @@ class EmotionSpace(EmotionEncoder):
         return EmotionCode(code.vector, token, self.intensity.level(token))
 
 
+def _recipe(prior: str, tower: nn.Module) -> Recipe:
+    return {"class": f"lightning_modules.standins.priors.{prior}", "recipe": {"state": tower.state_dict()}}
+
+
 def build_space(config: AMEConfig, clip: ClipParts | None = None, gpt2: GPT2Parts | None = None) -> EmotionSpace:
-    """The space of a configuration; the stand-ins that it names (`config.parents()`) must be handed in."""
-    clip = clip if config.text.clip_model == STANDIN else load_clip(config.text.clip_model, config.text.clip_weights)
-    tower = Frozen(clip.model) if clip is not None else None
-    image = None
-    if tower is not None and clip is not None:
-        image = ClipImage(tower, clip, config.adapter_width, config.adapter_dropout)
-    text = _text_source(config.text, tower, clip, gpt2)
-    return EmotionSpace(text, image, AudioEncoder(config.audio), IntensityHead(config.token_width))
+    """The space of a configuration; the stand-ins that it names (`config.parents()`) must be handed in.
+
+    Without a CLIP, an encoding other than `clip` has no image tower.
+    """
+    if config.text.clip_model != STANDIN:
+        clip = load_clip(config.text.clip_model, config.text.clip_weights)
+    if config.text.encoding == "gpt2" and config.text.gpt2_model != STANDIN:
+        gpt2 = load_gpt2(config.text.gpt2_model)
+    image = ClipImage(clip, config.adapter_width, config.adapter_dropout) if clip is not None else None
+    text = _text_source(config.text, {"clip": clip, "gpt2": gpt2})
+    return EmotionSpace(config, text, image, AudioEncoder(config.audio), IntensityHead(config.token_width))
 
 
-def _text_source(
-    config: TextConfig, tower: Frozen | None, clip: ClipParts | None, gpt2: GPT2Parts | None
-) -> TextSource:
+def _text_source(config: TextConfig, towers: Mapping[str, Any]) -> TextSource:
+    make = TEXT_SOURCES.load(config.encoding)
     if config.encoding == "onehot":
-        return StyleTable()
-    if config.encoding == "gpt2":
-        parts = gpt2 if config.gpt2_model == STANDIN else load_gpt2(config.gpt2_model)
-        assert parts is not None, "the stand-in GPT-2 is a parent of this encoding"
-        return GPT2Text(parts)
-    assert tower is not None, "the stand-in CLIP is a parent of this encoding"
-    assert clip is not None
-    return ClipText(tower, clip)
+        return make()
+    if config.encoding not in towers:
+        return make(config)
+    if towers[config.encoding] is None:
+        raise UserError(f"ame.text.encoding {config.encoding!r} needs {config.encoding}=, the parts of a stand-in")
+    return make(towers[config.encoding])

@@ -6,30 +6,11 @@ from typing import Any
 
 import open_clip
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from conventions.errors import UserError, nearest
 from lightning_modules.ame.emotion import EMOTION_DIM
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
-
-
-class Frozen(nn.Module):
-    """A network that is used and moved between devices, but never trained and never saved."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> "Frozen":
-        """A frozen network is never in training mode."""
-        return super().train(False)
-
-    def state_dict(self, *args: Any, destination: dict[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Nothing: the weights belong to the run or the file that they came from."""
-        return {} if destination is None else destination
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        return None
 
 
 def load_clip(model: str, weights: str) -> ClipParts:
@@ -81,20 +62,35 @@ def load_gpt2(name: str) -> GPT2Parts:
     return GPT2Parts(network, tokenize, network.config.n_embd)
 
 
-class TextCache:
-    """Features of texts that were embedded before; a frozen tower gives the same ones again."""
+TEXTS_AT_ONCE = 64
 
-    def __init__(self, embed: Callable[[Sequence[str]], Tensor], capacity: int = 8192) -> None:
+
+class TextCache:
+    """Features of texts, each embedded once by a frozen tower.
+
+    In its last bits a text's feature depends on the batch that it is embedded in. Each of the `common` texts is
+    therefore always embedded in one batch with the same others: training does not depend on where a run was resumed.
+    """
+
+    def __init__(
+        self, embed: Callable[[Sequence[str]], Tensor], common: Sequence[str] = (), capacity: int = 8192
+    ) -> None:
         self.embed, self.capacity = embed, capacity
+        batches = [common[i : i + TEXTS_AT_ONCE] for i in range(0, len(common), TEXTS_AT_ONCE)]
+        self.batch_of = {text: batch for batch in batches for text in batch}
         self.known: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str], device: torch.device) -> Tensor:
         """Features [b, d] on `device`."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self.known]
-        if len(self.known) + len(missing) > self.capacity:
+        if len(self.known.keys() | set(texts)) > self.capacity:
             self.known.clear()
-            missing = list(dict.fromkeys(texts))
-        if missing:
-            self.known.update(zip(missing, self.embed(missing).float().cpu(), strict=True))
+        for text in texts:
+            if text not in self.known and text in self.batch_of:
+                self._add(self.batch_of[text])
+        self._add([text for text in dict.fromkeys(texts) if text not in self.known])
         return torch.stack([self.known[text] for text in texts]).to(device)
+
+    def _add(self, texts: Sequence[str]) -> None:
+        if texts:
+            self.known.update(zip(texts, self.embed(texts).float().cpu(), strict=True))

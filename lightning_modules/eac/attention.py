@@ -1,4 +1,4 @@
-"""Attention over a finite window with rotary positions: what a frame sees does not depend on where a chunk begins."""
+"""Attention over a finite window with rotary positions: a frame's context does not depend on where a chunk begins."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +17,7 @@ def rotate(features: Float[Tensor, "b h t d"]) -> Float[Tensor, "b h t d"]:
 
 
 def window_mask(mask: Bool[Tensor, "b t"], past: int, future: int) -> Bool[Tensor, "b 1 t s"]:
-    """Which frames a frame sees: `past` back, `future` ahead, within the mask; and a resting place, last."""
+    """Which frames a frame attends to: `past` back, `future` ahead, within the mask; and a resting place, last."""
     places = torch.arange(mask.shape[1], device=mask.device)
     offset = places[None, :] - places[:, None]
     seen = ((offset >= -past) & (offset <= future))[None] & mask[:, None, :]
@@ -27,7 +27,7 @@ def window_mask(mask: Bool[Tensor, "b t"], past: int, future: int) -> Bool[Tenso
 class WindowedAttention(nn.Module):
     """Multi-head attention within a window, and to one learned resting place outside of time.
 
-    How much attention rests tells a frame how many others it sees, and with it how near the speech's beginning is.
+    The share of attention on it is a measure of how many frames are in the window, and so of how near the beginning is.
     """
 
     def __init__(self, width: int, heads: int) -> None:

@@ -5,6 +5,7 @@ They share one budget of weights, so that Table 3 compares architectures and not
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_modules.eac.attention import TransformerLayer, window_mask
-from lightning_modules.eac.config import BackboneConfig
+from lightning_modules.eac.config import BACKBONES, BackboneConfig
 
 State = Tensor | None
 """What a backbone remembers of the speech so far; None before its beginning."""
@@ -62,7 +63,7 @@ class Transformer(Backbone):
 
 
 class GRU(Backbone):
-    """Forward recurrence; frame t is read when the GRU has heard `look_ahead` frames more."""
+    """Forward recurrence; the output of frame t is read off `look_ahead` frames later."""
 
     def __init__(self, config: BackboneConfig, hidden: int) -> None:
         super().__init__()
@@ -72,19 +73,17 @@ class GRU(Backbone):
 
     def forward(self, inputs: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
         """Whole sequences; beyond its end a sequence continues as zeros."""
-        return self.advance(inputs * mask[..., None], inputs.shape[1], None)[0]
+        padded = F.pad(inputs * mask[..., None], (0, 0, 0, self.look_ahead))
+        return self.out(self.recurrence(padded)[0][:, self.look_ahead :])
 
     def advance(self, inputs: Float[Tensor, "b t d"], new: int, state: State) -> tuple[Float[Tensor, "b n d"], State]:
-        """The next frames; the look-ahead is heard again by the next call. After the end there is no state."""
-        ends = inputs.shape[1] == new
+        """The next frames, from the state after those before them; the next call reads the look-ahead again."""
         inputs = F.pad(inputs, (0, 0, 0, new + self.look_ahead - inputs.shape[1]))
-        if ends:
-            return self.out(self.recurrence(inputs, state)[0][:, self.look_ahead :]), None
-        heard, state = self.recurrence(inputs[:, :new], state)
+        hidden, state = self.recurrence(inputs[:, :new], state)
         if self.look_ahead:
             ahead, _ = self.recurrence(inputs[:, new:], state)
-            heard = torch.cat([heard, ahead], dim=1)[:, self.look_ahead :]
-        return self.out(heard), state
+            hidden = torch.cat([hidden, ahead], dim=1)[:, self.look_ahead :]
+        return self.out(hidden), state
 
 
 GRU_LAYERS = 2
@@ -141,11 +140,15 @@ def _widths(make: Callable[[int], Backbone], budget: int) -> range:
     return range(8 * low, 8 * high + 1, 8)
 
 
-def build_backbone(config: BackboneConfig) -> Backbone:
-    """The backbone of a configuration; GRU and MLP are as wide as the Transformer's count of weights allows."""
-    if config.kind == "transformer":
-        return Transformer(config)
+def build_backbone(config: BackboneConfig) -> Any:
+    """The backbone of a configuration; GRU and MLP are as wide as the Transformer's count of weights allows.
+
+    A class of your own (`eac.backbone.kind: module:Class`) is made as `Class(config)` and needs `forward` alone; with
+    `advance` and `look_ahead` it also streams.
+    """
+    make = BACKBONES.load(config.kind)
+    if make not in (GRU, MLP):
+        return make(config)
     with torch.device("meta"):
         budget = num_parameters(Transformer(config))
-    make = {"gru": lambda hidden: GRU(config, hidden), "mlp": lambda hidden: MLP(config, hidden)}[config.kind]
-    return _fitted(make, budget)
+    return _fitted(lambda hidden: make(config, hidden), budget)

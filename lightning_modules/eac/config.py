@@ -1,19 +1,31 @@
 """Numbers of EAC; the defaults are the toy preset."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from lightning_modules.training.bounds import at_least, divides, positive, share
+from conventions.registry import Registry
+from datamodules.config import StageDataConfig
+from lightning_modules.training.bounds import at_least, divides, known, positive, share
+from lightning_modules.training.extra_losses import check_losses
 
-BackboneKind = Literal["transformer", "gru", "mlp"]
+BACKBONES = Registry(
+    "EAC backbone",
+    "eac_backbones",
+    {
+        "transformer": "lightning_modules.eac.backbones:Transformer",
+        "gru": "lightning_modules.eac.backbones:GRU",
+        "mlp": "lightning_modules.eac.backbones:MLP",
+    },
+)
+"""Name -> class of a backbone; see `lightning_modules.eac.backbones.build_backbone`."""
 
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """What turns per-frame features into expression over time; all kinds hold the Transformer's count of weights."""
+    """What turns per-frame features into expression over time; the kinds of Table 3 share one count of weights."""
 
-    kind: BackboneKind = "transformer"
-    """transformer: windowed attention; gru: recurrent; mlp: each frame by itself (Table 3)."""
+    kind: str = "transformer"
+    """transformer: windowed attention; gru: recurrent; mlp: each frame by itself (Table 3); or `module:Class`, one of
+    your own, made as `Class(BackboneConfig)`."""
     width: int = 96
     """Channels of a frame's features."""
     heads: int = 4
@@ -26,6 +38,7 @@ class BackboneConfig:
     """Frames that one attention layer looks ahead; look-ahead of the whole is `layers * future`, also for the GRU."""
 
     def __post_init__(self) -> None:
+        known(BACKBONES, kind=self.kind)
         at_least(1, layers=self.layers)
         at_least(0, past=self.past, future=self.future)
         divides(self.width, self.heads, even=True)
@@ -52,8 +65,11 @@ class EACWeights:
 class EACConfig:
     """Speech and emotion to expression coefficients."""
 
+    data: StageDataConfig = field(default_factory=StageDataConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     weights: EACWeights = field(default_factory=EACWeights)
+    extra_losses: tuple[str, ...] = field(default=())
+    """Losses of your own as `module:function=weight`, called as `function(predicted [b, t, 64], EACBatch)`."""
     emotion_clips: int = 4
     """Clips of a batch that are rendered for L_emo."""
     emotion_frames: int = 1
@@ -74,6 +90,7 @@ class EACConfig:
     """AdamW's decay of matrices."""
 
     def __post_init__(self) -> None:
+        check_losses(self.extra_losses)
         at_least(1, steps=self.steps, batch_size=self.batch_size)
         at_least(1, emotion_clips=self.emotion_clips, emotion_frames=self.emotion_frames)
         at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)

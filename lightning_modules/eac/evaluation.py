@@ -1,20 +1,17 @@
-"""EAC's own metrics on test clips, beside what trivial guesses would score."""
+"""EAC's own metrics of one clip, beside what trivial guesses would score, and their means."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torchmetrics.functional import pearson_corrcoef
 
 from conventions.emotions import NUM_LEVELS
-from conventions.errors import UserError
-from face3d.coefficients import EXPRESSION, IDENTITY
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.prompts import style_prompt
-from lightning_modules.eac.readout import Readout, data_readout, model_readout
-
-if TYPE_CHECKING:
-    from lightning_modules.eac.module import EACModule
+from lightning_modules.eac.network import Standardisation
+from lightning_modules.eac.readout import Readout
 
 
 def normalised_error(
@@ -28,88 +25,50 @@ def correlation(first: Float[Tensor, " t"], second: Float[Tensor, " t"]) -> floa
     """Pearson's correlation; NaN when either is constant."""
     if first.std() < 1e-6 or second.std() < 1e-6:
         return float("nan")
-    return torch.corrcoef(torch.stack([first, second]))[0, 1].item()
+    return pearson_corrcoef(first, second).item()
 
 
-def _clip_metrics(module: "EACModule", item: Any, text: str, mouth: Readout | None) -> dict[str, float]:
-    device = module.device
-    coefficients, mfcc = item.coefficients.to(device), item.mfcc.to(device)
-    true = coefficients[:, EXPRESSION]
-    code = module.encoder.encode_text([text])
-    predicted = module.predict_speech(mfcc, code, coefficients[:1, IDENTITY])
-    statistics = module.network.expression_statistics
-    mean_face = statistics.mean.expand_as(true)
+def expression_metrics(
+    predicted: Float[Tensor, "t 64"], true: Float[Tensor, "t 64"], statistics: Standardisation, mouth: Readout | None
+) -> dict[str, float]:
+    """Errors of one clip's prediction, of the mean face and of each frame's forerunner, and how the mouth follows."""
+    deviation, mean_face = statistics.deviation, statistics.mean.expand_as(true)
     result = {
-        "coefficient_error": normalised_error(predicted, true, statistics.deviation),
-        "coefficient_error_mean_face": normalised_error(mean_face, true, statistics.deviation),
-        "coefficient_error_copy_previous": normalised_error(true[:-1], true[1:], statistics.deviation),
-        "velocity_error": normalised_error(predicted.diff(dim=0), true.diff(dim=0), statistics.deviation),
+        "coefficient_error": normalised_error(predicted, true, deviation),
+        "coefficient_error_mean_face": normalised_error(mean_face, true, deviation),
+        "coefficient_error_copy_previous": normalised_error(true[:-1], true[1:], deviation),
+        "velocity_error": normalised_error(predicted.diff(dim=0), true.diff(dim=0), deviation),
     }
     if mouth is not None:
         result["mouth_correlation"] = correlation(mouth(predicted), mouth(true))
     return result
 
 
-def _slider_metrics(module: "EACModule", item: Any, emotion: str, level: int) -> dict[str, float]:
-    """The level slider on a clip's speech, from the words of the emotion's level 2.
+def slider_metrics(
+    speak: Callable[[EmotionCode], Float[Tensor, "t 64"]],
+    encoder: EmotionEncoder,
+    emotion: str,
+    level: int,
+    true: Float[Tensor, "t 64"],
+    deviation: Float[Tensor, "64"],
+) -> dict[str, float]:
+    """The level slider on a clip's speech (`speak`: code -> expression), from the words of the emotion's level 2.
 
     The error where it stands at the clip's own level, and how much of the face's mean distance from neutral at level 3
     is left at 0 (0: nothing is left, 1: the slider does nothing).
     """
-    device, deviation = module.device, module.network.expression_statistics.deviation
-    mfcc, identity = item.mfcc.to(device), item.coefficients[:1, IDENTITY].to(device)
-    encoder = module.encoder
     code, plain = (encoder.encode_text([style_prompt(name, at, 0)]) for name, at in ((emotion, 2), ("neutral", 1)))
 
     def face(at: float) -> Tensor:
-        return module.predict_speech(mfcc, encoder.with_level(code, torch.full((1,), at, device=device)), identity)
+        return speak(encoder.with_level(code, torch.full((1,), at, device=true.device)))
 
-    neutral = module.predict_speech(mfcc, plain, identity)
+    neutral = speak(plain)
     left, full = ((face(at) - neutral).div(deviation).mean(0).norm() for at in (0.0, float(NUM_LEVELS)))
-    error = normalised_error(face(float(level)), item.coefficients[:, EXPRESSION].to(device), deviation)
+    error = normalised_error(face(float(level)), true, deviation)
     return {"slider/coefficient_error": error, "slider/left_at_zero": (left / full).item()}
 
 
-def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
-    table = {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
-    return {name: values.nanmean().item() for name, values in table.items()}
-
-
-def _score(
-    module: "EACModule", data: Any, clips: Iterable[Any], mouth: Readout | None
-) -> tuple[list[dict[str, float]], int]:
-    """Metrics of each clip whose style the encoder can express, and the count of the others."""
-    rows, refused = [], 0
-    for clip in clips:
-        emotion = clip.emotion or "neutral"
-        try:
-            text = style_prompt(emotion, clip.level or 1, 0)
-            rows.append(_clip_metrics(module, data.clip_item(clip), text, mouth))
-        except UserError:
-            refused += 1
-    return rows, refused
-
-
-def _mouth(module: "EACModule", data: Any) -> Readout | None:
-    if module.basis is not None:
-        return model_readout(module.basis)
-    return data_readout(data, data.train_clips("train"), module.device)
-
-
-@torch.no_grad()
-def evaluate_expression(module: "EACModule", data: Any) -> dict[str, float]:
-    """Means over the basic test clips, those of the level slider, and under `unseen/` the unseen styles' with the share
-    refused."""
-    mouth = _mouth(module, data)
-    basic = data.test_clips("basic")
-    rows, _ = _score(module, data, basic, mouth)
-    result = _mean(rows)
-    emotional = [clip for clip in basic if clip.emotion not in (None, "neutral")]
-    if emotional:
-        result |= _mean([_slider_metrics(module, data.clip_item(clip), clip.emotion, clip.level) for clip in emotional])
-    unseen, refused = _score(module, data, data.test_clips("unseen"), mouth)
-    if unseen or refused:
-        result["unseen/refused"] = refused / (len(unseen) + refused)
-    if unseen:
-        result |= {f"unseen/{name}": value for name, value in _mean(unseen).items()}
-    return result
+def mean_metrics(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean of each metric over the clips that have it; NaN only where it is undefined for all of them."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: torch.tensor([row[name] for row in rows if name in row]).nanmean().item() for name in names}

@@ -1,5 +1,6 @@
 """EAC: trains the expression network on speech, emotion and measured coefficients."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -7,13 +8,16 @@ from jaxtyping import Bool, Float
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from conventions.errors import UserError
 from datamodules.batches import EACBatch
+from datamodules.mead import ClipItem
 from face3d.coefficients import EXPRESSION, IDENTITY, with_expression
 from face3d.renderer import Renderer
 from lightning_modules.ame.conditioning import batch_codes
-from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
+from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.config import EACConfig
-from lightning_modules.eac.evaluation import evaluate_expression
+from lightning_modules.eac.evaluation import expression_metrics, mean_metrics, slider_metrics
 from lightning_modules.eac.losses import (
     coefficient_loss,
     emotion_loss,
@@ -22,19 +26,26 @@ from lightning_modules.eac.losses import (
     random_frames,
     velocity_loss,
 )
-from lightning_modules.eac.network import ExpressionNetwork
+from lightning_modules.eac.network import ExpressionNetwork, floored
+from lightning_modules.eac.readout import Readout, data_readout, model_readout
 from lightning_modules.eac.streaming import predict_long
-from lightning_modules.training.single import adamw_with_cosine
-from lightning_modules.training.stage import StageModule
+from lightning_modules.training.configs import as_config
+from lightning_modules.training.extra_losses import load_losses
+from lightning_modules.training.optimisers import adamw_with_cosine
+from lightning_modules.training.stage import Phase, Rows, StageModule, without_gradients
+
+SAMPLE_FRAMES = 25
+"""Frames of a clip that `samples` draws."""
 
 
 class EACModule(StageModule):
     """Optimisation of an `ExpressionNetwork`.
 
     `renderer` gives the face model of the mouth loss and draws for L_emo; `emotion_critic` has
-    `features(images [n, 3, s, s]) -> [n, d]`. Either may be absent where no weight asks for it.
+    `features(images [n, 3, s, s]) -> [n, d]`. Either may be absent where no weight needs it.
     """
 
+    config: EACConfig
     encoder: EmotionEncoder
     renderer: Renderer | None
     emotion_critic: nn.Module | None
@@ -42,21 +53,41 @@ class EACModule(StageModule):
 
     def __init__(
         self,
-        config: EACConfig,
+        config: EACConfig | Mapping[str, Any],
         encoder: EmotionEncoder,
         renderer: Renderer | None = None,
         emotion_critic: nn.Module | None = None,
     ) -> None:
-        super().__init__()
-        assert renderer is not None or config.weights.mouth == config.weights.emotion == 0, "these losses need a face"
-        assert emotion_critic is not None or config.weights.emotion == 0, "L_emo needs an emotion network"
-        self.config = config
+        config = as_config(EACConfig, config)
+        super().__init__(config)
+        for name in ("mouth", "emotion"):
+            if getattr(config.weights, name) > 0 and renderer is None:
+                raise UserError(f"eac.weights.{name} > 0 needs renderer=, a face3d.renderer.Renderer")
+        if config.weights.emotion > 0 and emotion_critic is None:
+            raise UserError("eac.weights.emotion > 0 needs emotion_critic=, a network with features(images)")
         self.network = ExpressionNetwork(config.backbone)
+        self.extra_losses = load_losses(config.extra_losses)
         self.add_frozen("encoder", encoder)
         self.add_frozen("renderer", renderer)
         self.add_frozen("emotion_critic", emotion_critic)
         basis = mouth_basis(renderer.model) if renderer is not None else None
         self.register_buffer("basis", basis, persistent=False)
+        self._mouth: Readout | None = None
+
+    def on_fit_start(self) -> None:
+        """Standardise by the moments of the training data, unless the weights carry some."""
+        super().on_fit_start()
+        sound, expression = self.network.sound_statistics, self.network.expression_statistics
+        if sound.known and expression.known:
+            return
+        if not hasattr(self.data, "statistics"):
+            raise UserError(
+                "EAC needs the moments of its training data: fit with datamodule=, a MEADDataModule, "
+                "or call network.sound_statistics.set and network.expression_statistics.set before"
+            )
+        found = self.data.statistics()
+        sound.set(found.sound.mean, found.sound.deviation)
+        expression.set(found.expression.mean, found.expression.deviation)
 
     def predict(
         self,
@@ -86,7 +117,13 @@ class EACModule(StageModule):
             losses["mouth"] = mouth_loss(predicted, true, mask, self.basis)
         if weights.emotion > 0:
             losses["emotion"] = self.emotion_loss(batch, predicted)
-        return losses
+        return losses | {name: loss(predicted, batch) for name, (loss, _) in self.extra_losses.items()}
+
+    def total(self, losses: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+        """Weighted sum of the losses."""
+        own = {name: weight for name, (_, weight) in self.extra_losses.items()}
+        weights = {**vars(self.config.weights), **own}
+        return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
     def emotion_loss(self, batch: EACBatch, predicted: Float[Tensor, "b t 64"]) -> Float[Tensor, ""]:
         """L_emo on a few frames of a few clips: rendered prediction against rendered truth, same pose and light."""
@@ -107,15 +144,13 @@ class EACModule(StageModule):
 
     def training_step(self, batch: EACBatch, batch_idx: int) -> Tensor:
         """Weighted sum of the losses."""
-        self.network.sound_statistics.update(batch.mfcc[batch.mask].flatten(0, 1))
-        self.network.expression_statistics.update(batch.coefficients[batch.mask][:, EXPRESSION])
         numbers = self.config
         code = batch_codes(
             self.encoder, batch, other_modalities=numbers.other_modalities, slider_share=numbers.slider_share
         )
         identity = batch.coefficients[:, 0, IDENTITY]
         losses = self.losses(batch, self.predict(batch.mfcc, batch.mask, code, identity))
-        total = torch.stack([getattr(numbers.weights, name) * loss for name, loss in losses.items()]).sum()
+        total = self.total(losses)
         self.log_scalars({"loss": total, **losses})
         return total
 
@@ -123,7 +158,83 @@ class EACModule(StageModule):
         """AdamW over what is trained, with a cosine schedule."""
         return adamw_with_cosine(self, self.config)
 
-    def evaluate(self, data: Any) -> dict[str, float]:
-        """Coefficient error and mouth opening on test clips, with text as the condition."""
-        self.eval()
-        return evaluate_expression(self, data)
+    def on_validation_epoch_start(self) -> None:
+        """Find how the mouth is read off coefficients."""
+        super().on_validation_epoch_start()
+        self._find_mouth()
+
+    def on_test_epoch_start(self) -> None:
+        """Find how the mouth is read off coefficients."""
+        super().on_test_epoch_start()
+        self._find_mouth()
+
+    @without_gradients
+    def _find_mouth(self) -> None:
+        """By the face model's lips, or by a readout fitted to training clips; none where neither is at hand."""
+        if self.basis is not None:
+            self._mouth = model_readout(self.basis)
+        elif self._mouth is None and hasattr(self.data, "train_clips"):
+            self._mouth = data_readout(self.data, self.data.train_clips(), self.device)
+
+    def clip_code(self, item: ClipItem) -> EmotionCode:
+        """The plainest text code of a clip's style; RefusedStyle where the encoder cannot express it."""
+        return self.encoder.encode_text([style_prompt(item.emotion or "neutral", item.level or 1, 0)])
+
+    def evaluate_batch(self, batch: ClipItem, loader: int, phase: Phase) -> dict[str, float] | None:
+        """Metrics of a whole clip with text as the condition; None where the encoder refuses its style."""
+        try:
+            code = self.clip_code(batch)
+        except RefusedStyle:
+            return None
+        true, identity = batch.coefficients[:, EXPRESSION], batch.coefficients[:1, IDENTITY]
+        statistics = self.network.expression_statistics
+        predicted = self.predict_speech(batch.mfcc, code, identity)
+        row = expression_metrics(predicted, true, statistics, self._mouth)
+        if loader == 0 and batch.emotion not in (None, "neutral"):
+            row |= slider_metrics(
+                lambda code: self.predict_speech(batch.mfcc, code, identity),
+                self.encoder,
+                batch.emotion,
+                batch.level or 1,
+                true,
+                statistics.deviation,
+            )
+        if phase == "val":
+            row["loss"] = self.total(self.losses(batch.as_batch(), predicted[None])).item()
+        return row
+
+    def summary(self, rows: Rows, phase: Phase) -> dict[str, float]:
+        """Means over the basic clips with those of the level slider, and under `unseen/` the unseen styles' with the
+        share refused; `refused` of the basic clips only where there are some.
+        """
+        result: dict[str, float] = {}
+        for loader, prefix in ((0, ""), (1, "unseen/")):
+            scored = [row for row in rows.get(loader, []) if row is not None]
+            refused = len(rows.get(loader, [])) - len(scored)
+            if refused or (loader and scored):
+                result[f"{prefix}refused"] = refused / (len(scored) + refused)
+            result |= {f"{prefix}{name}": value for name, value in mean_metrics(scored).items()}
+        return result
+
+    @without_gradients
+    def samples(self, batch: ClipItem) -> dict[str, Tensor] | None:
+        """Renders of the predicted and of the true face on the clip's first frames; None without a renderer."""
+        if self.renderer is None:
+            return None
+        mfcc = batch.mfcc[: SAMPLE_FRAMES + self.network.look_ahead]
+        expression = self.predict_speech(mfcc, self.clip_code(batch), batch.coefficients[:1, IDENTITY])
+        true, placement = batch.coefficients[:SAMPLE_FRAMES], batch.placement[:SAMPLE_FRAMES]
+        made = with_expression(true, expression[: len(true)])
+        return {"prediction": self.renderer(made, placement).image, "truth": self.renderer(true, placement).image}
+
+    def upgrade_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """As the base's; earlier formats kept count, sum and squares of what was seen in training."""
+        state = dict(state)
+        for name in ("network.sound_statistics", "network.expression_statistics"):
+            if (count := state.pop(f"{name}.count", None)) is not None:
+                total, squares = (state.pop(f"{name}.{part}") / count.clamp(min=1) for part in ("total", "squares"))
+                deviation = (squares - total.square()).clamp(min=0).sqrt().float()
+                state[f"{name}.mean"] = total.float()
+                state[f"{name}.deviation"] = floored(deviation) if count > 0 else torch.ones_like(deviation)
+                state[f"{name}.known"] = (count > 0).long()
+        return state

@@ -17,39 +17,34 @@ DEVIATION_FLOOR = 0.05
 """No coefficient counts as quieter than this share of the liveliest one."""
 
 
-class RunningStatistics(nn.Module):
-    """Mean and deviation of a quantity over all training frames so far, kept with the weights."""
+class Standardisation(nn.Module):
+    """Mean and deviation of a quantity over the training data, set once before training and kept with the weights."""
 
-    count: Tensor
-    total: Tensor
-    squares: Tensor
+    mean: Tensor
+    """[d]; 0 until set."""
+    deviation: Tensor
+    """[d], at least a share of the largest; 1 until set."""
+    known: Tensor
+    """1 once the two are set."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        for name, size in (("count", ()), ("total", (width,)), ("squares", (width,))):
-            self.register_buffer(name, torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+        self.register_buffer("known", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def update(self, values: Float[Tensor, "n d"]) -> None:
-        """Take in the rows of `values`."""
-        values = values.double()
-        self.count += len(values)
-        self.total += values.sum(0)
-        self.squares += values.square().sum(0)
+    def set(self, mean: Float[Tensor, " d"], deviation: Float[Tensor, " d"]) -> None:
+        """Take these moments, unless some are set."""
+        if not self.known:
+            self.mean.copy_(mean)
+            self.deviation.copy_(floored(deviation))
+            self.known.fill_(1)
 
-    @property
-    def mean(self) -> Float[Tensor, " d"]:
-        """Mean so far; 0 before the first update."""
-        return (self.total / self.count.clamp(min=1)).float()
 
-    @property
-    def deviation(self) -> Float[Tensor, " d"]:
-        """Standard deviation so far, at least a share of the largest; 1 before the first update."""
-        count = self.count.clamp(min=1)
-        variance = (self.squares / count - (self.total / count).square()).clamp(min=0)
-        deviation = variance.sqrt().float()
-        floor = (deviation.max() * DEVIATION_FLOOR).clamp(min=1e-6)
-        return torch.where(self.count > 0, deviation.clamp(min=floor), torch.ones_like(deviation))
+def floored(deviation: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
+    """Deviations of at least `DEVIATION_FLOOR` times the largest."""
+    return deviation.clamp(min=(deviation.max() * DEVIATION_FLOOR).clamp(min=1e-6))
 
 
 class ExpressionNetwork(nn.Module):
@@ -61,8 +56,8 @@ class ExpressionNetwork(nn.Module):
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
         width = config.width
-        self.sound_statistics = RunningStatistics(MFCC_COEFFICIENTS)
-        self.expression_statistics = RunningStatistics(NUM_EXPRESSION)
+        self.sound_statistics = Standardisation(MFCC_COEFFICIENTS)
+        self.expression_statistics = Standardisation(NUM_EXPRESSION)
         self.sound = nn.Sequential(
             nn.Linear(MFCC_WINDOW * MFCC_COEFFICIENTS, width), nn.GELU(), nn.Linear(width, width)
         )
@@ -72,9 +67,14 @@ class ExpressionNetwork(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, NUM_EXPRESSION))
 
     @property
+    def streams(self) -> bool:
+        """Whether the backbone takes speech in pieces (`advance`)."""
+        return hasattr(self.backbone, "advance")
+
+    @property
     def look_ahead(self) -> int:
-        """Frames of sound that must be known beyond the frame whose expression is wanted."""
-        return self.backbone.look_ahead
+        """Frames of sound needed beyond the frame whose expression is wanted; of use where it `streams`."""
+        return getattr(self.backbone, "look_ahead", 0)
 
     def frames(
         self, mfcc: Float[Tensor, "b t 28 13"], code: EmotionCode, identity: Float[Tensor, "b 80"]

@@ -43,7 +43,7 @@ def model_readout(basis: Float[Tensor, "e 20 3"]) -> Readout:
 def data_readout(data: Any, clips: Iterable[Any], device: torch.device) -> Readout | None:
     """Fitted to landmarks of clips with coefficients, each clip centred.
 
-    None where no landmark is known, or where the coefficients do not follow the pictures: such were measured on others.
+    None where no clip has landmarks, or where the coefficients do not follow the pictures (those of others).
     """
     pairs = [_centred(data.clip_item(clip)) for clip in list(clips)[:MAX_CLIPS]]
     pairs = [pair for pair in pairs if len(pair[1]) > 3]
@@ -57,7 +57,7 @@ Pair = tuple[Float[Tensor, "n 64"], Float[Tensor, " n"]]
 
 
 def _centred(item: Any) -> Pair:
-    """Coefficients and openings of the frames whose landmarks are known."""
+    """Coefficients and openings of the frames that have landmarks."""
     opening, expression = measured_opening(item.landmarks), item.coefficients[:, EXPRESSION]
     known = torch.isfinite(opening)
     expression, opening = expression[known], opening[known]

@@ -22,15 +22,16 @@ def stream(
 ) -> Iterator[Float[Tensor, "_ 64"]]:
     """Expression of speech that arrives in pieces of MFCC windows of any length.
 
-    After each piece comes what can be known: all frames but the last `network.look_ahead` heard, which follow
-    with later pieces or at the end. Memory does not grow with the speech.
+    After each piece comes what can be known: all frames but the last `network.look_ahead` of those given, which follow
+    with later pieces or at the end. Memory does not grow with the speech. A network that does not stream yields all
+    frames at the end.
     """
     waiting: Tensor | None = None
     state: State = None
     for piece in pieces:
         waiting = piece if waiting is None else torch.cat([waiting, piece])
         ready = len(waiting) - network.look_ahead
-        if ready > 0:
+        if network.streams and ready > 0:
             expression, state = _advance(network, waiting, ready, code, identity, state)
             waiting = waiting[ready:]
             yield expression
@@ -42,6 +43,8 @@ def stream(
 def _advance(
     network: ExpressionNetwork, mfcc: Tensor, new: int, code: EmotionCode, identity: Tensor, state: State
 ) -> tuple[Tensor, State]:
+    if not network.streams:
+        return network(mfcc[None], mfcc.new_ones(1, len(mfcc), dtype=torch.bool), code, identity)[0], None
     expression, state = network.advance(mfcc[None], new, code, identity, state)
     return expression[0], state
 
@@ -53,11 +56,12 @@ def predict_long(
     identity: Float[Tensor, "1 80"],
     chunk_frames: int = CHUNK_FRAMES,
 ) -> Float[Tensor, "t 64"]:
-    """Expression of one speech of any length; equals one pass, in time linear in its length."""
+    """Expression of one speech of any length; equals one pass, in time linear in its length where it `streams`."""
+    chunk_frames = chunk_frames if network.streams else max(1, len(mfcc))
     pieces, state = [mfcc.new_zeros(0, NUM_EXPRESSION)], None
     for start in range(0, len(mfcc), chunk_frames):
         new = min(chunk_frames, len(mfcc) - start)
-        heard = mfcc[start : start + new + network.look_ahead]
-        expression, state = _advance(network, heard, new, code, identity, state)
+        available = mfcc[start : start + new + network.look_ahead]
+        expression, state = _advance(network, available, new, code, identity, state)
         pieces.append(expression)
     return torch.cat(pieces)

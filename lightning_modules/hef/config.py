@@ -1,9 +1,12 @@
 """Configuration of HEF, and its three presets: `toy` (64 px), `small` (256 px) and `paper` (512 px)."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from conventions.errors import UserError
+from datamodules.config import StageDataConfig
+from lightning_modules.ame.config import TEXT_SOURCES
+from lightning_modules.training.bounds import at_least, below_one, known, positive, share
+from lightning_modules.training.extra_losses import check_losses
 
 BASE_SIZE = 8
 """Height and width of the coarsest scale."""
@@ -44,12 +47,16 @@ class HEFWeights:
     gradient_penalty: float = 1.0
     """R1 (Mescheder et al. 2018), gamma / 2 times the squared gradient at real frames."""
 
+    def __post_init__(self) -> None:
+        at_least(0, **vars(self))
+
 
 @dataclass(frozen=True)
 class HEFConfig:
     """One HEF: sizes of the networks and how they are trained."""
 
-    text_encoding: Literal["clip", "gpt2", "onehot"] = "clip"
+    data: StageDataConfig = field(default_factory=StageDataConfig)
+    text_encoding: str = "clip"
     """Encoding of the AME that conditions HEF; EAC's is `ame.text.encoding`."""
 
     resolution: int = 64
@@ -68,6 +75,8 @@ class HEFConfig:
     """Flow switches."""
     weights: HEFWeights = field(default_factory=HEFWeights)
     """Loss weights."""
+    extra_losses: tuple[str, ...] = field(default=())
+    """Losses of your own as `module:function=weight`, called as `function(image [b, 3, r, r], HEFBatch)`."""
     steps: int = 500
     """Batches to train."""
     batch_size: int = 8
@@ -90,7 +99,7 @@ class HEFConfig:
     """Largest gradient norm of the discriminator."""
     ema_decay: float = 0.99
     """Decay of the generator's weight average, once a batch."""
-    perceptual_path: str | None = None
+    perceptual_path: str | None = field(default=None, metadata={"numbers": False})
     """File of torchvision's VGG-16 weights for the perceptual loss; none: the stated stand-in."""
     image_codes: float = 0.2
     """Share of batches whose emotion is read off the target frame instead of a prompt, where the encoder can."""
@@ -98,11 +107,26 @@ class HEFConfig:
     """Frames of each test clip that this stage's own metrics look at."""
 
     def __post_init__(self) -> None:
+        known(TEXT_SOURCES, text_encoding=self.text_encoding)
+        check_losses(self.extra_losses)
         size = self.resolution
         if size < 2 * BASE_SIZE or size & (size - 1):
             raise UserError(f"hef.resolution: {size} is not a power of two of at least {2 * BASE_SIZE}")
+        self._check_numbers()
         if self.batch_size % self.micro_batches:
             raise UserError(f"hef.micro_batches: {self.micro_batches} does not divide hef.batch_size {self.batch_size}")
+
+    def _check_numbers(self) -> None:
+        at_least(1, width=self.width, max_width=self.max_width, style_dim=self.style_dim)
+        at_least(1, mapping_layers=self.mapping_layers, discriminator_width=self.discriminator_width)
+        at_least(1, steps=self.steps, batch_size=self.batch_size, micro_batches=self.micro_batches)
+        at_least(1, penalty_every=self.penalty_every, evaluate_frames=self.evaluate_frames)
+        at_least(0, warmup_steps=self.warmup_steps)
+        positive(learning_rate=self.learning_rate, discriminator_learning_rate=self.discriminator_learning_rate)
+        positive(generator_clip=self.generator_clip, discriminator_clip=self.discriminator_clip)
+        share(image_codes=self.image_codes)
+        below_one(ema_decay=self.ema_decay, betas=max(self.betas))
+        at_least(0, betas=min(self.betas))
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The discriminator: is this frame real, does it follow this geometry, does it feel this emotion?"""
+"""The discriminator: is this frame real, does it follow this geometry, does it show this emotion?"""
 
 import math
 
@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lightning_modules.ame.emotion import EMOTION_DIM
 from lightning_modules.hef.config import HEFConfig
-from lightning_modules.hef.generator import EMOTION_DIM
 from lightning_modules.hef.layers import Pyramid, activate, convolution
 
 

@@ -62,7 +62,7 @@ class FlowBlock(nn.Module):
 def missing_motion(
     motion: Float[Tensor, "b 3 r r"], flow: Float[Tensor, "b 2 s s"], unit: float
 ) -> Float[Tensor, "b 3 s s"]:
-    """What the 3DMM's motion (x, y, seen) asks beyond `flow`, mean over each cell's seen skin, in `unit`s; and seen.
+    """The part of the 3DMM's motion (x, y, seen) that `flow` lacks, mean over a cell's seen skin in `unit`s; and seen.
 
     A cell at the face's edge moves as its skin does, so that hair and neck are carried along.
     """
@@ -74,12 +74,12 @@ def missing_motion(
 class FlowPyramid(nn.Module):
     """Flow heads at every scale.
 
-    Residual: scale s sees the source already warped by the flow so far, and what the 3DMM's motion still asks beyond
-    it, and corrects: flow_s = up(flow_{s/2}) + delta_s. Not residual: it sees the source as it is and the whole motion,
-    and predicts the whole flow. Not hierarchical: the same blocks (and parameters) work at 1/8 of the resolution at
-    most, and the last flow serves all scales.
+    Residual: scale s gets the source already warped by the flow so far and the part of the 3DMM's motion that is still
+    missing, and corrects: flow_s = up(flow_{s/2}) + delta_s. Not residual: it gets the plain source and the whole
+    motion, and predicts the whole flow. Not hierarchical: the same blocks (and parameters) work at 1/8 of the
+    resolution at most, and the last flow serves all scales.
 
-    Before training, delta_s is what the 3DMM asks: flow starts as the motion of the seen skin and learns the rest.
+    Before training, delta_s is the missing motion: flow starts as the motion of the seen skin and learns the rest.
     """
 
     def __init__(self, config: HEFConfig) -> None:

@@ -7,12 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from face3d.grid import warp
+from lightning_modules.ame.emotion import EMOTION_DIM, TOKEN_DIM
 from lightning_modules.hef.config import BASE_SIZE, HEFConfig
 from lightning_modules.hef.flow import FlowPyramid, Flows
 from lightning_modules.hef.layers import SLOPE, ModulatedConvolution, Pyramid, convolution, join, resize
-
-EMOTION_DIM = 512
-TOKEN_DIM = 64
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,8 @@ class Mapping(nn.Module):
         drive: Float[Tensor, "b cd 8 8"],
     ) -> Float[Tensor, "b d"]:
         """Style code of a frame; `emotion` is a unit vector, brought to unit variance here."""
-        feeling = self.emotion(torch.cat([emotion * EMOTION_DIM**0.5, token], dim=1))
-        joined = torch.cat([feeling, self.source(source.mean(dim=(2, 3))), self.drive(drive.mean(dim=(2, 3)))], dim=1)
+        condition = self.emotion(torch.cat([emotion * EMOTION_DIM**0.5, token], dim=1))
+        joined = torch.cat([condition, self.source(source.mean(dim=(2, 3))), self.drive(drive.mean(dim=(2, 3)))], dim=1)
         return self.layers(joined)
 
 
@@ -150,9 +148,9 @@ class Generator(nn.Module):
         emotion: Float[Tensor, "b 512"],
         token: Float[Tensor, "b 64"],
     ) -> Animation:
-        """The frame that the wanted face asks of the source.
+        """The frame of the source with the wanted face.
 
-        `geometry` is its render and mask; `motion` is what the 3DMM knows of the flow: offsets of seen skin in
+        `geometry` is its render and mask; `motion` is the 3DMM's own flow: offsets of seen skin in
         normalised units (0 elsewhere), and where it is seen.
         """
         cells = torch.cat([motion[:, :2] * (BASE_SIZE / 2), motion[:, 2:]], dim=1)

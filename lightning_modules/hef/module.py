@@ -1,4 +1,4 @@
-"""HEF's optimisation: what the two networks are asked to do, batch after batch, and how they are used afterwards."""
+"""HEF's optimisation: the losses of generator and discriminator, one step of each a batch, and how HEF is used."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from conventions.errors import UserError
 from datamodules.batches import HEFBatch
 from face3d.renderer import Renderer
 from lightning_modules.ame.conditioning import plain_codes, text_codes
@@ -16,18 +19,22 @@ from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.hef import losses
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import Discriminator
-from lightning_modules.hef.evaluation import Reenactment, evaluate, test_batches
+from lightning_modules.hef.evaluation import Reenactment, mean_scores, score
 from lightning_modules.hef.generator import Animation, Generator, SourceCode
 from lightning_modules.hef.layers import resize
-from lightning_modules.hef.perceptual import perceptual_features
-from lightning_modules.training.adversarial import AdversarialStage
+from lightning_modules.hef.perceptual import RandomFeatures, VGGFeatures, perceptual_features
+from lightning_modules.training.adversarial import refuse_half_precision, silence_step_hooks
+from lightning_modules.training.configs import as_config
 from lightning_modules.training.ema import ExponentialAverage
+from lightning_modules.training.extra_losses import load_losses
 from lightning_modules.training.optimisers import make_optimizer
+from lightning_modules.training.parents import Recipe
+from lightning_modules.training.stage import Phase, Rows, StageModule, without_gradients
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A batch with what the 3DMM and the emotion encoder say of it, computed once for both losses."""
+    """A batch with its renders, motion and emotion codes, computed once for both losses."""
 
     frames: HEFBatch
     source: Float[Tensor, "b 4 r r"]
@@ -43,7 +50,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Portrait:
-    """What is computed once per portrait; the coefficients tell the motion to each driven frame."""
+    """What is computed once per portrait; from the coefficients follows the motion to each driven frame."""
 
     code: SourceCode
     coefficients: Float[Tensor, "b 257"]
@@ -54,14 +61,18 @@ class Portrait:
         return Portrait(self.code.expand(count), self.coefficients.expand(count, -1), self.placement.expand(count, -1))
 
 
-class HEFModule(AdversarialStage):
-    """Trains generator and discriminator; the averaged generator is what `animate` and `evaluate` use.
+class HEFModule(StageModule):
+    """Trains generator and discriminator; the averaged generator is what `animate` and the evaluation use.
+
+    `config.micro_batches` > 1 works through each batch in that many equal parts and steps once: gradient accumulation
+    with the same step axis.
 
     `emotion_critic` (`features(images)`) and `identity_critic` (`embed(images)`) are frozen networks of losses;
     without one, its loss is left out. `perceptual` (images -> list of features) is used where the config names no
     VGG weights; without it, fixed random features take its place.
     """
 
+    config: HEFConfig
     renderer: Renderer
     encoder: EmotionEncoder
     perceptual: Any
@@ -70,16 +81,20 @@ class HEFModule(AdversarialStage):
 
     def __init__(
         self,
-        config: HEFConfig,
+        config: HEFConfig | Mapping[str, Any],
         encoder: EmotionEncoder,
         renderer: Renderer,
         emotion_critic: nn.Module | None = None,
         identity_critic: nn.Module | None = None,
         perceptual: nn.Module | None = None,
     ) -> None:
-        clip_norms = (config.generator_clip, config.discriminator_clip)
-        super().__init__(micro_batches=config.micro_batches, clip_norms=clip_norms)
-        self.config = config
+        config = as_config(HEFConfig, config)
+        if renderer.size != config.resolution:
+            raise UserError(f"hef.resolution is {config.resolution}, renderer= draws {renderer.size} px")
+        super().__init__(config)
+        self.automatic_optimization = False
+        self.current_batch = 0
+        self.extra_losses = load_losses(config.extra_losses)
         self.generator = Generator(config).to(memory_format=torch.channels_last)
         self.discriminator = Discriminator(config).to(memory_format=torch.channels_last)
         self.average = ExponentialAverage(self.generator, config.ema_decay)
@@ -89,11 +104,6 @@ class HEFModule(AdversarialStage):
         self.add_frozen("identity_critic", identity_critic)
         self.add_frozen("perceptual", perceptual_features(config.perceptual_path, perceptual))
 
-    @property
-    def adversary(self) -> nn.Module:
-        """The discriminator."""
-        return self.discriminator
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam for each network, generator first."""
         rates = {
@@ -102,14 +112,63 @@ class HEFModule(AdversarialStage):
         }
         return [make_optimizer([net], learning_rate=rate, betas=self.config.betas) for net, rate in rates.items()]
 
-    def after_step(self) -> None:
-        """Let the average follow the generator."""
+    def on_fit_start(self) -> None:
+        """Refuse loss-scaling precisions before the first batch."""
+        super().on_fit_start()
+        refuse_half_precision(str(self.trainer.precision))
+
+    def training_step(self, batch: HEFBatch, batch_idx: int) -> dict[str, Tensor]:
+        """One step of the generator, one of the discriminator on what the generator made, then the average's."""
+        self.current_batch = self.batch_number
+        generator, discriminator = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
+        silence_step_hooks(discriminator)
+        parts = self.parts(batch)
+        generated, generator_loss = self._generator_step(generator, parts)
+        discriminator_loss = self._discriminator_step(discriminator, parts, generated)
         self.average.update(self.generator, self.current_batch)
+        return {"loss": generator_loss + discriminator_loss}
+
+    def _generator_step(self, optimizer: LightningOptimizer, parts: Sequence[Task]) -> tuple[list[Tensor], Tensor]:
+        """The frames made, and the loss; gradients flow through the discriminator but not into its parameters."""
+        generated, logs = [], []
+        with self.toggled_optimizer(optimizer):
+            optimizer.zero_grad()
+            for part in parts:
+                loss, made, scalars = self.generator_loss(part)
+                self.manual_backward(loss / len(parts))
+                generated.append(made.detach())
+                logs.append(scalars)
+            optimizer.step()
+        means = _mean(logs)
+        self.log_scalars(means)
+        return generated, means["generator"]
+
+    def _discriminator_step(
+        self, optimizer: LightningOptimizer, parts: Sequence[Task], generated: Sequence[Tensor]
+    ) -> Tensor:
+        losses_of_parts, logs = [], []
+        with self.toggled_optimizer(optimizer):
+            optimizer.zero_grad()
+            for part, made in zip(parts, generated, strict=True):
+                loss, scalars = self.discriminator_loss(part, made)
+                self.manual_backward(loss / len(parts))
+                losses_of_parts.append(loss.detach())
+                logs.append(scalars)
+            optimizer.step()
+        self.log_scalars(_mean(logs))
+        return torch.stack(losses_of_parts).mean()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip each optimiser's gradients by its own norm, after any unscaling."""
+        norms = (self.config.generator_clip, self.config.discriminator_clip)
+        index = next(i for i, own in enumerate(self.trainer.optimizers) if own is optimizer)
+        self.clip_gradients(optimizer, norms[index], "norm")
 
     def parts(self, batch: HEFBatch) -> Sequence[Task]:
         """The batch in `micro_batches` equal parts, each drawn."""
-        count = self.micro_batches
-        assert len(batch) % count == 0, f"a batch of {len(batch)} does not divide into {count} parts"
+        count = self.config.micro_batches
+        if len(batch) % count:
+            raise UserError(f"hef.micro_batches: {count} does not divide a batch of {len(batch)}; batch_size= must fit")
         chunks = [getattr(batch, field.name).chunk(count) for field in dataclasses.fields(batch)]
         return [self.task(HEFBatch(*values)) for values in zip(*chunks, strict=True)]
 
@@ -139,7 +198,7 @@ class HEFModule(AdversarialStage):
     def geometry(
         self, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]
     ) -> Float[Tensor, "b 4 r r"]:
-        """Render [-1, 1] and mask {0, 1} of a face: what the generator sees of the 3DMM."""
+        """Render [-1, 1] and mask {0, 1} of a face: the generator's input from the 3DMM."""
         drawn = self.renderer(coefficients, placement)
         return torch.cat([drawn.image, drawn.mask], dim=1)
 
@@ -161,20 +220,27 @@ class HEFModule(AdversarialStage):
         made = self.generator.drive(source, part.target, part.motion, part.code.vector, part.code.token)
         judged = self.discriminator(made.image, part.target, part.code.vector)
         terms = {
-            **self._appearance_terms(made.image, part),
-            **self._critic_terms(made.image, part.frames.target),
-            **self._flow_terms(made, part),
+            **self._similarity_terms(made, part),
             "adversarial": losses.generator_adversarial_loss(judged),
         }
-        factors = self._factors()
+        factors = self._factors(self.current_batch)
         total = torch.stack([factors[name] * value for name, value in terms.items()]).sum()
         return total, made.image, {**terms, "generator": total}
 
-    def _factors(self) -> dict[str, float]:
+    def _similarity_terms(self, made: Animation, part: Task) -> dict[str, Tensor]:
+        """The generator's losses that compare with the truth: all but the adversarial one."""
+        own = {name: loss(made.image, part.frames) for name, (loss, _) in self.extra_losses.items()}
+        appearance, critics = (
+            self._appearance_terms(made.image, part),
+            self._critic_terms(made.image, part.frames.target),
+        )
+        return {**appearance, **critics, **self._flow_terms(made, part), **own}
+
+    def _factors(self, batch: int) -> dict[str, float]:
         factors: dict[str, float] = dataclasses.asdict(self.config.weights)
-        factors["warp"] *= losses.warp_weight(self.current_batch, self.config.warmup_steps)
-        factors["adversarial"] *= losses.adversarial_weight(self.current_batch, self.config.warmup_steps)
-        return factors
+        factors["warp"] *= losses.warp_weight(batch, self.config.warmup_steps)
+        factors["adversarial"] *= losses.adversarial_weight(batch, self.config.warmup_steps)
+        return {**factors, **{name: weight for name, (_, weight) in self.extra_losses.items()}}
 
     def _appearance_terms(self, image: Tensor, part: Task) -> dict[str, Tensor]:
         true, weight = part.frames.target, 1 + self.config.weights.region * part.region
@@ -257,15 +323,40 @@ class HEFModule(AdversarialStage):
         assert isinstance(network, Generator)
         return network
 
-    @torch.no_grad()
-    def reenact(self, batch: HEFBatch) -> Reenactment:
-        """The averaged generator's frame and flow for a batch, beside the true motion."""
-        task = self.task(batch, plain=True)
-        made = self._network(batch.source, task.source, task.target, task.motion, task.code.vector, task.code.token)
-        flow = resize(made.flows.flows[-1], self.config.resolution)
-        return Reenactment(made.image, flow, task.motion[:, :2], task.motion[:, 2:])
+    def reenact(self, task: Task) -> Animation:
+        """The averaged generator's frames for a drawn batch."""
+        code, source = task.code, task.frames.source
+        return self._network(source, task.source, task.target, task.motion, code.vector, code.token)
 
-    def evaluate(self, data: Any) -> dict[str, float]:
-        """PSNR, L1 and the flow's endpoint error on test actors, beside those of copying the source."""
-        self.eval()
-        return evaluate(test_batches(data, self.config.evaluate_frames, self.device), self.reenact)
+    def evaluate_batch(self, batch: HEFBatch, loader: int, phase: Phase) -> dict[str, Tensor]:
+        """Each frame's metrics: PSNR, L1 and the flow's endpoint error, beside those of copying the source."""
+        task = self.task(batch, plain=True)
+        made = self.reenact(task)
+        flow = resize(made.flows.flows[-1], self.config.resolution)
+        row = score(batch, Reenactment(made.image, flow, task.motion[:, :2], task.motion[:, 2:]))
+        return row | {"loss": self.similarity_loss(made, task)[None]} if phase == "val" else row
+
+    def similarity_loss(self, made: Animation, task: Task) -> Float[Tensor, ""]:
+        """The generator's loss after the warm-up without its adversarial part: what validation compares over time."""
+        factors = self._factors(self.config.warmup_steps)
+        return torch.stack([factors[name] * value for name, value in self._similarity_terms(made, task).items()]).sum()
+
+    def summary(self, rows: Rows, phase: Phase) -> dict[str, float]:
+        """Means over all frames."""
+        return mean_scores(rows[0])
+
+    @without_gradients
+    def samples(self, batch: HEFBatch) -> dict[str, Tensor]:
+        """Source, render of the wanted face, output and truth of a batch."""
+        task = self.task(batch, plain=True)
+        output = self.reenact(task).image.clamp(-1, 1)
+        return {"source": batch.source, "render": task.target[:, :3], "output": output, "truth": batch.target}
+
+    def parents(self) -> dict[str, Recipe]:
+        """As the base's; the perceptual network only where neither a file nor a fixed seed defines it."""
+        defined = isinstance(self.perceptual, (VGGFeatures, RandomFeatures))
+        return {name: recipe for name, recipe in super().parents().items() if name != "perceptual" or not defined}
+
+
+def _mean(logs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([log[name].detach() for log in logs]).mean() for name in logs[0]}

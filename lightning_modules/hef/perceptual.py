@@ -44,7 +44,7 @@ class VGGFeatures(nn.Module):
 class RandomFeatures(nn.Module):
     """Stand-in for VGG where no weights are given: a fixed random pyramid (its seed is part of its definition).
 
-    Random convolutions compare structure at several scales (He et al. 2016) but know nothing of faces.
+    Random convolutions compare structure at several scales (He et al. 2016) but have no features of faces.
     """
 
     stand_in = True

@@ -1,5 +1,8 @@
 """Impossible values of configuration: a ValueError that names the field and what would be right."""
 
+from conventions.errors import UserError
+from conventions.registry import Registry
+
 
 def at_least(least: float | int, **values: float | int) -> None:
     """Each value is `least` or more."""
@@ -20,6 +23,22 @@ def share(**values: float | int) -> None:
     for name, value in values.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{name}: {value} is impossible; it must lie between 0 and 1")
+
+
+def below_one(**values: float) -> None:
+    """Each value lies in 0..1 and is less than 1, as decays must be."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name}: {value} is impossible; it must be at least 0 and less than 1")
+
+
+def known(registry: Registry, **names: str) -> None:
+    """Each name is of the registry, or an import path."""
+    for field, name in names.items():
+        try:
+            registry.path(name)
+        except UserError as error:
+            raise ValueError(f"{field}: {error}") from error
 
 
 def divides(width: int, heads: int, even: bool = False) -> None:

@@ -41,6 +41,11 @@ def check_state(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], ori
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
-    """Load weights into `module` after `check_state`; `origin` (a path) opens the error line."""
+    """Load weights into `module` after `check_state`; `origin` (a path) opens the error line.
+
+    A stage's weights of an earlier format are converted by its `upgrade_state` first.
+    """
+    if (upgrade := getattr(module, "upgrade_state", None)) is not None:
+        state = upgrade(state)
     check_state(module.state_dict(), state, origin)
     module.load_state_dict(dict(state))

@@ -11,7 +11,7 @@ def keep_freed_memory() -> None:
     """Let this process use again what it freed (Linux with glibc; elsewhere nothing changes).
 
     As it comes, glibc gives each freed block above 32 MB back to the kernel, and gets and zeroes it anew page by page
-    when the next tensor asks: on the CPU a sixth of HEF's training step at 256 px, and a third and more of drawing 16
+    for the next tensor: on the CPU a sixth of HEF's training step at 256 px, and a third and more of drawing 16
     frames. Freed memory now stays with the process, up to 2 GB; at its peak it holds a sixth more.
     """
     if platform.libc_ver()[0] != "glibc":

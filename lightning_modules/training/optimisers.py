@@ -1,14 +1,37 @@
 """Optimisers and learning-rate schedules by a few numbers, and the check that they share out all parameters."""
 
-import math
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Protocol, runtime_checkable
 
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
-Schedule = Literal["constant", "cosine"]
+
+@runtime_checkable
+class TrainingNumbers(Protocol):
+    """The part of a stage's config that its optimiser reads."""
+
+    @property
+    def steps(self) -> int:
+        """Training batches."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak rate."""
+        ...
+
+    @property
+    def warmup(self) -> int:
+        """Batches of linear rise."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """Decay of matrices."""
+        ...
 
 
 def make_optimizer(
@@ -29,23 +52,20 @@ def make_optimizer(
     return AdamW([group for group in groups if group["params"]], lr=learning_rate, betas=betas)
 
 
-def learning_rate_factor(step: int, *, kind: Schedule, warmup: int, steps: int, floor: float = 0.0) -> float:
-    """Factor on the learning rate at batch `step`: linear rise over `warmup`, then constant or cosine to `floor`."""
-    if step < warmup:
-        return (step + 1) / warmup
-    if kind == "constant":
-        return 1.0
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
+def warmup_and_cosine(optimizer: Optimizer, *, warmup: int, steps: int) -> LRScheduler:
+    """Linear rise over `warmup` batches, to the full rate in the last of them, then a cosine to 0 at batch `steps`."""
+    cosine = CosineAnnealingLR(optimizer, max(1, steps - warmup))
+    if warmup == 0:
+        return cosine
+    rise = LinearLR(optimizer, start_factor=1 / warmup, total_iters=max(1, warmup - 1))
+    return SequentialLR(optimizer, [rise, cosine], milestones=[warmup])
 
 
-def make_schedule(
-    optimizer: Optimizer, *, kind: Schedule = "constant", warmup: int = 0, steps: int, floor: float = 0.0
-) -> LambdaLR:
-    """The schedule of `learning_rate_factor` as a torch scheduler, stepped once a batch."""
-    return LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, kind=kind, warmup=warmup, steps=steps, floor=floor)
-    )
+def adamw_with_cosine(module: nn.Module, numbers: TrainingNumbers) -> OptimizerLRSchedulerConfig:
+    """What `configure_optimizers` returns: AdamW over all that `module` trains, stepped once a batch."""
+    optimizer = make_optimizer([module], learning_rate=numbers.learning_rate, weight_decay=numbers.weight_decay)
+    schedule = warmup_and_cosine(optimizer, warmup=numbers.warmup, steps=numbers.steps)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def check_partition(module: nn.Module, optimizers: Sequence[Optimizer]) -> None:

@@ -17,9 +17,3 @@ def seed_batch(seed: int, batch: int, rank: int = 0) -> None:
     random.seed(words[0])
     np.random.seed(words[1])
     torch.manual_seed(words[2] << 31 | words[3] >> 1)
-
-
-def batch_generator(seed: int, batch: int, rank: int = 0) -> torch.Generator:
-    """A CPU generator of its own for batch number `batch`, for code that must not touch the global one."""
-    words = batch_entropy(seed, batch, rank)
-    return torch.Generator().manual_seed(words[2] << 31 | words[3] >> 1)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablations import tables
 from ablations.merge import with_scored
 from ablations.paper import find_table
 from ablations.scored import Scored
@@ -28,7 +27,7 @@ SHIFT = {"full": 0.0, "eac_mlp": 0.05, "eac_gru": -0.05, "hef_wo_res": 0.0}
 @pytest.fixture(scope="module")
 def store() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "store_hash", lambda path: "5" * 64)
+        patch.setattr("experiments.graph.store_hash", lambda path: "5" * 64)
         yield
 
 
@@ -218,6 +217,25 @@ def test_another_protocol_and_the_lack_of_runs_are_said_too(runs: Path, tmp_path
 def test_networks_of_the_runs_are_known_to_the_table(table: Table) -> None:
     assert table.networks == {"emotion": "judge"}
     assert table.clips == frozenset(CLIPS)
+
+
+ODD = "a|b $x$ ~c~ <d> {e} ^f \\g `h` *i* _j_ %k #l &m\nn"
+
+
+def test_any_title_is_one_cell(table: Table) -> None:
+    rows = tuple(replace(row, title=ODD, group=ODD) for row in table.rows)
+    text = replace(table, rows=rows).markdown()
+    [head, _, *body] = [line for line in text.splitlines() if line.startswith("|")]
+    columns = len(head.split("|"))
+    assert len(body) == len(rows) + len(table.references)
+    assert {len(line.replace("\\\\", "").replace("\\|", "").split("|")) for line in body} == {columns}
+
+
+def test_any_title_is_plain_in_latex(table: Table) -> None:
+    text = replace(table, rows=tuple(replace(row, title=ODD, group="") for row in table.rows)).latex()
+    expected = r"a\textbar{}b \$x\$ \textasciitilde{}c\textasciitilde{} \textless{}d\textgreater{} \{e\} "
+    expected += r"\textasciicircum{}f \textbackslash{}g `h` *i* \_j\_ \%k \#l \&m n"
+    assert expected in text
 
 
 def test_undecided_rows_state_what_they_rest_on_and_what_would_decide_them(table: Table) -> None:

@@ -9,7 +9,7 @@ import scipy.io
 
 from conventions.rates import SAMPLE_RATE
 from datamodules.audio import write_audio
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 
 SIZE = 64
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conventions.errors import RejectedClip
 from datamodules import audio
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 
 
 def tone(seconds: float, hertz: float = 440.0, rate: int = 16000) -> np.ndarray:

@@ -63,7 +63,7 @@ def test_mead_tree(tmp_path: Path) -> None:
     video, audio = "M003/video/front/angry/level_1", "M003/audio/angry/level_1"
     touch(tmp_path, f"{video}/001.mp4", f"{video}/001.mat", f"{video}/058.mp4", f"{audio}/001.m4a", f"{audio}/002.m4a")
     touch(tmp_path, "M003/video/left_30/angry/level_1/001.mp4", "M003/video/front/level_1/009.mp4", ".cache/x.mp4")
-    records, left_out = catalogue(tmp_path)
+    records, left_out, _ = catalogue(tmp_path)
     by_id = {record.id: record for record in records}
     assert list(by_id) == ["M003_front_angry_1_001", "M003_front_angry_1_058", "M003_left_30_angry_1_001"]
     first = by_id["M003_front_angry_1_001"]
@@ -79,14 +79,14 @@ def test_duplicates_are_left_out_with_a_reason(tmp_path: Path) -> None:
     touch(
         tmp_path, "M003/video/front/angry/level_1/001.mp4", "M003/1/front/ang/level_1/001.mp4", "talk.mp4", "talk.avi"
     )
-    records, left_out = catalogue(tmp_path)
+    records, left_out, _ = catalogue(tmp_path)
     assert [record.id for record in records] == ["M003_front_angry_1_001", "talk"]
     assert [item.reason for item in left_out] == ["duplicate", "duplicate"]
 
 
 def test_unlabelled_clips_are_their_own_actors(tmp_path: Path) -> None:
     touch(tmp_path, "speaker_1.mp4", "speaker_1.wav", "speaker_1.mat", "more/speaker_1.mp4", "notes.txt")
-    records, left_out = catalogue(tmp_path)
+    records, left_out, _ = catalogue(tmp_path)
     assert [(r.id, r.actor, r.emotion, r.level) for r in records] == [
         ("more__speaker_1", "more__speaker_1", None, None),
         ("speaker_1", "speaker_1", None, None),
@@ -99,7 +99,7 @@ def test_unlabelled_clips_are_their_own_actors(tmp_path: Path) -> None:
 def test_extra_styles_come_from_the_root(tmp_path: Path) -> None:
     touch(tmp_path, "M003/video/front/happily_surprised/level_2/001.mp4")
     (tmp_path / "styles.json").write_text('{"happily_surprised": {"kind": "compound"}}')
-    records, _ = catalogue(tmp_path)
+    records, _, _ = catalogue(tmp_path)
     assert [(r.emotion, r.kind) for r in records] == [("happily_surprised", "compound")]
 
 

@@ -21,7 +21,8 @@ from conventions.published import LANDMARKER
 from datamodules import clip_face, deep3d
 from datamodules.prepare import prepare
 from datamodules.store import Store
-from datamodules.video import iterate_frames, read_video, write_video
+from datamodules.video import iterate_frames, read_video
+from datamodules.video_writer import write_video
 from face3d.coefficients import split
 from face3d.keypoints import STANDARD_FIVE
 from face3d.landmarker import Landmarker

@@ -12,7 +12,7 @@ from datamodules.audio import write_audio
 from datamodules.prepare import prepare
 from datamodules.prepare_report import PrepareReport
 from datamodules.store import Store
-from datamodules.video import VideoWriter, write_video
+from datamodules.video_writer import VideoWriter, write_video
 
 Clip = Callable[..., None]
 Mat = Callable[..., np.ndarray]

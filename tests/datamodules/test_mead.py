@@ -1,21 +1,26 @@
 """The data module: batches as pure functions of (seed, step), roles kept apart, whole clips for evaluation."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import DistributedSampler
 
 from conventions.emotions import STYLES, style_index
 from conventions.errors import UserError
 from datamodules.batches import AMEBatch, Batch, EACBatch, HEFBatch
 from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule, View
+from datamodules.moments import store_statistics
 from datamodules.prepare import prepare
 from datamodules.sampling import StyleBalanced, generator
 from datamodules.splits import Split, available
 from datamodules.store import Store
+from face3d.coefficients import EXPRESSION
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,7 @@ VIEWS: list[View] = ["ame", "eac", "hef"]
 def test_a_batch_is_a_pure_function_of_seed_and_step(config: DataConfig, view: View) -> None:
     batches = take(MEADDataModule(config, view, 4, seed=7), 5)
     resumed = MEADDataModule(config, view, 4, seed=7)
-    resumed.start_step = 3
+    resumed.load_state_dict({"next_batch": 3})
     assert all(same(a, b) for a, b in zip(take(resumed, 2), batches[3:], strict=True))
     assert not same(batches[0], batches[1])
     assert not same(batches[0], take(MEADDataModule(config, view, 4, seed=8), 1)[0])
@@ -53,15 +58,26 @@ def test_workers_do_not_change_the_batches(config: DataConfig) -> None:
     assert all(same(a, b) for a, b in zip(take(alone, 4), take(helped, 4), strict=True))
 
 
+def attached(module: MEADDataModule, rank: int, world_size: int = 2) -> MEADDataModule:
+    """The data as a trainer's process number `rank` has it."""
+    module.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)  # pyright: ignore
+    return module
+
+
 @pytest.mark.parametrize("view", VIEWS)
-def test_each_rank_draws_batches_of_its_own(config: DataConfig, view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_rank_draws_batches_of_its_own(config: DataConfig, view: View) -> None:
     alone = take(MEADDataModule(config, view, 4, seed=7), 2)
-    by_rank = []
-    for rank in ("0", "1"):
-        monkeypatch.setenv("LOCAL_RANK", rank)
-        by_rank.append(take(MEADDataModule(config, view, 4, seed=7), 2))
+    by_rank = [take(attached(MEADDataModule(config, view, 4, seed=7), rank), 2) for rank in (0, 1)]
     assert all(same(a, b) for a, b in zip(alone, by_rank[0], strict=True))
     assert not any(same(a, b) for a, b in zip(*by_rank, strict=True))
+
+
+def test_the_environment_changes_no_batch(config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = take(MEADDataModule(config, "eac", 4, seed=7), 1)[0]
+    for variable in ("LOCAL_RANK", "RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(variable, "1")
+    assert same(take(MEADDataModule(config, "eac", 4, seed=7), 1)[0], before)
+    assert same(take(attached(MEADDataModule(config, "eac", 4, seed=7), 0, world_size=1), 1)[0], before)
 
 
 def test_shapes_and_ranges(config: DataConfig) -> None:
@@ -97,9 +113,11 @@ def test_training_sees_its_own_actors_and_basic_styles_only(config: DataConfig) 
 def test_a_role_without_clips_is_one_clear_line(config: DataConfig) -> None:
     module = MEADDataModule(config, "ame", 2)
     with pytest.raises(UserError, match=r"split 'small' leaves no judge clip with sound and a label.*M001, W002"):
-        module.loader("judge")
+        module.batch_maker("judge")
     with pytest.raises(UserError, match=r"data\.store"):
         MEADDataModule(DataConfig(), "ame", 2)
+    with pytest.raises(UserError, match="needs view=: one of ame, eac, hef"):
+        MEADDataModule(config)
 
 
 def test_whole_clips(config: DataConfig) -> None:
@@ -113,6 +131,71 @@ def test_whole_clips(config: DataConfig) -> None:
     assert torch.equal(item.coefficients, torch.tensor(store.coefficients[clip.rows]))
     assert STYLES[item.style].name == "happy_1"
     assert module.clip_item(module.test_clips("unseen")[0]).style == -1
+
+
+@pytest.mark.parametrize("view", ["ame", "eac"])
+def test_evaluation_reads_whole_clips_of_basic_then_of_unseen_styles(config: DataConfig, view: View) -> None:
+    basic, unseen = MEADDataModule(config, view, 2).test_dataloader()
+    assert [item.emotion for item in basic] == ["happy"]
+    assert [item.emotion for item in unseen] == ["awed"]
+    assert len(basic) == 1
+
+
+def test_no_clips_are_no_loaders(config: DataConfig) -> None:
+    module = MEADDataModule(config, "eac", 2)
+    assert module.val_dataloader() == []
+    all_train = MEADDataModule(replace(config, split="all_train"), "eac", 2)
+    assert all_train.test_dataloader() == all_train.val_dataloader() == []
+
+
+def test_validation_reads_a_bounded_number_of_clips_evenly_taken(config: DataConfig, tmp_path: Path) -> None:
+    (tmp_path / "split.yaml").write_text("name: small\ntrain: [W002]\nval: [M001]\n")
+    other = replace(config, split=str(tmp_path / "split.yaml"))
+    assert [len(loader) for loader in MEADDataModule(other, "ame", 2).val_dataloader()] == [2]
+    (one,) = MEADDataModule(other, "ame", 2, val_clips=1).val_dataloader()
+    assert [item.actor for item in one] == ["M001"]
+
+
+def test_every_rank_evaluates_everything(config: DataConfig) -> None:
+    loader = attached(MEADDataModule(config, "eac", 2), 1).test_dataloader()[0]
+    assert isinstance(loader.sampler, DistributedSampler), "any other one Lightning would replace"
+    assert loader.sampler.num_replicas == 1
+    assert len(list(loader)) == 1
+
+
+def test_the_reference_frame_is_never_made_from_itself(config: DataConfig, tmp_path: Path) -> None:
+    (tmp_path / "split.yaml").write_text("name: small\ntrain: [W002]\ntest: [M001]\n")
+    module = MEADDataModule(replace(config, split=str(tmp_path / "split.yaml")), "hef", 2, evaluate_frames=20)
+    batches, reference = list(module.test_dataloader()[0]), module.reference_frame("M001")
+    assert len(batches) == 2
+    for batch in batches:
+        assert isinstance(batch, HEFBatch)
+        assert torch.equal(batch.source[0], reference.image)
+    clips = {clip.id: clip for clip in module.test_clips()}
+    scored = module.reenactment(clips[reference.clip])
+    rows = module.clip_item(clips[reference.clip]).coefficients
+    assert torch.equal(scored.target_coefficients[[0, -1]], rows[[1, -1]]), "from the second frame to the last"
+
+
+def test_statistics_weigh_every_style_alike_and_are_those_of_the_training_clips(config: DataConfig) -> None:
+    module = MEADDataModule(config, "eac", 2)
+    found, items = module.statistics(), [module.clip_item(clip) for clip in module.train_clips()]
+    assert len({(item.emotion, item.level) for item in items}) == len(items) == 2, "one clip of each style"
+    expression = torch.cat([item.coefficients[:, EXPRESSION] for item in items])
+    assert torch.allclose(found.expression.mean, expression.mean(0), atol=1e-6)
+    assert torch.allclose(found.expression.deviation, expression.std(0, correction=0), atol=1e-6)
+    sound = torch.cat([item.mfcc.flatten(0, 1) for item in items])
+    assert torch.allclose(found.sound.mean, sound.mean(0), rtol=1e-4, atol=1e-4)
+    once, clip = module.train_clips(), module.train_clips()[0]
+    repeated = store_statistics(module.store, [*once, clip, clip])
+    assert torch.allclose(repeated.expression.mean, found.expression.mean, atol=1e-6)
+
+
+def test_clips_move_as_one(config: DataConfig) -> None:
+    item = MEADDataModule(config, "eac", 2).test_dataloader()[0].dataset[0]
+    moved = item.to("meta")
+    assert moved.frames.device.type == moved.landmarks.device.type == "meta"
+    assert moved.emotion == item.emotion
 
 
 def test_the_reference_is_neutral(config: DataConfig) -> None:

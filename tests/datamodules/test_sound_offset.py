@@ -13,7 +13,7 @@ from datamodules.audio import shifted, write_audio
 from datamodules.prepare import prepare
 from datamodules.sound_offset import lag_between
 from datamodules.store import Store, describe
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 
 FRAMES = 30
 CLICK = 0.5

@@ -178,3 +178,57 @@ def test_the_command_finds_a_corrupted_byte(store: Path, capsys: pytest.CaptureF
     assert (code, out) == (2, "")
     assert "damaged: frames.bin" in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_manifest_of_any_content_is_one_line(store: Path) -> None:
+    """Values replaced by those of other types, entries left out, and other files in its place."""
+    file = store / "manifest.json"
+    whole = json.loads(file.read_text())
+    wrongs = [dict(whole), *({**whole, key: value} for key in whole for value in (None, 1, "x", [], {}, [1], True))]
+    wrongs += [{key: value for key, value in whole.items() if key != left_out} for left_out in whole]
+    for key in whole["clips"][0]:
+        for value in (None, -1, "x", [], 1.5, {}):
+            wrongs.append({**whole, "clips": [{**whole["clips"][0], key: value}, *whole["clips"][1:]]})
+    texts = [json.dumps(wrong).encode() for wrong in wrongs]
+    texts += [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"1",
+        b"[" * 100_000,
+        b"\xff\xfe{\x00}\x00",
+        b"\x89PNG",
+        b'{"format": "emospace-store"}',
+    ]
+    opened = 0
+    for text in texts:
+        file.write_bytes(text)
+        try:
+            describe(Store(store))
+            opened += 1
+        except UserError as error:
+            told = str(error)
+            assert "\n" not in told, text
+            assert str(store) in told, text
+    assert 0 < opened < len(texts) // 2
+
+
+@pytest.mark.parametrize("name", [*(f"{name}.npy" for name in ARRAYS), "frame_ends.npy", "frames.bin"])
+def test_arrays_of_any_content_are_one_line(store: Path, name: str) -> None:
+    content = (store / name).read_bytes()
+    random = np.random.default_rng(0)
+    for number in range(20):
+        damaged = bytearray(content[: random.integers(200)] if number % 3 == 0 else content)
+        for place in random.integers(0, max(min(len(damaged), 150), 1), 8 if damaged else 0):
+            damaged[place] = random.integers(256)
+        (store / name).write_bytes(damaged)
+        opened = Store(store)
+        try:
+            opened.frames(opened.clips[0], [0, 1])
+            for array in ARRAYS:
+                getattr(opened, array)
+        except UserError as error:
+            told = str(error)
+            assert "\n" not in told
+            assert name in told or "frames.bin" in told

@@ -12,7 +12,8 @@ import pytest
 
 from conventions.errors import RejectedClip, UserError
 from datamodules.audio import read_audio
-from datamodules.video import VideoWriter, iterate_frames, probe, read_video, write_video
+from datamodules.video import iterate_frames, probe, read_video
+from datamodules.video_writer import VideoWriter, write_video
 
 
 def stripes(frames: int, size: int = 32) -> np.ndarray:

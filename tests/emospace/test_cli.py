@@ -105,5 +105,5 @@ def test_full_disk_is_one_line_and_exit_1(
     monkeypatch.setattr("emospace.report.page.write_text", full)
     assert main(["report", str(tmp_path / "page.html"), "--runs", str(tmp_path), "--table"]) == 1
     captured = capsys.readouterr()
-    assert lines(captured.err) == [f"emospace report: cannot write {tmp_path / 'page.html'}: No space left on device"]
+    assert lines(captured.err) == [f"emospace report: {tmp_path / 'page.html'}: No space left on device"]
     assert not (tmp_path / "page.html").exists()

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,15 +112,23 @@ def test_table_and_report_show_the_run(home: Path, capsys: pytest.CaptureFixture
     assert "data:video/mp4;base64," in page
 
 
+def portrait_size(home: Path) -> tuple[int, int]:
+    with Image.open(home / "work/toy-mead/portraits/W101.png") as image:
+        return image.height, image.width
+
+
 def test_talk_writes_sound_and_picture_of_the_speech(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert talk(home) == 0
-    assert "stand-in" in capsys.readouterr().out
-    assert read_video(home / "out.mp4").shape == (VIDEO_FPS, 64, 64, 3)
+    out = capsys.readouterr().out
+    assert "quietly happy (text, intensity" in out
+    assert "model: run demo-evaluate.full.s0" in out
+    assert "stand-in" in out
+    assert read_video(home / "out.mp4").shape == (VIDEO_FPS, *portrait_size(home), 3)
     assert len(read_audio(home / "out.mp4")) == pytest.approx(16_000, abs=2_048)
 
 
 def test_two_portraits_speak_with_the_head_motion_of_a_clip(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert talk(home) == 0
+    assert talk(home, "--pose", "still") == 0
     portraits = [str(home / f"work/toy-mead/portraits/{name}.png") for name in ("W101", "M101")]
     clip = sorted((home / "work/toy-mead").glob("*/video/front/*/*/*.mp4"))[0]
     words = ["--audio", "speech.wav", "--emotion", "quietly happy", "--pose", str(clip), "--out", "both", "--json"]
@@ -128,11 +138,75 @@ def test_two_portraits_speak_with_the_head_motion_of_a_clip(home: Path, capsys: 
     assert [report["out"] for report in reports] == ["both/W101.mp4", "both/M101.mp4"]
     assert {report["pose"] for report in reports} == {str(clip)}
     still, moved = read_video(home / "out.mp4").astype(int), read_video(home / "both/W101.mp4").astype(int)
-    assert moved.shape == still.shape == (VIDEO_FPS, 64, 64, 3)
+    assert moved.shape == still.shape == (VIDEO_FPS, *portrait_size(home), 3)
     differences = np.abs(moved - still).mean((1, 2, 3))
     assert differences.argmin() == 0, "the face starts where the portrait is (but for the coding of what follows)"
     assert differences.max() > 1.3 * differences[0], "then it moves"
     assert len(read_audio(home / "both/M101.mp4")) == pytest.approx(16_000, abs=2_048)
+
+
+def test_one_bad_portrait_among_many_is_left_out(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert talk(home) == 0
+    (home / "no.png").write_text("this is no picture")
+    portraits = [str(home / "work/toy-mead/portraits/W101.png"), "no.png", "nobody.png"]
+    words = ["--audio", "speech.wav", "--emotion", "sad", "--crop", "--size", "32", "--json"]
+    capsys.readouterr()
+    assert main(["talk", "--portrait", *portraits, *words, "--out", "some"]) == 1
+    shown = capsys.readouterr()
+    assert [name in line for name, line in zip(("no.png", "nobody.png"), said_of(shown.err), strict=True)] == [True] * 2
+    assert [path.name for path in (home / "some").iterdir()] == ["W101.mp4"]
+    made, *refused = json.loads(shown.out)
+    assert made["emotions"][0]["modality"] == "text"
+    assert [set(each) for each in refused] == [{"portrait", "reason"}] * 2
+    assert main(["talk", "--portrait", *portraits, *words, "--out", "none", "--strict"]) == 2
+    assert not (home / "none").exists()
+
+
+def said_of(text: str) -> list[str]:
+    """The lines about what was left out."""
+    return [line for line in text.splitlines() if "left out" in line]
+
+
+def test_a_model_file_talks_like_its_run_from_anywhere(
+    home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where neither run nor store can be reached; a HEF that was never evaluated talks, too."""
+    assert talk(home) == 0
+    run_id = next((home / "runs").glob("demo-evaluate.full*")).name
+    assert main(["export", run_id, str(tmp_path / "a.emospace")]) == 0
+    assert (tmp_path / "a.emospace").stat().st_size < 60e6
+    for path in (home / "work/toy-mead/portraits").glob("W101.*"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    words = ["--portrait", "W101.png", "--audio", str(home / "speech.wav"), "--emotion", "quietly happy"]
+    assert main(["talk", *words, "--model", "a.emospace", "--out", "a.mp4"]) == 0
+    assert (tmp_path / "a.mp4").read_bytes() == (home / "out.mp4").read_bytes()
+    runs = ["--runs", str(home / "runs")]
+    hef = next((home / "runs").glob("demo-hef.full*")).name
+    assert main(["talk", *words, *runs, "--run", hef, "--out", "b.mp4"]) == 0
+    assert (tmp_path / "b.mp4").read_bytes() == (home / "out.mp4").read_bytes()
+
+
+def test_a_stopped_talk_leaves_nothing_and_two_at_once_each_a_whole_film(home: Path) -> None:
+    assert talk(home) == 0
+    write_audio(home / "long.wav", np.sin(np.arange(16_000 * 60) / 30).astype(np.float32) / 2)
+    given = ["--portrait", "work/toy-mead/portraits/W101.png", "--emotion", "sad", "--crop", "--size", "32"]
+    command = [sys.executable, "-P", "-m", "emospace.cli", "talk", *given]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*command, *words], cwd=home, env=environment, stderr=subprocess.DEVNULL)
+
+    pair = [start("--audio", "speech.wav", "--out", "pair/a.mp4") for _ in range(2)]
+    long = start("--audio", "long.wav", "--out", "stopped/a.mp4")
+    while not list((home / "stopped").glob(".*")) and long.poll() is None:
+        time.sleep(0.05)
+    long.send_signal(signal.SIGTERM)
+    assert long.wait() == 128 + signal.SIGTERM
+    assert not list((home / "stopped").iterdir())
+    assert [each.wait() for each in pair] == [0, 0]
+    assert [path.name for path in (home / "pair").iterdir()] == ["a.mp4"]
+    assert len(read_video(home / "pair/a.mp4")) == VIDEO_FPS
 
 
 @pytest.mark.parametrize("kind", ["image", "sound"])
@@ -160,6 +234,13 @@ def test_bad_input_to_talk_is_one_line_and_leaves_nothing(home: Path, capsys: py
         (("--pose", "cut.mp4"), "cut.mp4"),
         (("--pose", "stil"), "still"),
         (("--run", "nothing"), "nothing"),
+        (("--preset", "nothing"), "nothing"),
+        (("--model", "nothing.emospace"), "nothing.emospace"),
+        (("--model", "no.png"), "no.png"),
+        (("--emotion", "0:calm 0:sad"), "does not come after"),
+        (("--emotion", "missing.mov"), "missing.mov"),
+        (("--size", "63"), "size"),
+        (("--background", "blu"), "blu"),
     ]
     for words, text in cases:
         assert talk(home, *words, "--out", "bad.mp4") == 2, words

@@ -10,7 +10,7 @@ from PIL import Image
 from ablations.methods import available, load_layout
 from ablations.scored import read_scored
 from conventions.errors import UserError
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 from emospace.cli import main
 from emospace.scoring.laid_out import match_layout
 

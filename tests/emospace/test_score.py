@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from datamodules.audio import write_audio
-from datamodules.video import read_video, write_video
+from datamodules.video import read_video
+from datamodules.video_writer import write_video
 from emospace.cli import main
 from emospace.scoring import score as scoring
 from emospace.scoring.clips import labels_of

@@ -1,4 +1,4 @@
-"""The talking face with tiny random networks: frames as the speech is heard, and where the videos go."""
+"""The talking face with tiny random networks: frames as the speech arrives, and where the films go."""
 
 import argparse
 import sys
@@ -14,13 +14,19 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "lightning_modules"))
 import hef_world as world
 
 from conventions.errors import UserError
+from conventions.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
 from datamodules.mead import Reference
 from emospace.commands.talk import spare_inputs, targets
-from emospace.pose import HeadPose
-from emospace.talker import animate
+from emospace.talker import STREAMED, Look, Talker
+from emospace.talking.drawing import Canvas, perform
+from emospace.talking.model_file import TalkingModel
+from emospace.talking.motion import Liveliness, Motion
+from emospace.talking.portrait import Portrait
+from emospace.talking.pose import HeadPose
+from emospace.talking.schedule import Cue, EmotionTrack
+from emospace.talking.square import Square
 from experiments.samples import as_pictures
 from face3d.coefficients import IDENTITY
-from lightning_modules.ame.emotion import EmotionCode
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.module import HEFModule
@@ -37,9 +43,17 @@ def pipeline() -> Pipeline:
     return Pipeline(encoder, eac.eval(), hef.eval(), encoder)
 
 
-def portrait(seed: int = 0) -> Reference:
+def reference(seed: int = 0) -> Reference:
     coefficients, place = world.faces(1, torch.Generator().manual_seed(seed))
     return Reference(world.renderer()(coefficients, place).image[0], coefficients[0], place[0], "portrait", 0)
+
+
+def portrait(size: int = 16) -> Portrait:
+    """The face fills the picture."""
+    source = reference()
+    picture = as_pictures(source.image[None])[0].repeat(size // 16, 0).repeat(size // 16, 1)
+    square = Square(size / 2, size / 2, size / 2)
+    return Portrait(Path("portrait.png"), picture, square, source, torch.zeros(68, 2))
 
 
 def nodding(frames: int = 9) -> HeadPose:
@@ -48,68 +62,94 @@ def nodding(frames: int = 9) -> HeadPose:
     return HeadPose(angle, torch.zeros(frames, 3), torch.ones(frames, 3))
 
 
-def codes(pipeline: Pipeline) -> tuple[EmotionCode, EmotionCode]:
-    code = pipeline.encoder.encode_text(["happy"])
-    return code, code
+def plain(head: HeadPose | None) -> Liveliness:
+    return Liveliness(head, blinks=False, gaze=False)
 
 
-def test_frames_are_those_of_the_whole_speech_at_once(pipeline: Pipeline) -> None:
-    source, head, mfcc = portrait(), nodding(), torch.randn(2 * CHUNK + 5, 28, 13)
-    made = list(animate(pipeline, source, mfcc.split(7), codes(pipeline), head))
-    assert [len(piece) for piece in made] == [CHUNK, CHUNK, 5]
-    identity, (code, _) = source.coefficients[None], codes(pipeline)
+def track(pipeline: Pipeline) -> tuple[EmotionTrack, EmotionTrack]:
+    emotion = EmotionTrack(pipeline.encoder, [Cue(0.0, "happy")])
+    return emotion, emotion
+
+
+def frames(pipeline: Pipeline, mfcc: Iterator[Tensor], lively: Liveliness, at_once: int = CHUNK) -> np.ndarray:
+    model, shown = pipeline.hef.renderer.model, portrait()
+    motion = Motion(shown.reference, model, lively)
+    return np.stack(list(perform(pipeline, Canvas(pipeline, shown), motion, mfcc, track(pipeline), at_once)))
+
+
+def test_at_the_training_size_frames_are_the_networks_own(pipeline: Pipeline) -> None:
+    """As one pass over the whole speech makes them."""
+    source, head, mfcc = reference(), nodding(), torch.randn(2 * CHUNK + 5, 28, 13)
+    made = frames(pipeline, iter(mfcc.split(7)), plain(head))
+    identity, code = source.coefficients[None], track(pipeline)[0].at(0.0)
     moved, places = head.drive(source, 0, len(mfcc))
     with torch.no_grad():
         expression = pipeline.eac.predict_speech(mfcc, code, identity[:, IDENTITY])
         whole = as_pictures(pipeline.draw(source, driving(moved, identity, expression), places, code).frames)
-    assert np.abs(np.concatenate(made).astype(int) - whole).max() <= 1
-    still = np.concatenate(list(animate(pipeline, source, mfcc.split(7), codes(pipeline), nodding(1))))
+    assert np.abs(made.astype(int) - whole).max() <= 1
+    still = frames(pipeline, iter(mfcc.split(7)), plain(nodding(1)))
     assert np.abs(still[0].astype(int) - whole[0]).max() <= 1, "the first frame is the portrait's own pose"
     assert np.abs(still.astype(int) - whole).max() > 1
 
 
-def test_frames_of_an_endless_speech_come_as_it_is_heard(pipeline: Pipeline) -> None:
-    heard = 0
+@pytest.mark.parametrize("head", [None, nodding()])
+def test_pieces_make_no_difference(pipeline: Pipeline, head: HeadPose | None) -> None:
+    """Neither those in which speech arrives nor those in which frames are drawn, with all that is alive."""
+    lively, mfcc = Liveliness(head, seed=3), 20 * torch.rand(60, 28, 13)
+    whole = frames(pipeline, iter([mfcc]), lively)
+    pieces = frames(pipeline, iter(mfcc.split(1)), lively, STREAMED)
+    assert np.abs(whole.astype(int) - pieces).max() <= 1
 
-    def endless() -> Iterator[Tensor]:
-        nonlocal heard
+
+def test_frames_come_while_speech_arrives(pipeline: Pipeline) -> None:
+    """No frame waits for more than the stated look-ahead, however long the speech lasts."""
+    talker, arrived = Talker(TalkingModel(pipeline, "test", {})), 0
+
+    def speech() -> Iterator[np.ndarray]:
+        nonlocal arrived
+        random = np.random.default_rng(0)
         while True:
-            heard += CHUNK
-            yield torch.zeros(CHUNK, 28, 13)
+            arrived += 160
+            yield random.uniform(-0.3, 0.3, 160).astype(np.float32)
 
-    frames = animate(pipeline, portrait(), endless(), codes(pipeline), nodding())
-    ahead = []
-    for piece in range(1, 13):
-        assert next(frames).shape == (CHUNK, 16, 16, 3)
-        ahead.append(heard - piece * CHUNK)
-    assert max(ahead) == ahead[0], "no more is heard ahead of what is shown, however long it lasts"
-    assert ahead[0] <= pipeline.eac.network.look_ahead + CHUNK
-
-
-def test_the_portrait_is_encoded_once(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded = []
-    encode = HEFModule.encode_source
-    monkeypatch.setattr(HEFModule, "encode_source", lambda *given: encoded.append(0) or encode(*given))
-    list(animate(pipeline, portrait(), torch.zeros(3 * CHUNK, 28, 13).split(CHUNK), codes(pipeline), nodding()))
-    assert len(encoded) == 1
+    waits = []
+    for index, frame in enumerate(talker.frames(portrait(32), speech(), "happy")):
+        assert frame.shape == (32, 32, 3)
+        waits.append((arrived / SAMPLES_PER_FRAME - index - 1) * 40)
+        if index == 99:
+            break
+    assert max(waits) <= talker.latency_ms + 1000 * 160 / SAMPLE_RATE
+    assert max(waits[50:]) <= max(waits[:50])
 
 
-def test_where_the_videos_go(tmp_path: Path) -> None:
+def test_all_of_the_speech_is_shown(pipeline: Pipeline) -> None:
+    talker = Talker(TalkingModel(pipeline, "test", {}))
+    speech = np.random.default_rng(0).uniform(-0.3, 0.3, 31 * SAMPLES_PER_FRAME + 100).astype(np.float32)
+    assert len(list(talker.frames(portrait(), np.array_split(speech, 7), "happy", look=Look(pose="still")))) == 31
+
+
+def test_where_the_films_go(tmp_path: Path) -> None:
     a, b = Path("people/a.png"), Path("b.jpg")
     assert targets([a], None) == [Path("talk.mp4")]
-    assert targets([a], Path("me.mp4")) == [Path("me.mp4")]
+    assert targets([a], Path("me.webm")) == [Path("me.webm")]
     assert targets([a, b], None) == [Path("talk/a.mp4"), Path("talk/b.mp4")]
     assert targets([a, b], tmp_path) == [tmp_path / "a.mp4", tmp_path / "b.mp4"]
 
 
 def test_places_that_cannot_be_are_one_line(tmp_path: Path) -> None:
     a, b = Path("people/a.png"), Path("b.jpg")
-    with pytest.raises(UserError, match="is a folder; give the mp4"):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a folder; give the film"):
         targets([a], tmp_path)
     with pytest.raises(UserError, match="one file for 2 portraits; give a folder"):
         targets([a, b], Path("me.mp4"))
     with pytest.raises(UserError, match="more than one is called a"):
         targets([a, Path("a.jpg")], None)
+    with pytest.raises(UserError, match="is a file, not a folder"):
+        targets([a], tmp_path / "file" / "me.mp4")
+    for name in ("me.gif", "me.wav", "me"):
+        with pytest.raises(UserError, match=r"give a file that ends in \.mp4, \.mov, \.webm"):
+            targets([a], Path(name))
     given = argparse.Namespace(portrait=[a, b], audio=Path("speech.mp4"), emotion="very happy", pose="clips/a.mp4")
     spare_inputs([Path("talk/a.mp4")], given)
     with pytest.raises(UserError, match=r"clips/a\.mp4: would overwrite an input"):

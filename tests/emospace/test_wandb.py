@@ -15,7 +15,7 @@ from experiments.workspace import NAME, build, logged_names
 
 @pytest.fixture(scope="module")
 def planned() -> list[StageRun]:
-    return plan(compose("toy"), "5" * 64)
+    return plan(compose("toy"), lambda path: "5" * 64)
 
 
 @pytest.fixture

@@ -60,9 +60,10 @@ def test_csv_keeps_values_and_leaves_undefined_cells_empty(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_the_whole_chain_on_the_tiny_world(tmp_path: Path) -> None:
     """World, store, every stage, evaluation; a second call does nothing; a variant reuses what it does not touch."""
+    from experiments.workers import WORKERS
+
     from ablations.registry import compose_variant
     from experiments.runner import execute
-    from experiments.workers import WORKERS
     from experiments.world import ready_store
 
     path = tmp_path / "tiny.yaml"

@@ -1,6 +1,7 @@
 import dataclasses
-import hashlib
-import json
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.graph import compose, plan
-from experiments.identity import RunName, canonical, hash_of, run_id, stage_hash, written
-
-STORE = "5" * 64
+from conventions.errors import UserError
+from experiments.graph import STAGES, compose, plan
+from experiments.identity import canonical, digest_of, hash_of, run_id
+from experiments.stage import StageRun
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,8 @@ class Outer:
     names: tuple[str, ...] = ("a",)
 
 
-def test_golden_hashes() -> None:
+def test_golden_hash() -> None:
     assert hash_of(Outer()) == "9a000865bde58b28ddb099377d2168126b910df681e199802d4093846a181e93"
-    assert (
-        stage_hash("eac", {"eac": Outer()}, {"ame": "0" * 64}, STORE, 0)
-        == "1d113559dae8c18dfb9817511975a22344747da45e78044b0d2a4294f68d5164"
-    )
-
-
-def test_a_late_field_counts_only_where_it_is_set() -> None:
-    @dataclass(frozen=True)
-    class Late(Inner):
-        head: str = field(default="old", metadata={"numbers": "unless default"})
-
-    assert hash_of(Late()) == hash_of(Inner())
-    assert hash_of(Late(head="new")) != hash_of(Inner())
 
 
 def test_canonical_form_leaves_out_what_changes_no_numbers() -> None:
@@ -61,33 +49,43 @@ def test_hash_ignores_order(values: dict[str, float]) -> None:
     assert hash_of(values) == hash_of(dict(reversed(values.items())))
 
 
-def test_text_written_beforehand_is_hashed_as_the_value_itself() -> None:
-    value = {"b": [1.0, "é"], "a": Outer(steps=4), "c": {"x": None, "1": True}}
-    assert hash_of({"all": written(value), "seed": 1}) == hash_of({"all": value, "seed": 1})
-    plain = json.dumps(canonical({"all": value}), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert hash_of({"all": value}) == hashlib.sha256(plain.encode()).hexdigest()
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_values_without_a_place_are_refused(value: float) -> None:
     with pytest.raises(ValueError, match="no place"):
         hash_of({"a": value})
 
 
-def test_run_id_comes_apart_again() -> None:
-    run = run_id("my-toy", "eac", "eac_mlp", 3, "1f2e3d4c5b")
-    assert run == "my-toy-eac.eac_mlp.s3.1f2e3d4c"
-    assert RunName.parse(run) == RunName("my-toy", "eac", "eac_mlp", 3, "1f2e3d4c")
-    assert RunName.parse("wandb") is None
+def test_the_digest_of_a_file_or_folder_is_of_its_content(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_bytes(b"abc")
+    assert digest_of(tmp_path / "one", "k") == digest_of(tmp_path / "two", "k")
+    before = digest_of(tmp_path / "one", "k")
+    (tmp_path / "one" / "weights").write_bytes(b"abd!")
+    assert digest_of(tmp_path / "one", "k") != before
+    with pytest.raises(UserError, match=r"face_model: .*absent"):
+        digest_of(tmp_path / "absent", "face_model")
+
+
+HASH = "5" * 64
+
+
+def planned(*overrides: str, experiment: str = "toy", store: str = HASH, **differences: object) -> dict[str, StageRun]:
+    """Runs by stage; the store is not read."""
+    runs = plan(compose(experiment, "v", differences, overrides=overrides), lambda path: store)
+    return {run.stage: run for run in runs}
 
 
 def hashes(*overrides: str, **differences: object) -> dict[str, str]:
-    runs = plan(compose("toy", "v", differences, overrides=overrides), STORE)
-    return {run.stage: run.hash for run in runs}
+    return {stage: run.hash for stage, run in planned(*overrides, **differences).items()}
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {stage for stage in before if before[stage] != after[stage]}
 
 
 def test_parents_come_first_and_each_run_once() -> None:
-    runs = plan(compose("toy"), STORE)
+    runs = list(planned().values())
     stages = [run.stage for run in runs]
     assert sorted(stages) == ["ame", "clip", "critics", "eac", "evaluate", "hef", "judges", "references"]
     for index, run in enumerate(runs):
@@ -95,58 +93,131 @@ def test_parents_come_first_and_each_run_once() -> None:
 
 
 def test_a_change_reaches_exactly_the_stages_below_it() -> None:
-    before, after = hashes(), hashes("eac.steps=7")
-    assert {stage for stage in before if before[stage] != after[stage]} == {"eac", "evaluate"}
-    before, after = hashes(), hashes("seed=4")
-    assert {stage for stage in before if before[stage] != after[stage]} == {"ame", "eac", "hef", "evaluate"}
+    assert changed(hashes(), hashes("eac.steps=7")) == {"eac", "evaluate"}
+    assert changed(hashes(), hashes("seed=4")) == {"ame", "eac", "hef", "evaluate"}
 
 
 def test_several_processes_are_another_run_but_the_stand_ins_stay() -> None:
-    before, after = hashes(), hashes("trainer.devices=2")
-    assert {stage for stage in before if before[stage] != after[stage]} == {"ame", "eac", "hef", "evaluate"}
+    for words in (["trainer.devices=2"], ["trainer.num_nodes=2"], ["trainer.strategy=ddp"]):
+        assert changed(hashes(), hashes(*words)) == {"ame", "eac", "hef", "evaluate"}
 
 
 def test_what_changes_no_numbers_changes_no_identity() -> None:
-    assert hashes() == hashes(
-        "trainer.log_every=3", "tracking.mode=disabled", "data.store=elsewhere", "evaluate.samples=9"
-    )
+    words = ["trainer.log_every=3", "trainer.val_every=7", "tracking.mode=disabled", "data.store=elsewhere"]
+    assert hashes() == hashes(*words, "evaluate.samples=9", "world.root=elsewhere", "name=other")
 
 
 def test_another_store_is_another_run() -> None:
-    one, other = plan(compose("toy"), STORE), plan(compose("toy"), "6" * 64)
-    shared = {run.stage for run in one} - {run.stage for run in one if run.hash not in {o.hash for o in other}}
+    one, other = planned(), planned(store="6" * 64)
+    shared = {stage for stage in one if one[stage].hash == other[stage].hash}
     assert shared == {"clip", "critics"}, "only what the toy world's pictures alone train"
 
 
+def test_the_content_of_a_split_counts_and_its_name_and_place_do_not(tmp_path: Path) -> None:
+    text = Path("datamodules/splits/toy.yaml").read_text()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.yaml").write_text(text.replace("name: toy", f"name: {name}"))
+    same = [hashes(f"data.split={tmp_path / name / 'mine.yaml'}") for name in ("one", "two")]
+    assert same[0] == same[1] == hashes()
+    (tmp_path / "two" / "mine.yaml").write_text(text.replace("train: [M001, ", "train: ["))
+    assert changed(hashes(), hashes(f"data.split={tmp_path / 'two' / 'mine.yaml'}")) >= {"ame", "eac", "hef", "judges"}
+
+
+def test_the_content_of_the_prompts_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hashes()
+    prompts = tmp_path / "prompts.yaml"
+    prompts.write_text("templates: []\n")
+    for stage in ("ame", "eac", "hef", "evaluate"):
+        monkeypatch.setattr(f"experiments.stages.{stage}.PROMPTS", prompts)
+    assert changed(before, hashes()) == {"ame", "eac", "hef", "evaluate"}
+
+
+WEIGHTS = {
+    "ame.text.gpt2_model": {"ame", "eac", "hef", "evaluate"},
+    "hef.perceptual_path": {"hef", "evaluate"},
+    "face_model": {"eac", "hef", "evaluate"},
+}
+
+
+@pytest.mark.parametrize("key", WEIGHTS)
+def test_the_content_of_weights_counts_and_their_path_does_not(tmp_path: Path, key: str) -> None:
+    for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / f"{name}.pth").write_bytes(content)
+    a, b, c = (hashes(f"{key}={tmp_path / name}.pth") for name in "abc")
+    assert changed(a, c) == WEIGHTS[key]
+    assert a == b
+
+
+def test_the_version_of_a_stage_and_the_protocol_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hashes()
+    monkeypatch.setattr("metrics.protocol.PROTOCOL", "emospace-metrics-v99")
+    assert changed(before, hashes()) == {"references", "evaluate"}
+    monkeypatch.undo()
+    monkeypatch.setattr(type(STAGES["eac"]), "version", 99)
+    assert changed(before, hashes()) == {"eac", "evaluate"}
+
+
+def test_two_experiments_share_every_stage_that_they_both_need(tmp_path: Path) -> None:
+    for name, steps in (("one", 7), ("two", 8)):
+        (tmp_path / f"{name}.yaml").write_text(f"base: toy\neac: {{steps: {steps}}}\n")
+    one, two = (planned(experiment=str(tmp_path / f"{name}.yaml")) for name in ("one", "two"))
+    different = {stage for stage in one if one[stage].id != two[stage].id}
+    assert different == {"eac", "evaluate"}
+    assert one["clip"].id == planned()["clip"].id == run_id("clip", 0, one["clip"].hash)
+
+
 def test_only_stages_that_a_variant_touches_carry_its_name() -> None:
-    experiment = compose("toy", "short", {"eac.steps": 7})
-    names = {run.stage: run.variant for run in plan(experiment, STORE)}
-    assert {stage for stage, variant in names.items() if variant == "short"} == {"eac", "evaluate"}
-    full = {run.id for run in plan(compose("toy"), STORE)}
-    assert {run.id for run in plan(experiment, STORE) if run.variant == "full"} <= full
+    runs = planned(**{"eac.steps": 7})
+    assert {stage for stage, run in runs.items() if run.variant == "v"} == {"eac", "evaluate"}
+    full = {run.id for run in planned().values()}
+    assert {run.id for run in runs.values() if run.variant == "full"} <= full
+
+
+def test_a_variant_that_changes_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="variant 'v': changes nothing"):
+        compose("toy", "v", {"eac.backbone.kind": "transformer"})
+
+
+def test_a_run_shows_the_fields_that_it_or_its_parents_read() -> None:
+    runs = planned("eac.learning_rate=0.002", "seed=3")
+    assert runs["ame"].fields == {}
+    assert runs["eac"].fields == runs["evaluate"].fields == {"eac.learning_rate": "0.002"}
+    assert runs["eac"].title == "eac full s3 eac.learning_rate=0.002"
 
 
 def test_the_encoding_chooses_the_stand_ins_of_ame() -> None:
-    runs = plan(compose("toy", overrides=["ame.text.encoding=gpt2"]), STORE)
-    assert set(next(run for run in runs if run.stage == "ame").parents) == {"clip", "gpt2"}
+    assert set(planned("ame.text.encoding=gpt2")["eac"].parents["ame"].parents) == {"clip", "gpt2"}
     public = ["ame.text.clip_model=ViT-B-32", "ame.text.clip_weights=openai"]
-    assert "clip" not in {run.stage for run in plan(compose("toy", overrides=public), STORE)}
+    assert "clip" not in planned(*public)
 
 
 def test_a_target_stops_the_plan_early() -> None:
-    assert [run.stage for run in plan(compose("toy", target="clip"), STORE)] == ["clip"]
+    assert [run.stage for run in plan(compose("toy", target="clip"), lambda path: HASH)] == ["clip"]
 
 
 def test_the_plan_is_the_same_twice() -> None:
-    assert plan(compose("toy"), STORE) == plan(compose("toy"), STORE)
-    assert dataclasses.is_dataclass(plan(compose("toy"), STORE)[0])
+    first, second = planned(), planned()
+    assert first == second
+    assert dataclasses.is_dataclass(first["eac"])
 
 
 def test_the_encoding_ablation_changes_eac_alone() -> None:
-    full = {run.stage: run.hash for run in plan(compose("toy"), "store")}
-    runs = plan(compose("toy", "enc_gpt2", {"ame.text.encoding": "gpt2"}), "store")
-    hashes = {(run.stage, run.variant): run.hash for run in runs}
-    assert hashes["hef", "full"] == full["hef"]
-    assert hashes["ame", "full"] == full["ame"]
-    assert hashes["ame", "enc_gpt2"] != full["ame"]
-    assert hashes["eac", "enc_gpt2"] != full["eac"]
+    full = hashes()
+    runs = plan(compose("toy", "enc_gpt2", {"ame.text.encoding": "gpt2"}), lambda path: HASH)
+    found = {(run.stage, run.variant): run.hash for run in runs}
+    assert found["hef", "full"] == full["hef"]
+    assert found["ame", "full"] == full["ame"]
+    assert found["ame", "enc_gpt2"] != full["ame"]
+    assert found["eac", "enc_gpt2"] != full["eac"]
+
+
+def test_planning_loads_no_torch(make_store: Callable[..., Path]) -> None:
+    """A sweep plans thousands of runs before it starts one."""
+    code = (
+        "import sys; from experiments.graph import compose, plan\n"
+        f"plan(compose('toy', overrides=['data.store={make_store()}']))\n"
+        "assert 'torch' not in sys.modules, 'torch'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -71,7 +71,7 @@ def test_a_signal_stops_the_running_and_skips_the_waiting(tmp_path: Path) -> Non
 
 def test_the_command_is_what_an_agent_executes() -> None:
     words = cli_command(SweepJob(("toy", "variant=full", "seed=0")))
-    assert words[1:] == ["-m", "emospace.cli", "run", "toy", "variant=full", "seed=0"]
+    assert words[1:] == ["-P", "-m", "emospace.cli", "run", "toy", "variant=full", "seed=0"]
 
 
 def test_no_slots_are_refused() -> None:

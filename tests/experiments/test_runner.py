@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,23 @@ from experiments.graph import STAGES, Experiment, compose, plan
 from experiments.parents import check_parents
 from experiments.readback import read_run
 from experiments.rundir import RunLockedError, list_runs
-from experiments.runner import Measured, Work, Worker, execute
+from experiments.runner import Result, execute, write_metrics
+from experiments.stage import Measured, Work
 
-STORE = {"hash": "5" * 64}
 QUIET = ("tracking.mode=disabled",)
+
+
+@pytest.fixture(autouse=True)
+def _at_the_store(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preset `toy` finds its store in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    store.rename(tmp_path / "work" / "toy-store")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
 
 
 class Recorder:
@@ -39,10 +52,15 @@ class Recorder:
             for _ in range(100):
                 time.sleep(0.01)
                 work.interruption.check()
-        return Measured({"loss": float("nan") if fault == "nan" else 0.5})
+        return Measured({"loss": 0.5})
 
-    def workers(self) -> dict[str, Worker]:
-        return dict.fromkeys(STAGES, self)
+
+def run_with(work: Callable[[Work], Measured], experiment: Experiment, runs: Path, **options: bool) -> Result:
+    """Execute the experiment with `work` in place of every stage's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for stage in STAGES.values():
+            patch.setattr(type(stage), "work", lambda self, given: work(given))
+        return execute(experiment, runs, **options)
 
 
 def toy(*words: str, target: str = "evaluate") -> Experiment:
@@ -50,76 +68,85 @@ def toy(*words: str, target: str = "evaluate") -> Experiment:
 
 
 def states(runs: Path) -> dict[str, str]:
-    return {run.id.split(".")[0].removeprefix("toy-"): run.state for run in list_runs(runs)}
+    return {run.id.split(".")[0]: run.state for run in list_runs(runs)}
 
 
-def test_everything_is_made_once(tmp_path: Path) -> None:
+def test_everything_is_made_once(runs: Path) -> None:
     recorder = Recorder()
-    first = execute(toy(), tmp_path, STORE, recorder.workers())
+    first = run_with(recorder, toy(), runs)
     assert first.exit_code == 0
     assert sorted(recorder.worked) == ["ame", "clip", "critics", "eac", "evaluate", "hef", "judges", "references"]
-    assert set(states(tmp_path).values()) == {"done"}
-    again = execute(toy(), tmp_path, STORE, recorder.workers())
+    assert set(states(runs).values()) == {"done"}
+    again = run_with(recorder, toy(), runs)
     assert [outcome.state for outcome in again.outcomes] == ["was done"]
     assert len(recorder.worked) == 8
 
 
-def test_a_changed_stage_reuses_its_parents(tmp_path: Path) -> None:
+def test_a_changed_stage_reuses_its_parents(runs: Path) -> None:
     recorder = Recorder()
-    execute(toy(), tmp_path, STORE, recorder.workers())
+    run_with(recorder, toy(), runs)
     recorder.worked.clear()
-    execute(toy("eac.steps=7"), tmp_path, STORE, recorder.workers())
+    run_with(recorder, toy("eac.steps=7"), runs)
     assert recorder.worked == ["eac", "evaluate"]
 
 
-def test_a_failure_is_recorded_with_its_reason_and_tried_again(tmp_path: Path) -> None:
+def test_a_failure_is_recorded_with_its_reason_and_tried_again(runs: Path) -> None:
     broken = Recorder(eac=MemoryError("7 GB\nare too much"))
-    result = execute(toy(), tmp_path, STORE, broken.workers())
+    result = run_with(broken, toy(), runs)
     assert result.exit_code == 1
     assert result.outcomes[-1].reason == "MemoryError: 7 GB"
-    [failed] = [run for run in list_runs(tmp_path) if run.state == "failed"]
-    assert (failed.id.split(".")[0], failed.reason) == ("toy-eac", "MemoryError: 7 GB")
-    assert "are too much" in (tmp_path / failed.id / "error.txt").read_text()
-    assert execute(toy(), tmp_path, STORE, Recorder().workers()).exit_code == 0
+    [failed] = [run for run in list_runs(runs) if run.state == "failed"]
+    assert (failed.id.split(".")[0], failed.reason) == ("eac", "MemoryError: 7 GB")
+    assert "are too much" in (runs / failed.id / "error.txt").read_text()
+    assert run_with(Recorder(), toy(), runs).exit_code == 0
 
 
-def test_a_users_error_passes_through_and_is_recorded(tmp_path: Path) -> None:
+def test_a_users_error_passes_through_and_is_recorded(runs: Path) -> None:
     with pytest.raises(UserError, match="no landmark weights"):
-        execute(toy(), tmp_path, STORE, Recorder(judges=UserError("no landmark weights")).workers())
-    assert states(tmp_path)["judges"] == "failed"
+        run_with(Recorder(judges=UserError("no landmark weights")), toy(), runs)
+    assert states(runs)["judges"] == "failed"
 
 
-def test_a_signal_ends_the_run_as_resumable(tmp_path: Path) -> None:
+def test_a_signal_ends_the_run_as_resumable(runs: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    result = execute(toy(), tmp_path, STORE, Recorder(ame="signal").workers())
+    result = run_with(Recorder(ame="signal"), toy(), runs)
     assert result.exit_code == 75
-    assert states(tmp_path)["ame"] == "interrupted"
+    assert states(runs)["ame"] == "interrupted"
     assert signal.getsignal(signal.SIGTERM) is before
-    assert execute(toy(), tmp_path, STORE, Recorder().workers()).exit_code == 0
+    assert run_with(Recorder(), toy(), runs).exit_code == 0
 
 
-def test_a_value_that_is_undefined_is_named_and_not_required(tmp_path: Path) -> None:
-    result = execute(toy(target="clip"), tmp_path, STORE, Recorder(clip="nan").workers())
-    metrics = json.loads((tmp_path / result.target / "metrics.json").read_text())
-    assert (metrics["metrics"], metrics["undefined"]) == ({}, ["loss"])
+def test_a_value_that_its_stage_declares_undefined_is_named_and_not_required(runs: Path) -> None:
+    run = plan(toy(target="eac"))[-1]
+    write_metrics(run, run.folder(runs), Measured({"mouth_correlation": float("nan"), "coefficient_error": 0.5}))
+    metrics = run.folder(runs).read("metrics.json")
+    assert (metrics["metrics"], metrics["undefined"]) == ({"coefficient_error": 0.5}, ["mouth_correlation"])
 
 
-def test_force_keeps_the_earlier_target_and_its_parents(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_any_other_value_that_is_not_finite_fails_the_run(runs: Path, value: float) -> None:
+    result = run_with(lambda work: Measured({"perplexity": value}), toy(target="gpt2"), runs)
+    assert result.exit_code == 1
+    assert "metric 'perplexity' of stage gpt2 is not finite" in str(result.outcomes[-1].reason)
+    assert states(runs) == {"gpt2": "failed"}
+
+
+def test_force_keeps_the_earlier_target_and_its_parents(runs: Path) -> None:
     recorder = Recorder()
-    execute(toy(), tmp_path, STORE, recorder.workers())
+    run_with(recorder, toy(), runs)
     recorder.worked.clear()
-    result = execute(toy(), tmp_path, STORE, recorder.workers(), force=True)
+    result = run_with(recorder, toy(), runs, force=True)
     assert recorder.worked == ["evaluate"]
-    assert (tmp_path / ".archive" / f"{result.target}.0" / "metrics.json").exists()
+    assert (runs / ".archive" / f"{result.target}.0" / "metrics.json").exists()
 
 
-def test_a_locked_target_is_refused(tmp_path: Path) -> None:
-    target = plan(toy(), "5" * 64)[-1].folder(tmp_path)
+def test_a_locked_target_is_refused(runs: Path) -> None:
+    target = plan(toy())[-1].folder(runs)
     with target.lock(), pytest.raises(RunLockedError):
-        execute(toy(), tmp_path, STORE, Recorder().workers())
+        run_with(Recorder(), toy(), runs)
 
 
-def test_two_runs_at_once_make_a_shared_parent_once(tmp_path: Path) -> None:
+def test_two_runs_at_once_make_a_shared_parent_once(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     worked: list[str] = []
 
     def slow(work: Work) -> Measured:
@@ -128,37 +155,39 @@ def test_two_runs_at_once_make_a_shared_parent_once(tmp_path: Path) -> None:
         return Measured({"loss": 1.0})
 
     def run(steps: int) -> None:
-        execute(toy(f"eac.steps={steps}"), tmp_path, STORE, dict.fromkeys(STAGES, slow))
+        execute(toy(f"eac.steps={steps}"), runs)
 
+    for stage in STAGES.values():
+        monkeypatch.setattr(type(stage), "work", lambda self, given: slow(given))
     threads = [threading.Thread(target=run, args=(steps,)) for steps in (3, 4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(worked) == len(set(worked)) == 10  # 6 shared, then eac and evaluate twice
-    assert set(states(tmp_path).values()) == {"done"}
+    assert set(states(runs).values()) == {"done"}
 
 
-def test_a_run_is_read_back_from_its_folder_alone(tmp_path: Path) -> None:
-    result = execute(toy("eac.steps=7"), tmp_path, STORE, Recorder().workers())
-    target = plan(toy("eac.steps=7"), "5" * 64)[-1]
-    again = read_run(target.folder(tmp_path))
+def test_a_run_is_read_back_from_its_folder_alone(runs: Path) -> None:
+    result = run_with(Recorder(), toy("eac.steps=7"), runs)
+    target = plan(toy("eac.steps=7"))[-1]
+    again = read_run(target.folder(runs))
     assert again == target
     assert again.id == result.target
-    provenance = json.loads((tmp_path / target.id / "provenance.json").read_text())
+    provenance = json.loads((runs / target.id / "provenance.json").read_text())
     assert {"git", "packages", "machine", "store", "argv", "parents"} <= set(provenance)
     assert provenance["parents"] == {role: parent.id for role, parent in target.parents.items()}
 
 
-def test_status_tells_time_memory_and_progress(tmp_path: Path) -> None:
+def test_status_tells_time_memory_and_progress(runs: Path) -> None:
     def work(work: Work) -> Measured:
         work.progress.total = 4
         work.progress.advance(4)
         work.progress.data_wait = 0.0125
         return Measured({"loss": 1.0})
 
-    result = execute(toy(target="clip"), tmp_path, STORE, {"clip": work})
-    status = json.loads((tmp_path / result.target / "status.json").read_text())
+    result = run_with(work, toy(target="clip"), runs)
+    status = json.loads((runs / result.target / "status.json").read_text())
     assert (status["step"], status["total"], status["state"]) == (4, 4, "done")
     assert status["seconds"] >= 0
     assert status["peak_memory_bytes"] > 10**7
@@ -166,9 +195,9 @@ def test_status_tells_time_memory_and_progress(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def held(tmp_path: Path) -> Iterator[subprocess.Popen]:
+def held(runs: Path) -> Iterator[subprocess.Popen]:
     """Another process that holds a shared parent and will never end by itself."""
-    folder = next(run for run in plan(toy(), "5" * 64) if run.stage == "clip").folder(tmp_path)
+    folder = next(run for run in plan(toy()) if run.stage == "clip").folder(runs)
     code = (
         "import os, sys, time; from pathlib import Path; from experiments.rundir import RunFolder\n"
         "folder = RunFolder(Path(sys.argv[1]))\n"
@@ -183,10 +212,10 @@ def held(tmp_path: Path) -> Iterator[subprocess.Popen]:
     process.wait()
 
 
-def test_a_waiting_run_takes_over_from_a_killed_one(held: subprocess.Popen, tmp_path: Path) -> None:
+def test_a_waiting_run_takes_over_from_a_killed_one(held: subprocess.Popen, runs: Path) -> None:
     threading.Timer(0.5, held.kill).start()
     recorder = Recorder()
-    result = execute(toy(), tmp_path, STORE, recorder.workers())
+    result = run_with(recorder, toy(), runs)
     assert result.exit_code == 0
     assert "clip" in recorder.worked
     assert all(outcome.state == "done" for outcome in result.outcomes)
@@ -195,26 +224,25 @@ def test_a_waiting_run_takes_over_from_a_killed_one(held: subprocess.Popen, tmp_
 @pytest.mark.parametrize(
     ("file", "old", "new", "part"),
     [
-        ("provenance.json", "5" * 64, "6" * 64, "was made on the store 666666666666, this one is 555555555555"),
-        ("config.yaml", "split: toy", "split: mead_authors", "was made on the split mead_authors, not toy"),
-        ("status.json", '"hash": "', '"hash": "0', "is of another configuration"),
+        ("provenance.json", "5" * 64, "6" * 64, "was trained on the store 666666666666, not on 555555555555"),
+        ("status.json", '"hash": "', '"hash": "0', "has another configuration"),
     ],
 )
-def test_a_child_refuses_a_parent_made_on_something_else(
-    tmp_path: Path, file: str, old: str, new: str, part: str
-) -> None:
+def test_a_child_refuses_a_parent_made_on_something_else(runs: Path, file: str, old: str, new: str, part: str) -> None:
     """As a folder that was copied or edited by hand may be."""
-    planned = plan(toy(), "5" * 64)
-    execute(toy(), tmp_path, STORE, Recorder().workers())
+    planned = plan(toy())
+    run_with(Recorder(), toy(), runs)
     eac, target = (next(run for run in planned if run.stage == stage) for stage in ("eac", "evaluate"))
-    place = eac.folder(tmp_path).path / file
+    place = eac.folder(runs).path / file
     assert old in place.read_text()
     place.write_text(place.read_text().replace(old, new))
     with pytest.raises(UserError, match=part):
-        check_parents(target, tmp_path, STORE["hash"])
+        check_parents(target, runs)
 
 
-def test_provenance_names_the_weights_that_a_run_stands_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_provenance_names_the_files_that_a_run_reads(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "vgg.pth").write_bytes(b"weights")
     (tmp_path / "gpt2").mkdir()
     (tmp_path / "gpt2" / "model.bin").write_bytes(b"more")
@@ -226,21 +254,24 @@ def test_provenance_names_the_weights_that_a_run_stands_on(tmp_path: Path, monke
         return Measured({"loss": 0.5})
 
     words = (f"hef.perceptual_path={tmp_path / 'vgg.pth'}", f"ame.text.gpt2_model={tmp_path / 'gpt2'}")
-    result = execute(toy(*words), tmp_path / "runs", STORE, dict.fromkeys(STAGES, work))
-    told = json.loads((tmp_path / "runs" / result.target / "provenance.json").read_text())
-    assert told["weights"].keys() == {"hef.perceptual_path", "ame.text.gpt2_model"}
-    assert told["weights"]["hef.perceptual_path"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    result = run_with(work, toy(*words), runs)
+    files = {run.id.split(".")[0]: runs / run.id / "provenance.json" for run in list_runs(runs)}
+    by_stage = {stage: json.loads(path.read_text()) for stage, path in files.items()}
+    assert by_stage["hef"]["files"].keys() == {"prompts.yaml", "hef.perceptual_path"}
+    assert by_stage["hef"]["files"]["hef.perceptual_path"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert "ame.text.gpt2_model" in by_stage["ame"]["files"]
+    told = by_stage["evaluate"]
     assert told["parent_weights"]["eac"] == hashlib.sha256(b"eac").hexdigest()
     assert told["parent_weights"].keys() == told["parents"].keys()
-    assert (tmp_path / "runs" / result.target / "changes.patch").read_text() == "--- a changed line"
+    assert (runs / result.target / "changes.patch").read_text() == "--- a changed line"
 
 
 @pytest.mark.parametrize("mode", ["offline", "online"])
 def test_without_wandb_everything_is_done_with_one_warning_a_stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: str
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    result = execute(compose("toy", overrides=[f"tracking.mode={mode}"]), tmp_path, STORE, Recorder().workers())
+    result = run_with(Recorder(), compose("toy", overrides=[f"tracking.mode={mode}"]), runs)
     assert result.exit_code == 0
-    assert set(states(tmp_path).values()) == {"done"}
+    assert set(states(runs).values()) == {"done"}
     assert capsys.readouterr().err.count("W&B left out") == len(result.outcomes)

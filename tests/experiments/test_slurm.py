@@ -197,7 +197,7 @@ def test_a_runs_state_is_read_from_its_folder(tmp_path: Path, monkeypatch: pytes
     assert run_state(words) == "missing", "the store is not there yet"
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "manifest.json").write_text(json.dumps(MANIFEST))
-    run = plan(compose_variant("tiny.yaml", overrides=["prior_seed=3"], target="gpt2"), "5" * 64)[-1]
+    run = plan(compose_variant("tiny.yaml", overrides=["prior_seed=3"], target="gpt2"), lambda path: "5" * 64)[-1]
     write_metrics(run, run.folder(tmp_path), Measured({"perplexity": 2.0}))
     run.folder(tmp_path).set_status("done", hash=run.hash)
     assert run_state(words) == "done"

@@ -99,7 +99,9 @@ def test_every_sweep_of_the_project_composes(name: str) -> None:
     jobs = expand_sweep(name).jobs
     composed = [composed_by(job.words) for job in jobs]
     assert {experiment.config.name for experiment in composed} <= {"toy", "demo"}
-    assert len({plan(experiment, "5" * 64)[-1].hash for experiment in composed}) == len(jobs), "no run twice"
+    assert len({plan(experiment, lambda path: "5" * 64)[-1].hash for experiment in composed}) == len(jobs), (
+        "no run twice"
+    )
 
 
 def composed_by(words: Sequence[str]) -> Experiment:
@@ -114,7 +116,7 @@ def test_each_paper_table_module_and_the_seed_has_its_sweep() -> None:
 
 @pytest.mark.parametrize("name", ["ame", "hef"])
 def test_a_search_of_a_module_ends_with_it_and_shares_all_before(name: str) -> None:
-    plans = [plan(composed_by(job.words), "5" * 64) for job in expand_sweep(f"{name}_search").jobs]
+    plans = [plan(composed_by(job.words), lambda path: "5" * 64) for job in expand_sweep(f"{name}_search").jobs]
     assert len(plans) == 8
     assert all(runs[-1].stage == name for runs in plans)
     assert len({tuple(run.id for run in runs[:-1]) for runs in plans}) == 1

@@ -2,8 +2,11 @@ import dataclasses
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -21,9 +24,16 @@ GIT = {"commit": "abc", "dirty": None}
 CLOCKS = ("_runtime", "_timestamp", "start_time")
 
 
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_DIR", "WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("experiments.wandb_server._silent", set())
+
+
 @pytest.fixture
 def run() -> StageRun:
-    return plan(compose("toy", target="clip"), "5" * 64)[0]
+    return plan(compose("toy", target="clip"), lambda path: "5" * 64)[0]
 
 
 @pytest.fixture
@@ -139,7 +149,7 @@ FAULTS = {
 def test_a_failure_is_one_warning(
     run: StageRun, folder: RunFolder, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], fault: str
 ) -> None:
-    monkeypatch.setattr("experiments.tracking.START_SECONDS", 1.0)
+    monkeypatch.setattr("experiments.wandb_server.START_SECONDS", 1.0)
     for name, value in FAULTS[fault].items():
         monkeypatch.setenv(name, value)
     if fault == "library":
@@ -236,3 +246,114 @@ def test_an_online_run_catches_up_with_what_an_earlier_process_wrote(
     mirror.follow({"step": 40, "time": 60.0, "train/loss": 0.2})
     assert fake.steps == [10, 20, 30, 40], "rows before this process too, none twice"
     assert [started["resume"] for started in fake.started] == ["allow"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "variables", "expected"),
+    [
+        ("auto", {}, "offline"),
+        ("auto", {"WANDB_API_KEY": "k"}, "online"),
+        ("auto", {"WANDB_API_KEY": "k", "WANDB_MODE": "offline"}, "offline"),
+        ("auto", {"WANDB_API_KEY": "k", "WANDB_MODE": "dryrun"}, "offline"),
+        ("auto", {"WANDB_API_KEY": "k", "WANDB_MODE": "disabled"}, "disabled"),
+        ("auto", {"WANDB_MODE": "online"}, "online"),
+        ("offline", {"WANDB_API_KEY": "k", "WANDB_MODE": "online"}, "offline"),
+        ("disabled", {"WANDB_API_KEY": "k", "WANDB_MODE": "online"}, "disabled"),
+        ("auto", {"WANDB_SWEEP_ID": "s", "WANDB_MODE": "offline"}, "offline"),
+        ("auto", {"WANDB_SWEEP_ID": "s"}, "online"),
+    ],
+)
+def test_the_mode(
+    run: StageRun, folder: RunFolder, monkeypatch: pytest.MonkeyPatch, mode, variables: dict[str, str], expected: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Mirror(run, folder, TrackingConfig(mode=mode), target=True).mode == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "project", "entity"),
+    [
+        (TrackingConfig(mode="online"), "theirs", "team"),
+        (TrackingConfig(mode="online", project="mine", entity="me"), "mine", "me"),
+    ],
+)
+def test_project_entity_and_folder_of_the_environment(
+    run: StageRun, folder: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config, project: str, entity: str
+) -> None:
+    fake = FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", fake)  # pyright: ignore[reportArgumentType]
+    for name, value in {"PROJECT": "theirs", "ENTITY": "team", "DIR": str(tmp_path / "elsewhere")}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    Mirror(run, folder, config, target=True).follow({"step": 10, "time": 1.0})
+    [started] = fake.started
+    assert (started["project"], started["entity"], started["dir"]) == (project, entity, str(tmp_path / "elsewhere"))
+
+
+def test_files_of_other_runs_in_a_shared_folder_stay(
+    run: StageRun, folder: RunFolder, offline: TrackingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = tmp_path / "shared" / "wandb" / "offline-run-20200101_000000-another"
+    other.mkdir(parents=True)
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "shared"))
+    for _ in range(2):
+        Mirror(dataclasses.replace(run, id=f"{run.id}1"), folder, offline, target=True).publish()
+    assert other.is_dir()
+    assert len(list(other.parent.glob("offline-run-*"))) == 2
+    assert not (folder.path / "wandb").exists()
+
+
+@pytest.mark.slow
+def test_a_silent_server_costs_less_than_ten_seconds(run: StageRun, folder: RunFolder, tmp_path: Path) -> None:
+    """It takes connections and never answers; two stages of one process, and the end of the process, count together."""
+    code = f"""
+import sys, time
+from pathlib import Path
+from experiments.readback import read_alone
+from experiments.rundir import RunFolder
+from experiments.schema import TrackingConfig
+from experiments.tracking import Mirror
+folder = RunFolder(Path({str(folder.path)!r}))
+for _ in range(2):
+    mirror = Mirror(read_alone(folder), folder, TrackingConfig(), target=True)
+    mirror.follow({{"step": 40, "time": 1.0}})
+    mirror.publish()
+    assert mirror.failed
+"""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(50)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        environment = {**os.environ, "WANDB_BASE_URL": address, "WANDB_API_KEY": "a" * 40, "PYTHONPATH": os.getcwd()}
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        spent = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("W&B left out") == 2
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import wandb; from experiments.tracking import Mirror"], check=True)
+    assert spent - (time.monotonic() - began) < 10
+
+
+class Hanging(FakeWandb):
+    """A run whose upload never ends."""
+
+    class settings:  # noqa: N801
+        base_url = "http://127.0.0.1:9"
+
+    def finish(self) -> None:
+        threading.Event().wait(60)
+
+
+def test_a_server_that_falls_silent_is_left(run: StageRun, folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    abandoned = []
+    monkeypatch.setitem(sys.modules, "wandb", Hanging())  # pyright: ignore[reportArgumentType]
+    monkeypatch.setattr("experiments.wandb_server._abandon", lambda: abandoned.append(True))
+    monkeypatch.setattr("experiments.wandb_server.PROBE_SECONDS", 0.1)
+    mirror = Mirror(run, folder, TrackingConfig(mode="online"), target=True)
+    mirror.follow({"step": 40, "time": 1.0})
+    mirror._close()
+    assert mirror.failed
+    assert abandoned == [True]

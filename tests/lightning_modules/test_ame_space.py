@@ -1,5 +1,6 @@
 """The contract of the emotion space, on untrained stand-ins."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,19 +9,19 @@ from torch.nn import functional as F
 
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
-from lightning_modules.ame.config import AMEConfig, Encoding, TextConfig
-from lightning_modules.ame.emotion import EmotionEncoder, slerp
+from lightning_modules.ame.config import AMEConfig, TextConfig
+from lightning_modules.ame.emotion import EmotionEncoder, RefusedStyle, slerp
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import all_style_prompts
-from lightning_modules.ame.sources import ClipImage, ClipText
+from lightning_modules.ame.sources import ClipText
 from lightning_modules.ame.space import EmotionSpace, build_space
-from lightning_modules.ame.towers import load_clip, load_gpt2
+from lightning_modules.ame.towers import TextCache, load_clip, load_gpt2
 from lightning_modules.standins.priors.clip import ClipPrior
 from lightning_modules.standins.priors.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.gpt2 import GPT2Prior
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 
-ENCODINGS: tuple[Encoding, ...] = ("clip", "gpt2", "onehot")
+ENCODINGS = ("clip", "gpt2", "onehot")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_one_hot_mixes_the_parts_of_a_compound_and_refuses_a_new_style() -> None
     middle = F.normalize(codes.vector[1] + codes.vector[2], dim=-1)
     assert torch.allclose(codes.vector[0], middle, atol=1e-5)
     assert torch.equal(codes.vector[1], codes.vector[3])
-    with pytest.raises(UserError, match=r"cannot express 'appalled'; it knows angry, .*"):
+    with pytest.raises(RefusedStyle, match=r"cannot express 'appalled'; it takes angry, .*"):
         space.encode_text(["appalled"])
 
 
@@ -126,32 +127,28 @@ def test_frozen_towers_are_neither_trained_nor_saved(clip: ClipParts, gpt2: GPT2
         module.load_state_dict(module.state_dict())
 
 
-def test_the_text_tower_is_asked_once_for_each_text(clip: ClipParts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_tower_embeds_each_text_once(clip: ClipParts, monkeypatch: pytest.MonkeyPatch) -> None:
     space = build_space(AMEConfig(), clip)
     first = space.encode_text(["happy", "sad"]).vector
-    monkeypatch.setattr(clip.model, "encode_text", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(clip.model, "encode_text", lambda *_: pytest.fail("embedded again"))
     assert torch.equal(space.encode_text(["sad", "happy"]).vector, first.flip(0))
 
 
-def test_images_are_prepared_as_clip_does(clip: ClipParts) -> None:
-    assert clip.prepare(torch.zeros(1, 3, 128, 128)).shape == (1, 3, 48, 48)
-    public = ClipParts(clip.model, clip.tokenize, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1), 8)
-    prepared = public.prepare(torch.full((1, 3, 32, 32), -1.0))
-    assert torch.allclose(prepared[0, :, 3, 3], torch.tensor([-2.5, -2, -3]))
-    same = torch.rand(1, 3, 8, 8) * 2 - 1
-    assert torch.allclose(public.prepare(same)[:, 0], ((same[:, 0] + 1) / 2 - 0.5) / 0.2)
-    corner = torch.full((1, 3, 32, 32), -1.0)
-    corner[..., :16, :16] = 1.0
-    boxed = ClipParts(clip.model, clip.tokenize, (0.0,) * 3, (1.0,) * 3, 8, (0.0, 0.0, 0.5, 0.5))
-    assert torch.equal(boxed.prepare(corner), torch.ones(1, 3, 8, 8))
+def test_features_of_training_texts_do_not_depend_on_what_was_embedded_before() -> None:
+    def batch_dependent(texts: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([[float(len(text) + 100 * len(texts))] for text in texts])
 
+    def features(*orders: Sequence[str]) -> torch.Tensor:
+        cache = TextCache(batch_dependent, common=["a", "bb"])
+        for texts in orders:
+            cache(texts, torch.device("cpu"))
+        return cache(["bb", "a"], torch.device("cpu"))
 
-def test_the_adapter_starts_as_clip_itself(clip: ClipParts) -> None:
-    image = build_space(AMEConfig(), clip).eval().image
-    assert isinstance(image, ClipImage)
-    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
-    own = F.normalize(clip.model.encode_image(image.prepare(pictures)), dim=-1)  # pyright: ignore[reportCallIssue]
-    assert torch.allclose(image(pictures), own, atol=1e-6)
+    assert torch.equal(features(), features(["a"], ["other"]))
+    small = TextCache(batch_dependent, common=["a", "bb"], capacity=3)
+    before = small(["a"], torch.device("cpu"))
+    small(["c", "d"], torch.device("cpu"))
+    assert torch.equal(small(["a"], torch.device("cpu")), before), "also after the cache was emptied"
 
 
 def test_directions_are_taken_from_the_middle_of_what_was_seen(clip: ClipParts) -> None:
@@ -163,13 +160,23 @@ def test_directions_are_taken_from_the_middle_of_what_was_seen(clip: ClipParts) 
     spread = space.encode_text(all_style_prompts()).vector.mean(0).norm()
     assert spread < raw.mean(0).norm()
     pictures = torch.rand(8, 3, 64, 64) * 2 - 1
-    space.image(pictures)
+    space.image.set_origin(pictures)
     seen = F.normalize(clip.model.encode_image(clip.prepare(pictures)), dim=-1)  # pyright: ignore[reportCallIssue]
     assert torch.allclose(space.image.origin, seen.mean(0), atol=1e-5)
-    space.eval()
-    before = space.image.origin
-    space.image(pictures)
-    assert torch.equal(space.image.origin, before)
+    before = space.image.origin.clone()
+    space.image.train()(pictures)
+    space.image.set_origin(torch.zeros(1, 3, 64, 64))
+    assert torch.equal(space.image.origin, before), "neither training nor other pictures move it"
+
+
+def test_weights_of_the_earlier_format_load(clip: ClipParts) -> None:
+    module = AMEModule(AMEConfig(), clip)
+    state, total = module.state_dict(), torch.randn(512).double()
+    del state["encoder.image.origin"], state["encoder.image.origin_set"]
+    module.load_state_dict({**state, "encoder.image.count": torch.tensor(8.0).double(), "encoder.image.total": total})
+    assert module.encoder.image is not None
+    assert torch.allclose(module.encoder.image.origin, (total / 8).float())
+    assert module.encoder.image.origin_set
 
 
 def test_parents_follow_the_encoding() -> None:

@@ -1,21 +1,26 @@
 """Losses, training and scoring of EAC on a two-triangle face and an emotion known by its numbers."""
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from loops import clip_item, metrics_of
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from conventions.emotions import EMOTIONS, STYLES
 from conventions.errors import UserError
 from datamodules.batches import EACBatch
+from datamodules.endless import EndlessData, item_loader
+from datamodules.mead import ClipItem
 from face3d.coefficients import EXPRESSION, IDENTITY
 from face3d.morphable import load_model
 from face3d.renderer import Renderer
 from lightning_modules.ame.conditioning import batch_codes, plain_codes, random_prompts, text_codes
-from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import named_emotions
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
 from lightning_modules.eac.losses import (
@@ -27,8 +32,9 @@ from lightning_modules.eac.losses import (
     velocity_loss,
 )
 from lightning_modules.eac.module import EACModule
-from lightning_modules.eac.network import RunningStatistics
+from lightning_modules.eac.network import Standardisation
 from lightning_modules.eac.readout import data_readout, measured_opening
+from lightning_modules.training.checkpoints import load_state
 
 SMALL = BackboneConfig(width=32, heads=4, layers=2, past=6, future=2)
 PLAIN = EACConfig(SMALL, EACWeights(mouth=0.0, emotion=0.0), steps=40, warmup=3, learning_rate=3e-3)
@@ -41,7 +47,7 @@ class WordEncoder(EmotionEncoder):
 
     def encode_text(self, texts):
         if any("appalled" in text for text in texts):
-            raise UserError("emotion: cannot express that")
+            raise RefusedStyle("emotion: cannot express that")
         words = [EMOTIONS.index(named_emotions(text)[0]) for text in texts]
         token = torch.zeros(len(texts), 64)
         token[:, 0] = torch.tensor([3.0 if "very" in text else 1.0 for text in texts])
@@ -80,6 +86,8 @@ def batch_of(size: int = 4, steps: int = 12) -> EACBatch:
 
 def train(module: EACModule, steps: int) -> list[float]:
     module.log_scalars = lambda *args, **kwargs: None
+    expression = batch_of(64).coefficients[..., EXPRESSION].flatten(0, 1)
+    module.network.expression_statistics.set(expression.mean(0), expression.std(0))
     optimizer = module.configure_optimizers()["optimizer"]
     losses = []
     for step in range(steps):
@@ -92,36 +100,32 @@ def train(module: EACModule, steps: int) -> list[float]:
     return losses
 
 
-@dataclass
-class Clip:
-    emotion: str
-    level: int
+def item(emotion: str, level: int) -> ClipItem:
+    """A clip whose lips open with the first expression coefficient."""
+    torch.manual_seed(0)
+    batch = batch_of(2)
+    landmarks = torch.zeros(12, 68, 2)
+    landmarks[:, 45, 0] = 1.0
+    landmarks[:, 66, 1] = batch.coefficients[1, :, EXPRESSION.start]
+    tensors = {"coefficients": batch.coefficients[1], "mfcc": batch.mfcc[1], "placement": batch.placement[1]}
+    return clip_item(emotion, level, num_frames=12, landmarks=landmarks, **tensors)
 
 
-@dataclass
-class Item:
-    coefficients: Tensor
-    mfcc: Tensor
-    landmarks: Tensor
+BASIC = [item("happy", 1), item("sad", 3)]
+UNSEEN = [item("appalled", 2), item("happily_surprised", 1)]
 
 
-@dataclass
-class Data:
-    unseen: list[Clip] = field(default_factory=lambda: [Clip("appalled", 2), Clip("happily_surprised", 1)])
+class Clips(EndlessData):
+    """What evaluation asks of a data module."""
 
-    def test_clips(self, kind: str) -> list[Clip]:
-        return [Clip("happy", 1), Clip("sad", 3)] if kind == "basic" else self.unseen
+    def train_clips(self) -> list[ClipItem]:
+        return BASIC[:1]
 
-    def train_clips(self, role: str) -> list[Clip]:
-        return [Clip("happy", 1)]
+    def clip_item(self, clip: ClipItem) -> ClipItem:
+        return clip
 
-    def clip_item(self, clip: Clip) -> Item:
-        torch.manual_seed(0)
-        batch = batch_of(2)
-        landmarks = torch.zeros(12, 68, 2)
-        landmarks[:, 45, 0] = 1.0
-        landmarks[:, 66, 1] = batch.coefficients[1, :, EXPRESSION.start]
-        return Item(batch.coefficients[1], batch.mfcc[1], landmarks)
+    def test_dataloader(self) -> list[DataLoader]:
+        return [item_loader(BASIC), item_loader(UNSEEN)]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +138,7 @@ def test_training_lowers_the_loss_without_a_face() -> None:
     module = EACModule(PLAIN, WordEncoder())
     losses = train(module, 40)
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
-    metrics = module.evaluate(Data())
+    metrics = metrics_of(module, data=Clips())
     assert metrics["coefficient_error"] < metrics["coefficient_error_mean_face"]
     assert metrics["mouth_correlation"] > 0.3
     assert metrics["unseen/refused"] == 0.5
@@ -154,7 +158,7 @@ def test_all_losses_reach_the_network(renderer: Renderer) -> None:
     assert torch.isfinite(gradient).all()
     assert gradient.abs().max() > 0
     assert gradient[0, 6:].abs().max() == 0, "no gradient from padding"
-    assert "mouth_correlation" in module.evaluate(Data())
+    assert "mouth_correlation" in metrics_of(module, BASIC)
 
 
 def test_weights_of_zero_skip_the_renderer(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +175,7 @@ def test_parents_are_not_saved(renderer: Renderer) -> None:
         EACModule(replace(PLAIN, backbone=replace(SMALL, width=64)), WordEncoder()).load_state_dict(module.state_dict())
 
 
-def test_losses_ignore_padding_and_are_zero_for_the_truth(renderer: Renderer) -> None:
+def test_losses_ignore_padding_and_are_zero_for_the_truth() -> None:
     true, mask, ones = torch.randn(2, 6, 64), torch.ones(2, 6, dtype=torch.bool), torch.ones(64)
     mask[1, 3:] = False
     basis = torch.randn(64, 20, 3)
@@ -193,15 +197,32 @@ def test_mouth_opens_with_the_jaw(renderer: Renderer) -> None:
     assert 5 < mouth_opening(jaw, module.basis) < 60
 
 
-def test_running_statistics_are_those_of_all_rows() -> None:
-    values = torch.randn(100, 3) * torch.tensor([1.0, 5, 0.001]) + 2
-    statistics = RunningStatistics(3)
+def test_quiet_coefficients_count_as_a_share_of_the_liveliest() -> None:
+    statistics = Standardisation(3)
     assert torch.equal(statistics.deviation, torch.ones(3))
-    for part in values.split(30):
-        statistics.update(part)
-    assert torch.allclose(statistics.mean, values.mean(0), atol=1e-5)
-    assert torch.allclose(statistics.deviation[:2], values.std(0, correction=0)[:2], rtol=1e-4)
-    assert torch.isclose(statistics.deviation[2], 0.05 * statistics.deviation[1])
+    statistics.set(torch.tensor([1.0, 2, 3]), torch.tensor([1.0, 5, 0.001]))
+    assert statistics.mean.tolist() == [1, 2, 3]
+    assert statistics.deviation.tolist() == pytest.approx([1, 5, 0.25])
+    statistics.set(torch.zeros(3), torch.ones(3))
+    assert statistics.mean.tolist() == [1, 2, 3], "those kept with the weights stay"
+
+
+def test_weights_of_the_earlier_format_load(tmp_path: Path) -> None:
+    values = torch.randn(100, 64) * 3 + 2
+    module = EACModule(PLAIN, WordEncoder())
+    state = module.state_dict()
+    for name, width in (("network.sound_statistics", 13), ("network.expression_statistics", 64)):
+        for part in ("mean", "deviation", "known"):
+            del state[f"{name}.{part}"]
+        seen = values[:, :width].double()
+        state |= {f"{name}.count": torch.tensor(100.0).double(), f"{name}.total": seen.sum(0)}
+        state[f"{name}.squares"] = seen.square().sum(0)
+    for load in (module.load_state_dict, lambda state: load_state(module, state, "final.pt")):
+        load(state)
+        statistics = module.network.expression_statistics
+        assert torch.allclose(statistics.mean, values.mean(0), atol=1e-5)
+        assert torch.allclose(statistics.deviation, values.std(0, correction=0), rtol=1e-4)
+        assert statistics.known
 
 
 def test_conditions_of_a_batch() -> None:
@@ -245,20 +266,20 @@ class Faces:
         landmarks[:, 66, 1] = 5 + opening
         self.item = SimpleNamespace(coefficients=coefficients, landmarks=landmarks)
 
-    def clip_item(self, clip: Clip) -> SimpleNamespace:
+    def clip_item(self, clip: ClipItem) -> SimpleNamespace:
         return self.item
 
 
 def test_a_readout_of_the_mouth_is_learnt_from_landmarks() -> None:
     faces = Faces(follows=True)
-    readout = data_readout(faces, [Clip("happy", 1)], torch.device("cpu"))
+    readout = data_readout(faces, BASIC[:1], torch.device("cpu"))
     assert readout is not None
     given = readout(faces.item.coefficients[:, EXPRESSION])
     assert torch.corrcoef(torch.stack([given, measured_opening(faces.item.landmarks)]))[0, 1] > 0.99
 
 
 def test_no_mouth_is_read_off_coefficients_of_other_pictures() -> None:
-    assert data_readout(Faces(follows=False), [Clip("happy", 1)], torch.device("cpu")) is None
+    assert data_readout(Faces(follows=False), BASIC[:1], torch.device("cpu")) is None
 
 
 def test_impossible_numbers_are_named() -> None:

@@ -9,10 +9,11 @@ from torch import nn
 from conventions.errors import UserError
 from face3d.grid import warp
 from lightning_modules.hef import losses
-from lightning_modules.hef.evaluation import endpoint_error, psnr
+from lightning_modules.hef.evaluation import endpoint_error
 from lightning_modules.hef.flow import Flows
 from lightning_modules.hef.layers import resize
 from lightning_modules.hef.perceptual import RandomFeatures, VGGFeatures
+from metrics.functional.image import frame_psnr
 
 
 def constant_flows(x: float, y: float, sizes: tuple[int, ...] = (8, 16)) -> Flows:
@@ -131,7 +132,7 @@ def test_vgg_weights_come_from_a_file_and_are_checked(tmp_path: Path) -> None:
 
 def test_psnr_and_endpoint_error_in_their_units() -> None:
     true = torch.zeros(1, 3, 8, 8)
-    assert float(psnr(true + 0.2, true)) == pytest.approx(20.0, rel=1e-5)
+    assert float(frame_psnr(true + 0.2, true)) == pytest.approx(20.0, rel=1e-5)
     flow, seen = torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)
     flow[:, 0], flow[:, 1] = 3 * 2 / 8, 4 * 2 / 8
     seen[..., :4] = 1

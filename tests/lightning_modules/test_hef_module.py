@@ -1,23 +1,22 @@
 """HEFModule in Lightning: partition, averages, exact resume, what animate uses, what evaluate reports."""
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
+import hef_world as world
 import pytest
 import pytorch_lightning as pl
 import torch
+from loops import metrics_of, quiet_trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
-sys.path.insert(0, str(Path(__file__).parent))
-import hef_world as world
-
 from conventions.errors import UserError
-from lightning_modules.hef.evaluation import evaluate
+from lightning_modules.ame.conditioning import plain_codes
+from lightning_modules.hef.config import HEFWeights
 from lightning_modules.hef.module import HEFModule
-from lightning_modules.training.seeding import batch_generator
+from lightning_modules.training.adversarial import refuse_half_precision
 
 
 class Critic(nn.Module):
@@ -40,8 +39,7 @@ def build(**changes: Any) -> HEFModule:
 
 
 def fit(module: HEFModule, steps: int, start: int = 0, checkpoint: Path | None = None, **options: Any) -> pl.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    trainer = pl.Trainer(max_steps=steps, max_epochs=-1, enable_checkpointing=False, **{**quiet, **options})
+    trainer = quiet_trainer(max_steps=steps, **options)
     loader = DataLoader(world.Pairs(count=module.config.batch_size, start=start), batch_size=None)
     trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
     return trainer
@@ -117,12 +115,84 @@ def test_resumed_run_equals_unbroken_run_bit_for_bit(tmp_path: Path) -> None:
         assert all(equal(a, b) for a, b in zip(one.state.values(), other.state.values(), strict=True))
 
 
-def test_micro_batches_train_and_change_nothing_but_rounding() -> None:
-    whole, halves = build(batch_size=4), build(batch_size=4, micro_batches=2)
-    batch = next(iter(world.Pairs(count=4)))
-    whole.parts(batch)
-    torch.testing.assert_close(torch.cat([part.target for part in halves.parts(batch)]), whole.parts(batch)[0].target)
-    fit(halves, 1)
+class _KeepGradients(pl.Callback):
+    """The gradients of each optimiser's first step, before they are clipped, and the norms after."""
+
+    def __init__(self) -> None:
+        self.gradients: list[torch.Tensor] = []
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
+        gradients = [p.grad.flatten() for group in optimizer.param_groups for p in group["params"]]
+        self.gradients.append(torch.cat(gradients).clone())
+
+
+def test_micro_batches_give_the_gradients_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HEFModule, "training_codes", lambda self, frames: plain_codes(self.encoder, frames))
+    found = []
+    for count in (1, 2):
+        # The motion loss is a mean over seen skin, of which parts of a batch hold different amounts.
+        module = build(batch_size=4, micro_batches=count, penalty_every=1, weights=HEFWeights(motion=0.0))
+        keep = _KeepGradients()
+        fit(module, 1, callbacks=[keep])
+        found.append((keep.gradients, module.state_dict()))
+    (whole, weights), (halves, other) = found
+    for name, one, two in zip(("generator", "discriminator"), whole, halves, strict=True):
+        assert one.norm() > 1e-3, name
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-5 * float(one.abs().max()))
+    for key, value in weights.items():
+        if not key.startswith("average"):
+            assert (value - other[key]).abs().mean() < 1e-4, key
+
+
+def test_max_steps_counts_batches() -> None:
+    trainer = fit(build(), 5)
+    assert trainer.global_step == 5
+    assert all(int(state["step"]) == 5 for one in trainer.optimizers for state in one.state.values())
+
+
+def test_each_optimiser_is_clipped_by_its_own_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[float] = []
+    clip = HEFModule.on_before_optimizer_step
+
+    def clipped(self: HEFModule, optimizer: torch.optim.Optimizer) -> None:
+        clip(self, optimizer)
+        gradients = [p.grad.flatten() for group in optimizer.param_groups for p in group["params"]]
+        norms.append(float(torch.cat(gradients).norm()))
+
+    monkeypatch.setattr(HEFModule, "on_before_optimizer_step", clipped)
+    fit(build(generator_clip=1e-3, discriminator_clip=1e-2), 2)
+    assert norms == pytest.approx([1e-3, 1e-2, 1e-3, 1e-2], rel=1e-2)
+
+
+def test_a_batch_that_micro_batches_do_not_divide_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"hef\.micro_batches: 2 does not divide a batch of 3"):
+        build(batch_size=4, micro_batches=2).parts(next(iter(world.Pairs(count=3))))
+
+
+class _Losses(pl.Callback):
+    """What training steps return, and the logged losses of both networks."""
+
+    def __init__(self) -> None:
+        self.returned: list[torch.Tensor] = []
+        self.logged: list[torch.Tensor] = []
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.returned.append(outputs["loss"])
+        self.logged.append(
+            trainer.callback_metrics["train/generator"] + trainer.callback_metrics["train/discriminator"]
+        )
+
+
+def test_callbacks_see_the_loss_of_both_networks() -> None:
+    losses, module = _Losses(), build()
+    fit(module, 2, callbacks=[losses])
+    assert losses.returned[0] > losses.logged[0], "the gradient penalty of batch 0 counts"
+    assert losses.returned[1] == losses.logged[1]
+    assert not losses.returned[1].requires_grad
+    with torch.no_grad():
+        module.discriminator.score.weight.fill_(float("nan"))
+    fit(module, 1, callbacks=[broken := _Losses()])
+    assert broken.returned[0].isnan()
 
 
 def test_critic_gradients_reach_the_frame_but_critics_stay_fixed() -> None:
@@ -144,7 +214,7 @@ def test_module_without_critics_leaves_their_losses_out() -> None:
 
 def test_animate_uses_the_average() -> None:
     module = build()
-    coefficients, placement = world.faces(3, batch_generator(0, 0))
+    coefficients, placement = world.faces(3, world.batch_generator(0, 0))
     code = module.encoder.encode_text(["a", "b", "c"])
     source = torch.rand(1, 3, 16, 16)
 
@@ -163,9 +233,18 @@ def test_animate_uses_the_average() -> None:
 
 def test_evaluation_reports_finite_figures_beside_those_of_copying() -> None:
     module, pairs = build(), iter(world.Pairs())
-    rows = evaluate([next(pairs) for _ in range(2)], module.reenact)
-    assert set(rows) == {"PSNR", "L1", "flow_error_px", "copy_PSNR", "copy_L1", "still_flow_error_px"}
-    assert rows["flow_error_px"] < 1e-3 < rows["still_flow_error_px"]
+    found = metrics_of(module, [next(pairs) for _ in range(2)])
+    assert set(found) == {"PSNR", "L1", "flow_error_px", "copy_PSNR", "copy_L1", "still_flow_error_px"}
+    assert all(math.isfinite(value) for value in found.values())
+    assert found["flow_error_px"] < 1e-3 < found["still_flow_error_px"]
+
+
+def test_samples_are_pictures_of_source_render_output_and_truth() -> None:
+    batch = next(iter(world.Pairs()))
+    samples = build().samples(batch)
+    assert list(samples) == ["source", "render", "output", "truth"]
+    assert all(pictures.shape == batch.target.shape and pictures.abs().max() <= 1 for pictures in samples.values())
+    assert torch.equal(samples["truth"], samples["render"]), "the frames of this world are the renders themselves"
 
 
 def test_checkpoint_of_another_width_is_one_line() -> None:
@@ -173,44 +252,14 @@ def test_checkpoint_of_another_width_is_one_line() -> None:
         build().load_state_dict(build(width=4).state_dict())
 
 
-def test_half_precision_is_refused() -> None:
-    module = build()
-    trainer = pl.Trainer(max_steps=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
-                         accelerator="cpu", enable_checkpointing=False, precision="16-true")  # fmt: skip
+@pytest.mark.parametrize("precision", ["16-mixed", "16-true"])
+def test_half_precision_is_refused(precision: str) -> None:
+    with pytest.raises(UserError, match=r"trainer\.precision.*bf16-mixed"):
+        refuse_half_precision(precision)
     with pytest.raises(UserError, match="16-true"):
-        trainer.fit(module, DataLoader(world.Pairs(), batch_size=None))
+        fit(build(), 1, precision="16-true")
 
 
 def test_bf16_trains() -> None:
     trainer = fit(build(penalty_every=1), 2, precision="bf16-mixed")
     assert all(math.isfinite(float(value)) for value in trainer.logged_metrics.values())
-
-
-class _SaveRank(pl.Callback):
-    """Leaves each rank's weights, and what its batches held, in a folder."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.seen: list[float] = []
-
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self.seen.append(float(batch.target.double().sum()))
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        optimizers = [optimizer.state_dict() for optimizer in trainer.optimizers]
-        left = {"weights": pl_module.state_dict(), "seen": self.seen, "optimizers": optimizers}
-        torch.save(left, f"{self.folder}/rank{trainer.global_rank}.pt")
-
-
-@pytest.mark.slow
-def test_two_processes_end_with_equal_weights_from_batches_of_their_own(tmp_path: Path) -> None:
-    options = {"devices": 2, "strategy": "ddp_fork_find_unused_parameters_true", "accelerator": "cpu"}
-    module = build(penalty_every=2, batch_size=4, micro_batches=2)
-    fit(module, 3, callbacks=[_SaveRank(str(tmp_path))], **options)
-    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
-    assert {name.split(".")[0] for name in first["weights"]} == {"generator", "discriminator", "average"}
-    assert equal(first["weights"], second["weights"])
-    for one, other in zip(first["optimizers"], second["optimizers"], strict=True):
-        assert all(equal(one["state"][key], other["state"][key]) for key in one["state"])
-    assert len(first["seen"]) == len(second["seen"]) == 3
-    assert not set(first["seen"]) & set(second["seen"])

@@ -1,6 +1,9 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
+from loops import metrics_of
 from sklearn.metrics import roc_auc_score
 
 from conventions.errors import UserError
@@ -49,11 +52,13 @@ def data() -> JudgesData:
 
 
 def test_batches_are_a_function_of_their_number(data):
-    later = next(data.batches(7))
-    again = [batch for batch, _ in zip(data.batches(0), range(8), strict=False)][7]
+    data.next_batch = 7
+    later = next(iter(data.train_dataloader()))
+    data.next_batch = 0
+    again = list(islice(data.train_dataloader(), 8))[7]
     for name in ("images", "landmarks", "emotion", "person", "pictures", "sounds"):
         assert torch.equal(getattr(later, name), getattr(again, name))
-    assert not torch.equal(later.images, next(data.batches(8)).images)
+    assert not torch.equal(later.images, data.batch(8).images)
 
 
 def test_people_and_actors_of_the_test_are_never_trained_on(data):
@@ -136,7 +141,7 @@ def fitted(module, batches):
 def test_every_judge_is_trained_tested_and_serves_the_suite(data):
     module = JudgesModule(CONFIG)
     assert fitted(module, [data.batch(0), data.batch(1)]) == []
-    tested = module.evaluate(data)
+    tested = metrics_of(module, data=data)
     assert {"landmark_error_px", "emotion_accuracy", "identity_auc", "sync_accuracy"} <= tested.keys()
     suite, clip = module.suite(), made_clip(9, 25)
     audio = torch.cat([torch.zeros(10 * 640), torch.rand(15 * 640) - 0.5])
@@ -164,10 +169,13 @@ def test_swapped_people_keep_expression_and_pose():
 def test_critics_are_trained_tested_and_differentiable_to_pictures():
     data = CriticsData(CONFIG, made_faces(5, 3), seed=0)
     assert len(data.train_renders.images) == 2 * len(data.train_faces)
-    assert torch.equal(next(data.batches(3)).renders, data.batch(3).renders)
     module = CriticsModule(CONFIG)
     assert fitted(module, [data.batch(0), data.batch(1)]) == []
-    assert set(module.evaluate(data)) >= {"photo_emotion_accuracy", "render_emotion_accuracy", "photo_identity_auc"}
+    assert set(metrics_of(module, data=data)) >= {
+        "photo_emotion_accuracy",
+        "render_emotion_accuracy",
+        "photo_identity_auc",
+    }
     module.eval()
     images = torch.rand(2, 3, 64, 64).requires_grad_()
     for output in (

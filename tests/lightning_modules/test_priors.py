@@ -1,18 +1,19 @@
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 import pytest
 import torch
+from loops import metrics_of
 
 from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
 from lightning_modules.standins.priors.clip import ClipPrior
 from lightning_modules.standins.priors.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.data import (
+    CaptionData,
     CaptionedPictures,
     PairBatch,
+    PictureData,
     TextBatch,
-    caption_batches,
-    picture_batches,
     synonym_accuracy,
     zero_shot_accuracy,
 )
@@ -33,8 +34,8 @@ def toy_pictures(count: int) -> CaptionedPictures:
 
 
 def fit(module, batches, steps: int) -> list[float]:
-    config = module.configure_optimizers()
-    optimizer, schedule = config["optimizer"], config["lr_scheduler"]["scheduler"]
+    configured = module.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     module.log_scalars = lambda *args, **kwargs: None
     losses = []
     for batch in islice(batches, steps):
@@ -72,15 +73,15 @@ def test_no_caption_is_cut() -> None:
 
 
 def test_batches_are_a_function_of_seed_and_step() -> None:
-    pictures, tokenizer = toy_pictures(30), WordTokenizer(vocabulary(), CONTEXT)
-    stream = picture_batches(pictures, tokenizer, batch_size=4, seed=3)
-    whole = list(islice(stream, 4))
-    stream.start_step = 2
-    late = list(islice(stream, 2))
-    for first, second in zip(whole[2:], late, strict=True):
-        assert torch.equal(first.image, second.image)
-        assert torch.equal(first.tokens, second.tokens)
-    assert not torch.equal(whole[0].image, whole[1].image)
+    pictures = PictureData(ClipPriorConfig(batch_size=4), toy_pictures(30), toy_pictures(6), seed=3)
+    captions = CaptionData(GPT2PriorConfig(batch_size=4), seed=3)
+    for data in (pictures, captions):
+        whole = list(islice(data.train_dataloader(), 4))
+        data.next_batch = 2
+        late = list(islice(data.train_dataloader(), 2))
+        for first, second in zip(whole[2:], late, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(vars(first).values(), vars(second).values(), strict=True))
+        assert not torch.equal(whole[0].tokens, whole[1].tokens)
 
 
 def test_pictures_of_one_style_and_level_share_a_label_and_scenes_do_not() -> None:
@@ -94,10 +95,11 @@ def test_pictures_of_one_style_and_level_share_a_label_and_scenes_do_not() -> No
 def test_clip_learns_to_match_picture_and_caption() -> None:
     torch.manual_seed(0)
     pictures = toy_pictures(60)
-    prior = ClipPrior(ClipPriorConfig(steps=25, warmup=3, batch_size=12))
-    losses = fit(prior, picture_batches(pictures, prior.tokenizer, batch_size=12, seed=0), 25)
+    config = ClipPriorConfig(steps=25, warmup=3, batch_size=12)
+    prior, data = ClipPrior(config), PictureData(config, pictures, pictures)
+    losses = fit(prior, map(data.batch, count()), 25)
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
-    metrics = prior.evaluate(pictures)
+    metrics = metrics_of(prior, data=data)
     names = {"basic", "other"}
     assert metrics.keys() == {f"{kind}_{name}" for kind in ("accuracy", "chance") for name in names} | {
         "synonyms",
@@ -108,10 +110,11 @@ def test_clip_learns_to_match_picture_and_caption() -> None:
 
 def test_gpt2_learns_the_captions() -> None:
     torch.manual_seed(0)
-    prior = GPT2Prior(GPT2PriorConfig(steps=25, warmup=3, batch_size=8))
-    untrained = prior.evaluate()["perplexity"]
-    fit(prior, caption_batches(prior.tokenizer, batch_size=8, seed=0), 25)
-    assert prior.evaluate()["perplexity"] < untrained / 3
+    config = GPT2PriorConfig(steps=25, warmup=3, batch_size=8)
+    prior, data = GPT2Prior(config), CaptionData(config)
+    untrained = metrics_of(prior, data=data)["perplexity"]
+    fit(prior, data.train_dataloader(), 25)
+    assert metrics_of(prior, data=data)["perplexity"] < untrained / 3
     assert untrained == pytest.approx(prior.tokenizer.size, rel=0.2)
 
 
@@ -126,8 +129,9 @@ def test_zero_shot_of_a_perfect_and_of_a_blind_embedding() -> None:
         groups = {"happy": 0, "joyful": 0, "smiling": 0, "appalled": 2, "horrified": 2}
         return torch.stack([torch.eye(3)[groups.get(text.split()[-1], 1)] for text in texts])
 
-    assert zero_shot_accuracy(colour, word, pictures)["accuracy_basic"] == 1
-    blind = zero_shot_accuracy(lambda images: torch.ones(len(images), 3), word, pictures)
+    vectors = colour(pictures.tensor(np.arange(30)))
+    assert zero_shot_accuracy(vectors, pictures.style, word)["accuracy_basic"] == 1
+    blind = zero_shot_accuracy(torch.ones(30, 3), pictures.style, word)
     assert blind["accuracy_basic"] == pytest.approx(0.5)
 
 

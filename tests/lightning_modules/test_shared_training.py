@@ -1,19 +1,22 @@
 """Seeding, optimisers, averages, checkpoints and the stage base."""
 
-import itertools
+import math
 import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from loops import quiet_trainer
 from torch import nn
 
 from conventions.errors import UserError
+from datamodules.endless import item_loader
+from lightning_modules.ame.config import AMEWeights
 from lightning_modules.training.checkpoints import load_state, read_checkpoint
 from lightning_modules.training.ema import ExponentialAverage
-from lightning_modules.training.optimisers import check_partition, learning_rate_factor, make_optimizer
-from lightning_modules.training.seeding import batch_generator, seed_batch
+from lightning_modules.training.optimisers import check_partition, make_optimizer, warmup_and_cosine
+from lightning_modules.training.seeding import seed_batch
 from lightning_modules.training.stage import StageModule
 
 
@@ -36,15 +39,23 @@ def test_seeds_batches_and_ranks_draw_differently() -> None:
         seed_batch(*key)
         values.add(draws())
     assert len(values) == len(keys)
-    assert len({float(torch.rand((), generator=batch_generator(*key))) for key in keys}) == len(keys)
 
 
-def test_cosine_schedule_rises_then_falls_to_its_floor() -> None:
-    factors = [learning_rate_factor(k, kind="cosine", warmup=10, steps=100, floor=0.1) for k in range(101)]
-    assert factors[0] == pytest.approx(0.1)
-    assert factors[9] == factors[10] == pytest.approx(1.0)
-    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
-    assert factors[100] == pytest.approx(0.1)
+def cosine_factor(step: int, warmup: int, steps: int) -> float:
+    """The schedule by its formula."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+
+@pytest.mark.parametrize(("warmup", "steps"), [(20, 100), (1, 10), (0, 10), (2, 6)])
+def test_the_rate_rises_linearly_then_falls_as_a_cosine(warmup: int, steps: int) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    schedule = warmup_and_cosine(optimizer, warmup=warmup, steps=steps)
+    for step in range(steps):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * cosine_factor(step, warmup, steps), abs=1e-12)
+        optimizer.step()
+        schedule.step()
 
 
 def test_weight_decay_spares_vectors() -> None:
@@ -107,7 +118,7 @@ def test_cut_checkpoint_and_absent_checkpoint(tmp_path: Path) -> None:
 
 class Child(StageModule):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(AMEWeights())
         self.add_frozen("parent", nn.Sequential(nn.Linear(2, 2), nn.Dropout()))
         self.add_frozen("nobody", None)
         self.net = nn.Linear(2, 2)
@@ -125,3 +136,37 @@ def test_frozen_parents_stay_out_of_the_state_and_in_eval_mode() -> None:
     assert torch.equal(other.net.weight, child.net.weight)
     with pytest.raises(UserError, match="shape"):
         child.load_state_dict({**child.state_dict(), "net.bias": torch.zeros(3)})
+
+
+class KeepsWhatItEvaluates(StageModule):
+    """Keeps a tensor from its first call, as a cache of embeddings does, and trains with it."""
+
+    def __init__(self) -> None:
+        super().__init__(AMEWeights())
+        self.net = nn.Linear(2, 2)
+        self.kept: torch.Tensor | None = None
+
+    def _features(self) -> torch.Tensor:
+        if self.kept is None:
+            self.kept = torch.ones(1, 2)
+        return self.kept
+
+    def evaluate_batch(self, batch: torch.Tensor, loader: int, phase: str) -> float:
+        assert not torch.is_grad_enabled()
+        return self.net(self._features()).sum().item()
+
+    def summary(self, rows, phase: str) -> dict[str, float]:
+        return {"loss": sum(rows[0])}
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        return self.net(self._features()).sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_what_is_kept_from_an_evaluation_serves_training() -> None:
+    """Autograd refuses to keep tensors that were made in inference mode, in which `trainer.validate` runs."""
+    loader, module = item_loader([torch.zeros(1)] * 3), KeepsWhatItEvaluates()
+    quiet_trainer().validate(module, loader, verbose=False)
+    quiet_trainer(max_steps=2).fit(module, loader)

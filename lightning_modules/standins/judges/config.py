@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from lightning_modules.training.bounds import at_least, positive
+
 
 @dataclass(frozen=True)
 class JudgeWeights:
@@ -17,6 +19,9 @@ class JudgeWeights:
     """Contrast of persons."""
     sync: float = 1.0
     """Contrast of sounds that belong to five frames and sounds that do not."""
+
+    def __post_init__(self) -> None:
+        at_least(0, **vars(self))
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class CriticsConfig:
     """Peak rate of AdamW; cosine decay."""
 
     def __post_init__(self) -> None:
-        _positive(self, "steps", "batch_size", "width", "renders")
+        at_least(1, steps=self.steps, batch_size=self.batch_size, width=self.width, renders=self.renders)
+        positive(learning_rate=self.learning_rate)
 
 
 @dataclass(frozen=True)
@@ -66,16 +72,12 @@ class JudgesConfig:
     """Share of the people that are kept for the judges' own test; of the clips' actors at least one."""
 
     def __post_init__(self) -> None:
-        _positive(self, "steps", "batch_size", "pictures_per_person", "clip_frames", "sync_clips", "width")
+        at_least(1, steps=self.steps, batch_size=self.batch_size, pictures_per_person=self.pictures_per_person)
+        at_least(1, clip_frames=self.clip_frames, sync_clips=self.sync_clips, width=self.width)
+        positive(temperature=self.temperature, learning_rate=self.learning_rate)
         if self.sync_windows < 2:
             raise ValueError(f"sync_windows: {self.sync_windows} leaves nothing to contrast; it must be at least 2")
         if self.batch_size < 2 * self.pictures_per_person:
             raise ValueError(f"batch_size: {self.batch_size} holds fewer than two persons' pictures_per_person")
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out: {self.held_out} is no share; it must lie between 0 and 1")
-
-
-def _positive(config: object, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name}: {getattr(config, name)} is impossible; it must be at least 1")

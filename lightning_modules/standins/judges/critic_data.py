@@ -1,22 +1,23 @@
 """Faces and renders for the critics: batch k is a pure function of (seed, k), and some people are kept for the test."""
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from datamodules.batches import Batch
+from datamodules.endless import EndlessData, MakeBatch, item_loader
 from datamodules.sampling import generator
 from face3d.coefficients import GAMMA, IDENTITY, TEXTURE
 from face3d.morphable import MorphableModel
 from face3d.renderer import Renderer
 from lightning_modules.standins.judges.config import JudgesConfig
-from lightning_modules.standins.judges.data import PersonSampler, image_tensor
-from lightning_modules.standins.judges.faces import CHUNK, Faces, faces_of_pairs, held_out_people
+from lightning_modules.standins.judges.data import PersonSampler
+from lightning_modules.standins.judges.faces import CHUNK, Faces, faces_of_pairs, held_out_people, image_tensor
 from metrics.backbones.judges import SIZE
 from toyworld.face.head import procedural_head
 from toyworld.pairs import PairSet
@@ -70,42 +71,46 @@ class Renders:
         return cls(torch.cat(images), torch.from_numpy(faces.emotion).repeat(variants))
 
 
-@dataclass
-class CriticsData:
+class CriticsData(EndlessData):
     """Faces of the people of role "critic" and their renders; the last people are kept for the test."""
 
-    config: JudgesConfig
-    faces: Faces
-    seed: int
-    model: MorphableModel = field(default_factory=procedural_head)
-    train_faces: Faces = field(init=False)
-    test_faces: Faces = field(init=False)
-
-    def __post_init__(self) -> None:
-        kept = held_out_people(self.faces.person, self.config.held_out)
-        self.train_faces, self.test_faces = self.faces.select(~kept), self.faces.select(kept)
-        self.train_renders = Renders.draw(self.train_faces, self.config.critics.renders, self.seed, self.model)
-        self.test_renders = Renders.draw(self.test_faces, 1, self.seed, self.model)
-        self._people = PersonSampler(self.train_faces.person, self.config.pictures_per_person)
+    def __init__(self, config: JudgesConfig, faces: Faces, seed: int, model: MorphableModel | None = None) -> None:
+        super().__init__()
+        self.config, self.seed = config, seed
+        model = model or procedural_head()
+        kept = held_out_people(faces.person, config.held_out)
+        self.train_faces, self.test_faces = faces.select(~kept), faces.select(kept)
+        self.train_renders = Renders.draw(self.train_faces, config.critics.renders, seed, model)
+        self.test_renders = Renders.draw(self.test_faces, 1, seed, model)
+        self._people = PersonSampler(self.train_faces.person, config.pictures_per_person)
 
     @classmethod
     def load(cls, config: JudgesConfig, pairs: PairSet, seed: int) -> "CriticsData":
         """The toy world's critic pictures."""
         return cls(config, faces_of_pairs(pairs), seed)
 
-    def batches(self, start: int) -> Iterator[CriticBatch]:
-        """Batches number start, start + 1, ... without end."""
-        return map(self.batch, itertools.count(start))
+    def batch_maker(self) -> MakeBatch:
+        """`batch` of this rank."""
+        return partial(self.batch, rank=self.rank)
 
-    def batch(self, step: int) -> CriticBatch:
-        """Batch number `step`: a pure function of (seed, step)."""
-        random, count = generator(self.seed, step), self.config.critics.batch_size
+    def test_dataloader(self) -> list[DataLoader]:
+        """All faces of the people kept for the test and one render of each, as one `CriticBatch`."""
+        return [item_loader([_critic_batch(self.test_faces, self.test_renders)])]
+
+    def batch(self, step: int, rank: int = 0) -> CriticBatch:
+        """Batch number `step`: a pure function of (seed, step, rank)."""
+        random, count = generator(self.seed, step, rank), self.config.critics.batch_size
         faces = self.train_faces.select(self._people.draw(random, count))
         rows = torch.from_numpy(random.integers(len(self.train_renders.images), size=count))
-        return CriticBatch(
-            images=image_tensor(faces.images),
-            emotion=torch.from_numpy(faces.emotion),
-            person=torch.from_numpy(faces.person),
-            renders=self.train_renders.images[rows],
-            render_emotion=self.train_renders.emotion[rows],
-        )
+        drawn = Renders(self.train_renders.images[rows], self.train_renders.emotion[rows])
+        return _critic_batch(faces, drawn)
+
+
+def _critic_batch(faces: Faces, renders: Renders) -> CriticBatch:
+    return CriticBatch(
+        images=image_tensor(faces.images),
+        emotion=torch.from_numpy(faces.emotion),
+        person=torch.from_numpy(faces.person),
+        renders=renders.images,
+        render_emotion=renders.emotion,
+    )

@@ -1,5 +1,6 @@
 """CriticsModule: the small networks inside the losses of EAC (on renders) and HEF (on photographs)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,11 +10,12 @@ from torch.nn import functional as F
 
 from lightning_modules.standins.judges import losses
 from lightning_modules.standins.judges.config import JudgesConfig
-from lightning_modules.standins.judges.critic_data import CriticBatch, CriticsData
-from lightning_modules.standins.judges.data import image_tensor
+from lightning_modules.standins.judges.critic_data import CriticBatch
 from lightning_modules.standins.judges.evaluation import same_person_auc
-from lightning_modules.training.optimisers import make_optimizer, make_schedule
-from lightning_modules.training.stage import StageModule
+from lightning_modules.training.configs import as_config
+from lightning_modules.training.optimisers import make_optimizer, warmup_and_cosine
+from lightning_modules.training.parents import Recipe
+from lightning_modules.training.stage import Phase, Rows, StageModule
 from metrics.backbones.judges import EmotionJudge, IdentityJudge, Trunk
 
 LABEL_SMOOTHING = 0.05
@@ -21,14 +23,39 @@ WEIGHT_DECAY = 0.05
 WARMUP = 20
 
 
-class TrunkLayers(nn.Module):
-    """Maps of a trained trunk at four depths: what a perceptual loss compares."""
+class _Rebuilt(nn.Module):
+    """A network of a trunk that a checkpoint of its child can carry."""
+
+    trunk: Trunk
+
+    def recipe(self) -> Recipe:
+        """Its width and its weights."""
+        return {"width": next(self.trunk.parameters()).shape[0], "state": self.state_dict()}
+
+    @classmethod
+    def rebuild(cls, recipe: Recipe) -> nn.Module:
+        """The network of a recipe."""
+        network = cls(recipe["width"])
+        network.load_state_dict(recipe["state"])
+        return network.eval()
+
+
+class EmotionCritic(_Rebuilt, EmotionJudge):
+    """The emotion network of a loss."""
+
+
+class IdentityCritic(_Rebuilt, IdentityJudge):
+    """The identity network of a loss."""
+
+
+class TrunkLayers(_Rebuilt):
+    """Maps of a trunk at four depths: what a perceptual loss compares."""
 
     stand_in = True
 
-    def __init__(self, trunk: Trunk) -> None:
+    def __init__(self, width: int, trunk: Trunk | None = None) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk = trunk or Trunk(width, fine=True)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """The maps of frames in [-1, 1], at the frames' own size."""
@@ -38,20 +65,22 @@ class TrunkLayers(nn.Module):
 class CriticsModule(StageModule):
     """Three networks that share no parameter, one optimiser.
 
-    `render_emotion` sees renders (EAC's L_emo); `photo_emotion` and `photo_identity` see photographs (HEF's losses).
+    `render_emotion` is for renders (EAC's L_emo), `photo_emotion` and `photo_identity` for photographs (HEF's losses).
     All are differentiable to the images: `features(images)`, `embed(images)`, and `perceptual()(images)`.
     """
 
-    def __init__(self, config: JudgesConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.render_emotion = EmotionJudge(config.critics.width)
-        self.photo_emotion = EmotionJudge(config.critics.width)
-        self.photo_identity = IdentityJudge(config.critics.width)
+    config: JudgesConfig
+
+    def __init__(self, config: JudgesConfig | Mapping[str, Any]) -> None:
+        config = as_config(JudgesConfig, config)
+        super().__init__(config)
+        self.render_emotion = EmotionCritic(config.critics.width)
+        self.photo_emotion = EmotionCritic(config.critics.width)
+        self.photo_identity = IdentityCritic(config.critics.width)
 
     def perceptual(self) -> TrunkLayers:
         """The identity network's maps."""
-        return TrunkLayers(self.photo_identity.trunk)
+        return TrunkLayers(self.config.critics.width, self.photo_identity.trunk)
 
     def losses(self, batch: CriticBatch) -> dict[str, Float[Tensor, ""]]:
         """Cross-entropy of emotions on renders and photographs, contrast of persons."""
@@ -75,24 +104,22 @@ class CriticsModule(StageModule):
         """AdamW with a cosine schedule."""
         numbers = self.config.critics
         optimizer = make_optimizer([self], learning_rate=numbers.learning_rate, weight_decay=WEIGHT_DECAY)
-        schedule = make_schedule(optimizer, kind="cosine", warmup=WARMUP, steps=numbers.steps)
+        schedule = warmup_and_cosine(optimizer, warmup=WARMUP, steps=numbers.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    @torch.inference_mode()
-    def evaluate(self, data: CriticsData) -> dict[str, float]:
+    def evaluate_batch(self, batch: CriticBatch, loader: int, phase: Phase) -> dict[str, float]:
         """Accuracy on pictures and renders of people held out."""
-        self.eval()
-        images = losses.as_float(image_tensor(data.test_faces.images)).to(self.device)
-        emotion = torch.from_numpy(data.test_faces.emotion).to(self.device)
-        renders = losses.as_float(data.test_renders.images).to(self.device)
-        person = torch.from_numpy(data.test_faces.person).to(self.device)
-        drawn = data.test_renders.emotion.to(self.device)
+        images, renders = losses.as_float(batch.images), losses.as_float(batch.renders)
         return {
-            "photo_emotion_accuracy": _accuracy(self.photo_emotion(images), emotion),
-            "render_emotion_accuracy": _accuracy(self.render_emotion(renders), drawn),
-            "photo_identity_auc": same_person_auc(self.photo_identity.embed(images), person),
-            "test_faces": float(len(data.test_faces)),
+            "photo_emotion_accuracy": _accuracy(self.photo_emotion(images), batch.emotion),
+            "render_emotion_accuracy": _accuracy(self.render_emotion(renders), batch.render_emotion),
+            "photo_identity_auc": same_person_auc(self.photo_identity.embed(images), batch.person),
+            "test_faces": float(len(batch)),
         }
+
+    def summary(self, rows: Rows, phase: Phase) -> dict[str, float]:
+        """Those of the one batch."""
+        return rows[0][0]
 
 
 def _altered(images: Tensor) -> Tensor:

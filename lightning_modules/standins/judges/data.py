@@ -1,21 +1,31 @@
-"""Batches for judges and critics: batch k is a pure function of (seed, k), and some people are kept for the test."""
+"""Batches for the judges: batch k is a pure function of (seed, k), and some people are kept for the test."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from conventions.errors import UserError
 from datamodules.batches import Batch
+from datamodules.endless import EndlessData, MakeBatch, item_loader
 from datamodules.sampling import generator
 from datamodules.splits import Split
 from datamodules.store import Store
 from lightning_modules.standins.judges.config import JudgesConfig
-from lightning_modules.standins.judges.faces import Faces, faces_of_clips, faces_of_pairs, held_out_people, join
+from lightning_modules.standins.judges.faces import (
+    Faces,
+    faces_of_clips,
+    faces_of_pairs,
+    held_out_people,
+    image_tensor,
+    join,
+)
 from lightning_modules.standins.judges.speech import SpeechClip, speech_clips
 from toyworld.pairs import PairSet
 
@@ -51,20 +61,16 @@ class PersonSampler:
         raise UserError("judges: there is no face to train on")
 
 
-def image_tensor(images: UInt8[np.ndarray, "n 64 64 3"]) -> UInt8[Tensor, "n 3 64 64"]:
-    """Pictures as a uint8 tensor, channels first."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-
-
 def tested_actors(actors: Sequence[str], share: float) -> Sequence[str]:
     """The last of the judge actors, at least one: their clips are never trained on."""
     return actors[len(actors) - max(1, round(share * len(actors))) :]
 
 
-class JudgesData:
-    """What the judges are trained on and tested with: faces and speaking clips of people whom nothing else sees."""
+class JudgesData(EndlessData):
+    """What the judges are trained and tested on: faces and speaking clips of people of no other stage."""
 
     def __init__(self, config: JudgesConfig, faces: Faces, clips: Sequence[SpeechClip], seed: int) -> None:
+        super().__init__()
         actors = sorted({clip.actor for clip in clips})
         if len(actors) < 2:
             raise UserError(f"judges: need clips with sound of at least two judge actors, found {len(actors)}")
@@ -85,13 +91,17 @@ class JudgesData:
         frames = faces_of_clips(store, [clip for clip in clips if clip.actor not in tested], config.clip_frames)
         return cls(config, join([frames, faces_of_pairs(pairs)]), speech, seed)
 
-    def batches(self, start: int) -> Iterator[JudgeBatch]:
-        """Batches number start, start + 1, ... without end."""
-        return map(self.batch, itertools.count(start))
+    def batch_maker(self) -> MakeBatch:
+        """`batch` of this rank."""
+        return partial(self.batch, rank=self.rank)
 
-    def batch(self, step: int) -> JudgeBatch:
-        """Batch number `step`."""
-        random = generator(self.seed, step)
+    def test_dataloader(self) -> list[DataLoader]:
+        """All faces of the people kept for the test as one `FaceBatch`; then each kept `SpeechClip`."""
+        return [item_loader([self.test_faces.batch()]), item_loader(self.test_speech)]
+
+    def batch(self, step: int, rank: int = 0) -> JudgeBatch:
+        """Batch number `step`: a pure function of (seed, step, rank)."""
+        random = generator(self.seed, step, rank)
         faces = self.train_faces.select(self._people.draw(random, self.config.batch_size))
         pictures, sounds = self._windows(random)
         return JudgeBatch(

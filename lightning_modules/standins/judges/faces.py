@@ -5,9 +5,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Int64, UInt8
+from torch import Tensor
 
 from conventions.emotions import EMOTIONS
+from datamodules.batches import Batch
 from datamodules.store import Store, StoredClip
 from face3d.morphable import MorphableModel
 from face3d.renderer import Renderer
@@ -16,6 +18,21 @@ from toyworld.face.head import procedural_head
 from toyworld.pairs import PairSet
 
 CHUNK = 256
+
+
+@dataclass(frozen=True)
+class FaceBatch(Batch):
+    """Pictures of faces with their labels; pictures are uint8, landmarks in [-1, 1]."""
+
+    images: UInt8[Tensor, "b 3 64 64"]
+    landmarks: Float[Tensor, "b 68 2"]
+    emotion: Int[Tensor, " b"]
+    person: Int[Tensor, " b"]
+
+
+def image_tensor(images: UInt8[np.ndarray, "n 64 64 3"]) -> UInt8[Tensor, "n 3 64 64"]:
+    """Pictures as a uint8 tensor, channels first."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,15 @@ class Faces:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def batch(self) -> "FaceBatch":
+        """Pictures and labels as tensors."""
+        return FaceBatch(
+            images=image_tensor(self.images),
+            landmarks=torch.from_numpy(self.landmarks),
+            emotion=torch.from_numpy(self.emotion),
+            person=torch.from_numpy(self.person),
+        )
 
     def select(self, rows: Int64[np.ndarray, " m"] | Bool[np.ndarray, " n"]) -> "Faces":
         """The chosen rows."""

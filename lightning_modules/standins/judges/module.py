@@ -1,5 +1,6 @@
 """JudgesModule: trains the four small networks behind the metrics together; `suite` makes the protocol of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,10 +10,13 @@ from torch.nn import functional as F
 
 from lightning_modules.standins.judges import losses
 from lightning_modules.standins.judges.config import JudgesConfig
-from lightning_modules.standins.judges.data import JudgeBatch, JudgesData
-from lightning_modules.standins.judges.evaluation import score_faces, score_speech
-from lightning_modules.training.optimisers import make_optimizer, make_schedule
-from lightning_modules.training.stage import StageModule
+from lightning_modules.standins.judges.data import JudgeBatch
+from lightning_modules.standins.judges.evaluation import mean_speech, score_faces, score_speech
+from lightning_modules.standins.judges.faces import FaceBatch
+from lightning_modules.standins.judges.speech import SpeechClip
+from lightning_modules.training.configs import as_config
+from lightning_modules.training.optimisers import make_optimizer, warmup_and_cosine
+from lightning_modules.training.stage import Phase, Rows, StageModule
 from metrics.backbones.judges import SIZE, EmotionJudge, IdentityJudge, LandmarkJudge, SyncJudge
 from metrics.networks import Networks
 from metrics.suite import Suite
@@ -25,16 +29,18 @@ WARMUP = 20
 class JudgesModule(StageModule):
     """Landmark, emotion, identity and sync judge, one optimiser, losses added; they share no parameter."""
 
-    def __init__(self, config: JudgesConfig) -> None:
-        super().__init__()
-        self.config = config
+    config: JudgesConfig
+
+    def __init__(self, config: JudgesConfig | Mapping[str, Any]) -> None:
+        config = as_config(JudgesConfig, config)
+        super().__init__(config)
         self.landmark = LandmarkJudge(config.width)
         self.emotion = EmotionJudge(config.width)
         self.identity = IdentityJudge(config.width)
         self.sync = SyncJudge(config.width)
 
     def losses(self, batch: JudgeBatch) -> dict[str, Float[Tensor, ""]]:
-        """Unweighted losses by the names of `JudgeWeights`; each network sees the pictures otherwise altered."""
+        """Unweighted losses by the names of `JudgeWeights`; each network gets pictures augmented anew."""
         images = losses.as_float(batch.images)
         moved, landmarks = losses.augment(images, batch.landmarks)
         found = self.landmark(moved)
@@ -61,8 +67,8 @@ class JudgesModule(StageModule):
         return losses.sync_loss(self.sync.audio(batch.sounds), self.sync.lower_halves(relit), self.config.temperature)
 
     def training_step(self, batch: JudgeBatch, batch_idx: int) -> Tensor:
-        """Weighted sum of the losses; the first batch says how loud and how varied sounds are."""
-        if self.global_step == 0:
+        """Weighted sum of the losses; the sync network standardises sounds by the moments of the first batch."""
+        if self.batch_number == 0:
             self.sync.mfcc_mean.copy_(batch.sounds.mean(dim=(0, 2))[:, None])
             self.sync.mfcc_scale.copy_(batch.sounds.std(dim=(0, 2))[:, None].clamp(min=1e-3))
         values = self.losses(batch)
@@ -73,7 +79,7 @@ class JudgesModule(StageModule):
     def configure_optimizers(self) -> Any:
         """AdamW with a cosine schedule."""
         optimizer = make_optimizer([self], learning_rate=self.config.learning_rate, weight_decay=WEIGHT_DECAY)
-        schedule = make_schedule(optimizer, kind="cosine", warmup=WARMUP, steps=self.config.steps)
+        schedule = warmup_and_cosine(optimizer, warmup=WARMUP, steps=self.config.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def suite(self) -> Suite:
@@ -81,7 +87,12 @@ class JudgesModule(StageModule):
         self.eval().requires_grad_(False)
         return Suite(Networks.from_judges(self), device=self.device)
 
-    def evaluate(self, data: JudgesData) -> dict[str, float]:
+    def evaluate_batch(self, batch: FaceBatch | SpeechClip, loader: int, phase: Phase) -> dict[str, float]:
         """How far each judge can be trusted: accuracy on true pictures and clips of people held out."""
-        self.eval()
-        return score_faces(self, data.test_faces) | score_speech(self, data.test_speech)
+        if isinstance(batch, FaceBatch):
+            return score_faces(self.landmark, self.emotion, self.identity, batch)
+        return score_speech(self.sync, self.emotion, batch)
+
+    def summary(self, rows: Rows, phase: Phase) -> dict[str, float]:
+        """Those of the faces, and means over the clips."""
+        return {**rows[0][0], **mean_speech(rows[1])}

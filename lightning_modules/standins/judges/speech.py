@@ -1,7 +1,7 @@
 """Clips with sound for the sync judge: pictures at 64 px in memory, cut into SyncNet's windows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,11 @@ class SpeechClip:
         """A clip from pictures and 16 kHz sound in [-1, 1]."""
         windows = num_windows(len(frames), len(waveform))
         return cls(id, actor, emotion, frames, syncnet_mfcc(waveform), windows)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "SpeechClip":
+        """The same clip with every tensor on `device`."""
+        frames, mfcc = (part.to(device, non_blocking=non_blocking) for part in (self.frames, self.mfcc))
+        return replace(self, frames=frames, mfcc=mfcc)
 
     def pictures(self, starts: Sequence[int]) -> UInt8[Tensor, "n 5 3 64 64"]:
         """Five frames from each start frame on."""

@@ -1,8 +1,9 @@
 """The small CLIP: an open_clip model of our own configuration, trained on captioned pictures of people."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,12 +19,13 @@ from lightning_modules.ame.config import AugmentConfig
 from lightning_modules.ame.losses import contrastive_loss, logit_scale, positives
 from lightning_modules.standins.priors import trunk
 from lightning_modules.standins.priors.config import ClipPriorConfig
-from lightning_modules.standins.priors.data import CaptionedPictures, PairBatch, synonym_accuracy, zero_shot_accuracy
+from lightning_modules.standins.priors.data import PairBatch, StyledPictures, synonym_accuracy, zero_shot_accuracy
 from lightning_modules.standins.priors.parts import ClipParts
-from lightning_modules.standins.priors.tokenizer import CONTEXT, WordTokenizer, drop_words
-from lightning_modules.training.single import adamw_with_cosine
-from lightning_modules.training.stage import StageModule
-from toyworld.lexicon import vocabulary
+from lightning_modules.standins.priors.tokenizer import drop_words, word_tokenizer
+from lightning_modules.training.configs import as_config
+from lightning_modules.training.optimisers import adamw_with_cosine
+from lightning_modules.training.parents import Recipe
+from lightning_modules.training.stage import Phase, Rows, StageModule
 
 AUGMENTATION = AugmentConfig(flip=0.5, degrees=6.0, shift=0.03, zoom=0.06, colour=0.3)
 
@@ -45,10 +47,12 @@ def build_clip(tokenizer_size: int) -> CLIP:
 class ClipPrior(StageModule):
     """Trains the stand-in on pairs of picture and caption by CLIP's symmetric InfoNCE."""
 
-    def __init__(self, config: ClipPriorConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.tokenizer = WordTokenizer(vocabulary(), length=CONTEXT)
+    config: ClipPriorConfig
+
+    def __init__(self, config: ClipPriorConfig | Mapping[str, Any]) -> None:
+        config = as_config(ClipPriorConfig, config)
+        super().__init__(config)
+        self.tokenizer = word_tokenizer()
         self.model = build_clip(self.tokenizer.size)
         self.augment = image_augmentation(AUGMENTATION)
 
@@ -83,8 +87,19 @@ class ClipPrior(StageModule):
         """AdamW over what is trained, with a cosine schedule."""
         return adamw_with_cosine(self, self.config)
 
-    @torch.no_grad()
-    def evaluate(self, data: CaptionedPictures) -> dict[str, float]:
-        """Zero-shot accuracy on pictures of held-out people, basic and other styles; how well synonyms lie together."""
-        self.eval()
-        return zero_shot_accuracy(self.embed_image, self.embed_text, data) | synonym_accuracy(self.embed_text)
+    @classmethod
+    def rebuild(cls, recipe: Recipe) -> ClipParts:
+        """The trained CLIP of a recipe, for AME."""
+        prior = cls(ClipPriorConfig())
+        prior.model.load_state_dict(recipe["state"])
+        return prior.parts()
+
+    def evaluate_batch(self, batch: StyledPictures, loader: int, phase: Phase) -> tuple[Tensor, tuple[str, ...]]:
+        """Unit vectors of pictures of held-out people, and their styles."""
+        return self.embed_image(batch.image), batch.style
+
+    def summary(self, rows: Rows, phase: Phase) -> dict[str, float]:
+        """Zero-shot accuracy on basic and on other styles; how well synonyms lie together."""
+        vectors = torch.cat([vectors for vectors, _ in rows[0]])
+        styles = [style for _, styles in rows[0] for style in styles]
+        return zero_shot_accuracy(vectors, styles, self.embed_text) | synonym_accuracy(self.embed_text)

@@ -1,17 +1,21 @@
-"""Training material of the stand-ins: captioned pictures and captions, in endless step-indexed order."""
+"""Data of the stand-ins: captioned pictures, and captions alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from conventions.emotions import EMOTIONS
 from datamodules.batches import Batch
-from lightning_modules.standins.priors.tokenizer import WordTokenizer
+from datamodules.endless import EndlessData, MakeBatch, item_loader
+from lightning_modules.standins.priors.config import ClipPriorConfig, GPT2PriorConfig
+from lightning_modules.standins.priors.tokenizer import word_tokenizer
 from toyworld.lexicon import corpus, lexicon, with_article
 from toyworld.pairs import PairSet
 
@@ -19,6 +23,11 @@ HELD_OUT_EVERY = 6
 """Each sixth person of the pictures is kept for evaluation."""
 
 CORPUS_LINES = 8192
+TEST_CAPTIONS = 512
+HELD_OUT_SEED = 1_000_003
+"""Seed of the test's captions."""
+
+PICTURES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -78,66 +87,100 @@ def _subset(pairs: PairSet, keep: np.ndarray) -> CaptionedPictures:
     )
 
 
-class EndlessBatches:
-    """Batch number k is a pure function of (seed, k); iteration begins at `start_step`."""
+@dataclass(frozen=True)
+class StyledPictures:
+    """Pictures in [-1, 1] with the name of each one's emotion; empty for a scene without a face."""
 
-    def __init__(self, make: Callable[[np.random.Generator], Batch], seed: int, start_step: int = 0) -> None:
-        self.make, self.seed, self.start_step = make, seed, start_step
+    image: Float[Tensor, "b 3 64 64"]
+    style: tuple[str, ...]
 
-    def __iter__(self) -> Iterator[Batch]:
-        step = self.start_step
-        while True:
-            yield self.make(np.random.default_rng([self.seed, step]))
-            step += 1
-
-
-def picture_batches(
-    pictures: CaptionedPictures, tokenizer: WordTokenizer, *, batch_size: int, seed: int
-) -> EndlessBatches:
-    """Random pairs of picture and caption."""
-
-    tokens, labels = tokenizer(pictures.captions), torch.from_numpy(pictures.labels())
-
-    def make(rng: np.random.Generator) -> PairBatch:
-        indices = rng.choice(len(pictures), batch_size, replace=len(pictures) < batch_size)
-        return PairBatch(pictures.tensor(indices), tokens[indices], labels[indices])
-
-    return EndlessBatches(make, seed)
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "StyledPictures":
+        """The same pictures on another device."""
+        return StyledPictures(self.image.to(device, non_blocking=non_blocking), self.style)
 
 
-def caption_batches(tokenizer: WordTokenizer, *, batch_size: int, seed: int) -> EndlessBatches:
-    """Random captions of the lexicon's grammar."""
-    tokens = tokenizer(corpus(CORPUS_LINES, seed))
+class PictureData(EndlessData):
+    """Random pairs of picture and caption; pictures of held-out people for the test."""
 
-    def make(rng: np.random.Generator) -> TextBatch:
-        return TextBatch(tokens[rng.integers(len(tokens), size=batch_size)])
+    def __init__(
+        self, config: ClipPriorConfig, train: CaptionedPictures, held_out: CaptionedPictures, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.config, self.train, self.held_out, self.seed = config, train, held_out, seed
+        self._tokens = word_tokenizer()(train.captions)
+        self._labels = torch.from_numpy(train.labels())
 
-    return EndlessBatches(make, seed)
+    @classmethod
+    def load(cls, config: ClipPriorConfig, pairs: PairSet, seed: int = 0) -> "PictureData":
+        """The toy world's captioned pictures."""
+        return cls(config, *split_people(pairs), seed)
+
+    def batch_maker(self) -> MakeBatch:
+        """`batch` of this rank."""
+        return partial(self.batch, rank=self.rank)
+
+    def batch(self, step: int, rank: int = 0) -> PairBatch:
+        """Batch number `step`: a pure function of (seed, step, rank)."""
+        count, known = self.config.batch_size, len(self.train)
+        rows = _generator(self.seed, step, rank).choice(known, count, replace=known < count)
+        return PairBatch(self.train.tensor(rows), self._tokens[rows], self._labels[rows])
+
+    def test_dataloader(self) -> list[DataLoader]:
+        """The held-out pictures in order."""
+        rows = np.arange(len(self.held_out))
+        return [item_loader(np.array_split(rows, len(rows) // PICTURES_AT_ONCE + 1), self._styled)]
+
+    def _styled(self, rows: np.ndarray) -> StyledPictures:
+        return StyledPictures(self.held_out.tensor(rows), tuple(self.held_out.style[row] for row in rows))
+
+
+class CaptionData(EndlessData):
+    """Random captions of the lexicon's grammar; captions of another seed for the test."""
+
+    def __init__(self, config: GPT2PriorConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config, self.seed = config, seed
+        self._tokens = word_tokenizer()(corpus(CORPUS_LINES, seed))
+
+    def batch_maker(self) -> MakeBatch:
+        """`batch` of this rank."""
+        return partial(self.batch, rank=self.rank)
+
+    def batch(self, step: int, rank: int = 0) -> TextBatch:
+        """Batch number `step`: a pure function of (seed, step, rank)."""
+        rows = _generator(self.seed, step, rank).integers(len(self._tokens), size=self.config.batch_size)
+        return TextBatch(self._tokens[rows])
+
+    def test_dataloader(self) -> list[DataLoader]:
+        """One batch of captions of a seed that training does not use."""
+        return [item_loader([TextBatch(word_tokenizer()(corpus(TEST_CAPTIONS, HELD_OUT_SEED)))])]
+
+
+def _generator(seed: int, step: int, rank: int) -> np.random.Generator:
+    return np.random.default_rng([seed, step, rank] if rank else [seed, step])
 
 
 Embed = Callable[..., Tensor]
-"""Pictures, or texts, to unit vectors [b, d]."""
+"""Texts to unit vectors [b, d]."""
 
 
-def zero_shot_accuracy(embed_image: Embed, embed_text: Embed, pictures: CaptionedPictures) -> dict[str, float]:
-    """Share of pictures whose emotion's name is the nearest text: basic among the basic, other among the other."""
-    named = sorted({style for style in pictures.style if style in lexicon().emotions})
+def zero_shot_accuracy(vectors: Float[Tensor, "n d"], styles: Sequence[str], embed_text: Embed) -> dict[str, float]:
+    """Share of pictures' unit vectors whose emotion's name is the nearest text: basic among basic, other among other.
+
+    `styles` names each picture's emotion; pictures of none do not count.
+    """
+    named = sorted({style for style in styles if style in lexicon().emotions})
     groups = {"basic": [n for n in named if n in EMOTIONS], "other": [n for n in named if n not in EMOTIONS]}
     result: dict[str, float] = {}
     for group, names in groups.items():
         if names:
-            result[f"accuracy_{group}"] = _accuracy(embed_image, embed_text, pictures, names)
+            prototypes = torch.stack([_prototype(embed_text, name) for name in names])
+            rows = [i for i, style in enumerate(styles) if style in names]
+            answers = torch.tensor([names.index(styles[i]) for i in rows])
+            nearest = (vectors[rows] @ prototypes.T).argmax(1).cpu()
+            result[f"accuracy_{group}"] = nearest.eq(answers).float().mean().item()
             result[f"chance_{group}"] = 1 / len(names)
     return result
-
-
-def _accuracy(embed_image: Embed, embed_text: Embed, pictures: CaptionedPictures, names: Sequence[str]) -> float:
-    prototypes = torch.stack([_prototype(embed_text, name) for name in names])
-    indices = np.array([i for i, style in enumerate(pictures.style) if style in names])
-    parts = np.array_split(indices, len(indices) // 256 + 1)
-    vectors = torch.cat([embed_image(pictures.tensor(part)) for part in parts])
-    answers = torch.tensor([names.index(pictures.style[i]) for i in indices])
-    return (vectors @ prototypes.T).argmax(1).cpu().eq(answers).float().mean().item()
 
 
 def _prototype(embed_text: Embed, emotion: str) -> Tensor:

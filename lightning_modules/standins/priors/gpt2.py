@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
@@ -15,10 +15,11 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from lightning_modules.standins.priors.config import GPT2PriorConfig
 from lightning_modules.standins.priors.data import TextBatch
 from lightning_modules.standins.priors.parts import GPT2Parts
-from lightning_modules.standins.priors.tokenizer import CONTEXT, PADDING, WordTokenizer, drop_words
-from lightning_modules.training.single import adamw_with_cosine
-from lightning_modules.training.stage import StageModule
-from toyworld.lexicon import corpus, vocabulary
+from lightning_modules.standins.priors.tokenizer import PADDING, drop_words, word_tokenizer
+from lightning_modules.training.configs import as_config
+from lightning_modules.training.optimisers import adamw_with_cosine
+from lightning_modules.training.parents import Recipe
+from lightning_modules.training.stage import Phase, Rows, StageModule
 
 
 def build_gpt2(tokenizer_size: int) -> GPT2LMHeadModel:
@@ -31,10 +32,12 @@ def build_gpt2(tokenizer_size: int) -> GPT2LMHeadModel:
 class GPT2Prior(StageModule):
     """Trains the stand-in to predict the next word of captions, of seen and unseen styles alike."""
 
-    def __init__(self, config: GPT2PriorConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.tokenizer = WordTokenizer(vocabulary(), length=CONTEXT)
+    config: GPT2PriorConfig
+
+    def __init__(self, config: GPT2PriorConfig | Mapping[str, Any]) -> None:
+        config = as_config(GPT2PriorConfig, config)
+        super().__init__(config)
+        self.tokenizer = word_tokenizer()
         self.model = build_gpt2(self.tokenizer.size)
 
     def parts(self) -> GPT2Parts:
@@ -62,12 +65,17 @@ class GPT2Prior(StageModule):
         """AdamW over what is trained, with a cosine schedule."""
         return adamw_with_cosine(self, self.config)
 
-    @torch.no_grad()
-    def evaluate(self, data: object = None) -> dict[str, float]:
-        """Perplexity per word on captions of a seed that training does not use."""
-        self.eval()
-        tokens = self.tokenizer(corpus(512, seed=HELD_OUT_SEED)).to(self.device)
-        return {"perplexity": math.exp(self.next_word_loss(tokens, tokens).item())}
+    @classmethod
+    def rebuild(cls, recipe: Recipe) -> GPT2Parts:
+        """The trained GPT-2 of a recipe, for AME."""
+        prior = cls(GPT2PriorConfig())
+        prior.model.transformer.load_state_dict(recipe["state"])
+        return prior.parts()
 
+    def evaluate_batch(self, batch: TextBatch, loader: int, phase: Phase) -> float:
+        """Next-word loss on captions that training does not use."""
+        return self.next_word_loss(batch.tokens, batch.tokens).item()
 
-HELD_OUT_SEED = 1_000_003
+    def summary(self, rows: Rows, phase: Phase) -> dict[str, float]:
+        """Perplexity per word."""
+        return {"perplexity": math.exp(sum(rows[0]) / len(rows[0]))}

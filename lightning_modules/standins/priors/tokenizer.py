@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from toyworld.lexicon import vocabulary
+
 PADDING, START, UNKNOWN = 0, 1, 2
 FIRST_WORD = 3
 
@@ -37,6 +39,11 @@ class WordTokenizer:
             numbers = [START, *(self.numbers.get(word, UNKNOWN) for word in words), self.end]
             row[: len(numbers)] = torch.tensor(numbers)
         return rows
+
+
+def word_tokenizer() -> WordTokenizer:
+    """The tokenizer of both stand-ins: the lexicon's words."""
+    return WordTokenizer(vocabulary(), length=CONTEXT)
 
 
 def drop_words(tokens: Int[Tensor, "b n"], share: float, end: int) -> Int[Tensor, "b n"]:

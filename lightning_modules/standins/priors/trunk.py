@@ -23,8 +23,8 @@ def stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 class FaceTrunk(nn.Module):
     """Features of small aligned faces: every pixel is seen before the first halving, and the last map is kept whole.
 
-    CLIP's ResNets and ViTs shrink their input by four or more at once, and what tells emotions apart on a face of 40
-    pixels is one or two pixels wide.
+    CLIP's ResNets and ViTs shrink their input by four or more at once, and the differences between emotions on a face
+    of 40 pixels are one or two pixels wide.
     """
 
     def __init__(self, size: int) -> None:
@@ -36,7 +36,7 @@ class FaceTrunk(nn.Module):
         self.default_cfg: dict[str, Any] = {}
 
     def reset_classifier(self, num_classes: int, global_pool: str = "") -> None:
-        """There is none: open_clip asks every timm trunk for this and adds its own projection."""
+        """There is none: open_clip calls this on every timm trunk and adds its own projection."""
 
     def forward(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
         """The last map, flat."""

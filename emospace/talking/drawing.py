@@ -1,0 +1,122 @@
+"""From speech to frames: expression, motion, HEF, and its frames on the portrait's picture."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from emospace.talking.motion import Motion, loudness
+from emospace.talking.portrait import Portrait
+from emospace.talking.schedule import EmotionTrack
+from face3d.coefficients import IDENTITY
+from lightning_modules.eac.backbones import State
+from lightning_modules.eac.network import ExpressionNetwork
+from lightning_modules.hef.enlarge import Enlarger, Place, Source
+from lightning_modules.pipeline import Pipeline
+
+
+class Canvas:
+    """Draws driven faces of one portrait on its picture."""
+
+    def __init__(self, pipeline: Pipeline, portrait: Portrait) -> None:
+        self.pipeline, device, reference = pipeline, pipeline.hef.device, portrait.reference
+        self.identity = reference.coefficients.to(device)[None, IDENTITY]
+        self._encoded = pipeline.encode(reference)
+        square = portrait.square
+        place = Place(torch.from_numpy(square.matrix), torch.tensor([square.x, square.y], dtype=torch.float64))
+        source = Source(
+            reference.image.to(device),
+            reference.coefficients.to(device)[None],
+            reference.placement.to(device)[None],
+            portrait.correction.to(device)[None],
+        )
+        picture = torch.from_numpy(portrait.picture).to(device)
+        self._enlarger = Enlarger(pipeline.hef.renderer.model, source, picture, place)
+
+    def draw(
+        self, coefficients: Float[Tensor, "t 257"], placement: Float[Tensor, "t 3"], track: EmotionTrack, start: int
+    ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
+        """The frames `start`, `start + 1`, ... of a film."""
+        rows, places = (x.to(self.pipeline.hef.device) for x in (coefficients, placement))
+        made = self.pipeline.hef.drive(self._encoded, rows, places, track.frames(start, len(rows)))
+        for frame in self._enlarger.frames(made, rows, places):
+            yield frame.cpu().numpy()
+
+
+def perform(
+    pipeline: Pipeline,
+    canvas: Canvas,
+    motion: Motion,
+    mfcc: Iterable[Float[Tensor, "_ 28 13"]],
+    tracks: tuple[EmotionTrack, EmotionTrack],
+    at_once: int,
+) -> Iterator[UInt8[np.ndarray, "h w c"]]:
+    """Frames of a portrait that speaks, drawn `at_once` at a time; nothing is kept but what EAC looks back on.
+
+    `mfcc` is the speech in pieces of any length; `tracks` are the emotion for EAC and for HEF.
+    """
+    heard = express(pipeline.eac.network, mfcc, tracks[0], canvas.identity)
+    start = 0
+    for piece in rechunk(heard, at_once):
+        expression, energy = piece[:, :-1], piece[:, -1]
+        coefficients, placement = motion.next(expression, energy, tracks[0].frames(start, len(piece)).level.cpu())
+        yield from canvas.draw(coefficients, placement, tracks[1], start)
+        start += len(piece)
+
+
+def express(
+    network: ExpressionNetwork,
+    pieces: Iterable[Float[Tensor, "_ 28 13"]],
+    track: EmotionTrack,
+    identity: Float[Tensor, "1 80"],
+) -> Iterator[Float[Tensor, "_ 65"]]:
+    """Expression, and in the last column the log energy, of speech that arrives in pieces, on the CPU.
+
+    All frames but the last `network.look_ahead` that have arrived are known after each piece.
+    """
+    waiting: Tensor | None = None
+    state: State = None
+    start = 0
+    for piece in pieces:
+        waiting = piece if waiting is None else torch.cat([waiting, piece])
+        if (ready := len(waiting) - network.look_ahead) > 0:
+            known, state = _advance(network, waiting, ready, track, identity, state, start)
+            waiting, start = waiting[ready:], start + ready
+            yield known
+    if waiting is not None and len(waiting):
+        yield _advance(network, waiting, len(waiting), track, identity, state, start)[0]
+
+
+@torch.no_grad()
+def _advance(
+    network: ExpressionNetwork,
+    mfcc: Tensor,
+    new: int,
+    track: EmotionTrack,
+    identity: Tensor,
+    state: State,
+    start: int,
+) -> tuple[Tensor, State]:
+    """The first `new` frames of `mfcc`, in runs of one emotion."""
+    parts, done = [], 0
+    device = identity.device
+    for count, code in track.spans(start, new):
+        heard = mfcc[None, done : done + count + network.look_ahead].to(device)
+        expression, state = network.advance(heard, count, code, identity, state)
+        parts.append(expression[0].cpu())
+        done += count
+    return torch.cat([torch.cat(parts), loudness(mfcc[:new])[:, None]], dim=1), state
+
+
+def rechunk(pieces: Iterator[Tensor], size: int) -> Iterator[Tensor]:
+    """The same rows in pieces of exactly `size`, but for the last."""
+    waiting: Tensor | None = None
+    for piece in pieces:
+        waiting = piece if waiting is None else torch.cat([waiting, piece])
+        while len(waiting) >= size:
+            yield waiting[:size]
+            waiting = waiting[size:]
+    if waiting is not None and len(waiting):
+        yield waiting

@@ -1,0 +1,81 @@
+"""What the user gives as an emotion: a text, an image file or a sound file."""
+
+import re
+from pathlib import Path
+
+import torch
+
+from conventions.emotions import NUM_LEVELS
+from conventions.errors import UserError
+from conventions.files import regular_file
+from datamodules.audio import mel, read_audio
+from datamodules.pictures import read_picture
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
+
+IMAGE_SUFFIXES = frozenset(
+    "." + suffix
+    for suffix in (
+        *("png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "pbm", "tga"),
+        *("jp2", "avif", "heic", "heif", "svg", "psd"),
+    )
+)
+SOUND_SUFFIXES = frozenset(
+    "." + suffix
+    for suffix in (
+        *("wav", "m4a", "mp3", "flac", "ogg", "oga", "opus", "aac", "wma", "aif", "aiff", "amr", "caf", "ac3", "mka"),
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "wmv", "mpg", "mpeg", "ts", "mts", "flv", "3gp", "ogv"),
+    )
+)
+"""Suffixes of sound files, and of videos, of which the sound is used."""
+
+_PATH = re.compile(r"^[~/]|^\.{1,2}/|^\S*[/\\]\S*$|^\S+\.[A-Za-z0-9]{1,4}$")
+"""What looks like a path: rooted, one word with a slash, or one word with a short suffix."""
+
+
+def modality_of(emotion: str) -> Modality:
+    """Text, unless it looks like the path of a file, or has the suffix of an image, sound or video file.
+
+    UserError when it is empty, and when it is a path without a readable file.
+    """
+    if not emotion.strip():
+        raise UserError('emotion: is empty; give words such as "quietly happy", an image file or a sound file')
+    suffix = Path(emotion.strip()).suffix.lower()
+    if suffix not in IMAGE_SUFFIXES | SOUND_SUFFIXES and not _PATH.search(emotion.strip()):
+        return "text"
+    try:
+        regular_file(Path(emotion))
+    except UserError as error:
+        raise UserError(f"emotion: {error}; an emotion in words has no slash and no file's suffix") from error
+    if suffix in IMAGE_SUFFIXES:
+        return "image"
+    if suffix in SOUND_SUFFIXES:
+        return "audio"
+    raise UserError(f"emotion: {emotion}: is neither an image file nor a sound file by its suffix")
+
+
+def emotion_code(encoder: EmotionEncoder, emotion: str, level: float | None = None) -> EmotionCode:
+    """The code [1, ...] of an emotion given as text, image or sound; `level` in 0..3 moves its intensity."""
+    modality, device = modality_of(emotion), next(iter(encoder.parameters()), torch.zeros(0)).device
+    if level is not None and not 0 <= level <= NUM_LEVELS:
+        raise UserError(f"level: {level:g} is outside 0..{NUM_LEVELS}")
+    with torch.no_grad():
+        if modality == "text":
+            code = encoder.encode_text([emotion.strip()])
+        elif modality == "image":
+            pixels = torch.from_numpy(read_picture(Path(emotion))).permute(2, 0, 1).float() / 127.5 - 1
+            code = encoder.encode_image(pixels[None].to(device))
+        else:
+            sound = torch.from_numpy(mel(read_audio(Path(emotion))))[None].to(device)
+            if not sound.shape[1]:
+                raise UserError(f"emotion: {emotion}: is shorter than one video frame (40 ms)")
+            code = encoder.encode_audio(sound, torch.ones(sound.shape[:2], dtype=torch.bool, device=device))
+        return code if level is None else encoder.with_level(code, torch.tensor([level], device=device))
+
+
+def unknown_words(encoder: EmotionEncoder, emotion: str) -> bool:
+    """Whether the text encoder has a fixed vocabulary and knows no word of a text."""
+    numbers = getattr(getattr(getattr(encoder, "text", None), "tokenize", None), "numbers", None)
+    if numbers is None or modality_of(emotion) != "text":
+        return False
+    words = emotion.lower().replace(",", " ").replace(".", " ").split()
+    return not any(word in numbers for word in words)

@@ -1,0 +1,130 @@
+"""What finished runs can talk: the parts of a model from run folders. The one place that knows how runs are kept."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from conventions.errors import UserError
+from datamodules.store import Store
+from emospace.talking.model_file import HEF_WEIGHTS, ModelParts
+from experiments.graph import FULL, StageRun
+from experiments.readback import read_run
+from experiments.rundir import RunFolder, list_runs
+from face3d.morphable import PROCEDURAL
+from lightning_modules.ame.config import STANDIN
+from lightning_modules.training.checkpoints import read_checkpoint
+
+
+def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -> RunFolder:
+    """The run that is asked for; else the newest finished run, of the experiment `preset`, that can talk.
+
+    That is a run of stage evaluate, or of stage hef, evaluated or not; full models come before variants.
+    """
+    if run_id is not None:
+        return RunFolder(runs / run_id)
+    stages = {"evaluate": "-evaluate.", "hef": "-hef."}
+    done = [run.id for run in list_runs(runs) if run.state == "done" and (preset is None or _of(run.id, preset))]
+    able = [RunFolder(runs / name) for mark in stages.values() for name in done if mark in name]
+    if not able:
+        what = f"no finished run of {preset}" if preset else "no finished run"
+        raise UserError(f"{runs}: holds {what} that can talk; `emospace run {preset or 'toy'}` makes one")
+    return max(able, key=lambda folder: (_is_full(folder), _ended(folder)))
+
+
+def _of(run_id: str, preset: str) -> bool:
+    return run_id.rpartition(".")[0].startswith(f"{preset}-")
+
+
+def _is_full(folder: RunFolder) -> bool:
+    return folder.status.get("variant") == FULL
+
+
+def _ended(folder: RunFolder) -> float:
+    return float(folder.status.get("heartbeat", 0.0))
+
+
+def parts_of(folder: RunFolder) -> ModelParts:
+    """The parts of a model from a run of stage evaluate or hef and its parents; no store is needed."""
+    run = read_run(folder)
+    if run.stage not in ("evaluate", "hef"):
+        raise UserError(f"run {run.id}: is of stage {run.stage}; a talking face needs a run of stage evaluate or hef")
+    runs = folder.path.parent
+    hef = run.parents["hef"] if run.stage == "evaluate" else run
+    eac = run.parents["eac"] if run.stage == "evaluate" else _eac_beside(runs, hef)
+    members = dict(_members(eac.parents["ame"], "")) | {"eac": eac, "hef": hef}
+    if hef.parents["ame"].id != eac.parents["ame"].id:
+        members |= dict(_members(hef.parents["ame"], "hef_"))
+    return ModelParts(
+        face_model=_face_model(hef, folder),
+        configs={name: dataclasses.asdict(_config(member, name)) for name, member in members.items()},
+        states={name: _state(member, runs) for name, member in members.items()},
+        card=_card(run, members, folder),
+    )
+
+
+def _members(ame: StageRun, prefix: str) -> Iterator[tuple[str, StageRun]]:
+    """AME and the stand-ins that its towers are."""
+    yield f"{prefix}ame", ame
+    for name in ("clip", "gpt2"):
+        if name in ame.parents:
+            yield f"{prefix}{name}", ame.parents[name]
+
+
+def _eac_beside(runs: Path, hef: StageRun) -> StageRun:
+    """The newest finished EAC of the same seed on the same emotion space as a HEF."""
+    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and "-eac." in run.id]
+    fitting = [
+        folder
+        for folder in done
+        if folder.status.get("seed") == hef.seed
+        and folder.read("provenance.json").get("parents", {}).get("ame") == hef.parents["ame"].id
+    ]
+    if not fitting:
+        raise UserError(f"run {hef.id}: {runs} holds no finished EAC on its emotion space {hef.parents['ame'].id}")
+    return read_run(max(fitting, key=lambda folder: (_is_full(folder), _ended(folder))))
+
+
+def _config(run: StageRun, name: str) -> Any:
+    stage = name.removeprefix("hef_")
+    return getattr(run.config.prior if stage in ("clip", "gpt2") else run.config, stage)
+
+
+def _state(run: StageRun, runs: Path) -> dict[str, Tensor]:
+    path = run.folder(runs).checkpoints / "final.pt"
+    if not path.exists():
+        raise UserError(f"run {run.id}: holds no final weights ({path}); `emospace run` trains it")
+    state = read_checkpoint(path)["state_dict"]
+    if run.stage != "hef":
+        return state
+    return {k.removeprefix(HEF_WEIGHTS): v for k, v in state.items() if k.startswith(HEF_WEIGHTS)}
+
+
+def _face_model(run: StageRun, folder: RunFolder) -> str:
+    """The model of the store's coefficients: as the run wrote it down, as its world makes it, or as the store says."""
+    noted = folder.read("provenance.json").get("store", {}).get("coefficient_model")
+    if noted or run.config.world.fills_store:
+        return str(noted or PROCEDURAL)
+    name = Store(run.config.data.store).coefficient_model
+    assert name is not None, "a HEF is trained on coefficients"
+    return name
+
+
+def _card(run: StageRun, members: dict[str, StageRun], folder: RunFolder) -> dict[str, Any]:
+    """What is known of a model: data, split, stand-ins, metrics, licences and hashes."""
+    stand_ins = ["trained on the toy world, not on MEAD"] if run.config.world.fills_store else []
+    if "clip" in members:
+        stand_ins.append("emotion space from a tiny CLIP stand-in, not from CLIP")
+    text = run.config.ame.text
+    public = [name for name in (text.clip_model, text.gpt2_model) if name != STANDIN]
+    return {
+        "run": run.id,
+        "data": folder.read("provenance.json").get("store", {}) | {"path": Path(run.config.data.store).name},
+        "split": str(run.config.data.split),
+        "stand_ins": stand_ins,
+        "metrics": folder.read("metrics.json").get("metrics", {}),
+        "licences": ["weights: as their training data", *(f"{name}: its makers' own" for name in public)],
+        "hashes": {name: member.hash for name, member in members.items()},
+    }

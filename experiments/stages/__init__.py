@@ -1,0 +1,1 @@
+"""One file for each stage of an experiment; each exports one `Stage` object."""

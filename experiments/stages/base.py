@@ -1,0 +1,152 @@
+"""What trained stages share: training from wherever the run stands, then the module's own test."""
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conventions.errors import UserError
+from datamodules.config import DataConfig
+from datamodules.splits import Split
+from experiments.identity import digest_of
+from experiments.schema import ExperimentConfig, TrainerConfig
+from experiments.stage import Measured, Stage, StageRun, Work
+from metrics.published import entries
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from datamodules.store import Store, StoredClip
+    from face3d.renderer import Renderer
+    from lightning_modules.training.stage import StageModule
+    from toyworld.pairs import PairSet
+    from toyworld.pictures import Role as PairRole
+
+PROMPTS = Path(__file__).parents[2] / "lightning_modules" / "ame" / "prompts.yaml"
+"""Part of the identity of every stage that reads emotions from text."""
+
+
+class TrainedStage(Stage):
+    """A stage that trains a `StageModule` on a `LightningDataModule`. Stages of 0 steps keep the initial weights."""
+
+    @abstractmethod
+    def build(self, run: StageRun, parents: Mapping[str, "StageModule"]) -> "StageModule":
+        """The module on its loaded parents; random numbers are seeded by the caller."""
+
+    @abstractmethod
+    def data(self, run: StageRun) -> "pl.LightningDataModule":
+        """The batches to train, validate and test on."""
+
+    def trainer(self, config: ExperimentConfig) -> TrainerConfig:
+        """How the stage is trained: on one process, unless it is `distributed`."""
+        if self.distributed:
+            return config.trainer
+        return single_process(config)
+
+    def start(self, config: ExperimentConfig) -> str:
+        """Where training starts from other weights: a run or a checkpoint; empty for the initial weights."""
+        return getattr(config.init_from, self.name, "")
+
+    def origin(self, config: ExperimentConfig) -> str:
+        """The content of the file to start from, or the id of the run, which is a content hash itself."""
+        path = Path(start) if (start := self.start(config)) else None
+        if path is None:
+            return ""
+        path = path / "checkpoints" / "final.pt" if path.is_dir() else path
+        return digest_of(path, f"init_from.{self.name}") if path.is_file() else start
+
+    def work(self, work: Work) -> Measured:
+        """Train to the last step from wherever the run stands, then test."""
+        from experiments.networks import Networks
+        from experiments.training import load_final, measure, save_weights, train
+
+        run, final = work.run, work.folder.checkpoints / "final.pt"
+        work.progress.total = self.num_steps(run.config)
+        module, trainer = Networks(work.runs).build(run), self.trainer(run.config)
+        if work.progress.total == 0:
+            save_weights(module, final)
+            return Measured({})
+        data = self.data(run)
+        if final.exists():
+            load_final(module, final)
+        else:
+            train(module, data, work, trainer, self.start(run.config))
+        work.interruption.check()
+        return Measured(measure(module, data, trainer))
+
+
+def single_process(config: ExperimentConfig) -> TrainerConfig:
+    """The trainer section as stages of one process read it, whatever the number of processes of the others."""
+    return dataclasses.replace(config.trainer, devices=1, num_nodes=1, strategy="auto")
+
+
+def data_of(config: ExperimentConfig, stage: str = "") -> DataConfig:
+    """The data section as a stage sees it: `<stage>.data` may name a store and a split of its own."""
+    own = getattr(getattr(config, stage, None), "data", None)
+    if own is None:
+        return config.data
+    return dataclasses.replace(config.data, store=own.store or config.data.store, split=own.split or config.data.split)
+
+
+def data_section(data: DataConfig) -> dict[str, Any]:
+    """What identity needs of a data section: its numbers, and who has which role; no path and no name."""
+    split = Split.load(data.split)
+    return {"data": data, "split": {"actors": split.actors, "rest": split.rest}}
+
+
+def open_store(data: DataConfig) -> "Store":
+    """The store of a data section; UserError where it is not set or not there."""
+    from datamodules.store import Store
+
+    if not data.store:
+        raise UserError("data.store: is not set; give the folder that `emospace prepare` wrote")
+    return Store(data.store)
+
+
+def require_coefficients(config: ExperimentConfig, store: "Store") -> str:
+    """Name of the store's face model; UserError without coefficients, or where the model's file is absent."""
+    from face3d.morphable import PROCEDURAL
+
+    name = store.coefficient_model
+    if name is None:
+        raise UserError(f"{store.path}: holds no coefficients; prepare it with --coefficients mat or landmarks")
+    if name != PROCEDURAL and not Path(config.face_model or "-").exists():
+        raise UserError(f"face_model: {config.face_model!r} is no file; {store.path} has coefficients of {name!r}")
+    return name
+
+
+def clips_of(store: "Store", data: DataConfig, role: str) -> "list[StoredClip]":
+    """Clips of the chosen cameras whose actor has the role."""
+    split = Split.load(data.split)
+    return [clip for clip in store.clips if clip.view in data.views and split.role(clip.actor) == role]
+
+
+def renderer(config: ExperimentConfig, data: DataConfig, size: int) -> "Renderer":
+    """The renderer of the store's coefficients."""
+    from face3d.morphable import load_model
+    from face3d.renderer import Renderer
+
+    name = require_coefficients(config, open_store(data))
+    return Renderer(load_model(name, config.face_model or None), size)
+
+
+def network_files(config: ExperimentConfig) -> dict[str, Path]:
+    """Files of the published networks that score, by config key; absent ones are left to `check_networks`."""
+    found = entries(config.evaluate.networks.choice()).values()
+    paths = {f"evaluate.networks.{entry.role}": entry.path(None) for entry in found if not entry.stand_in}
+    return {key: path for key, path in paths.items() if path is not None}
+
+
+def world_section(config: ExperimentConfig) -> dict[str, Any]:
+    """What identity needs of the toy world."""
+    from toyworld.plan import VERSION
+
+    return {"world": config.world, "world_version": VERSION}
+
+
+def pairs(config: ExperimentConfig, role: "PairRole") -> "PairSet":
+    """The toy world's captioned pictures of a role."""
+    from toyworld.pairs import PairSet
+
+    return PairSet(Path(config.world.root), role)

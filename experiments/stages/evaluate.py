@@ -1,0 +1,120 @@
+"""Evaluate: the whole pipeline on test clips, scored by the metric protocol, with samples to look at."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conventions.errors import UserError
+from datamodules.splits import Split
+from experiments.schema import ExperimentConfig
+from experiments.stage import Measured, Parents, Stage, Work
+from experiments.stages.base import PROMPTS, clips_of, data_of, data_section, network_files, open_store
+from metrics.protocol import protocol_name
+from metrics.published import check_networks, needs_judges
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from datamodules.mead import ClipItem, Reference
+    from datamodules.store import StoredClip
+
+KINDS = {"basic": ("basic", None), "unseen": ("compound", "new")}
+"""Kinds of clips by `evaluate.clips`; None is a clip without a label."""
+
+
+class Evaluate(Stage):
+    """Scores the pipeline of one EAC and one HEF. A split without test or judge actors gives a run without scores."""
+
+    name = "evaluate"
+    undefined = ("*",)
+
+    def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
+        """Its own numbers, the data, the protocol."""
+        return {"evaluate": config.evaluate, **data_section(data_of(config)), "protocol": protocol_name()}
+
+    def parents(self, config: ExperimentConfig) -> Parents:
+        """EAC and HEF; references, and judges where a network is a stand-in, where the split has actors to score."""
+        scoring = [] if unscored(config) else ["references"]
+        judges = ["judges"] if scoring and needs_judges(config.evaluate.networks.choice()) else []
+        return {name: (name, config) for name in ("eac", "hef", *scoring, *judges)}
+
+    def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
+        """The prompts and the published networks."""
+        return {"prompts.yaml": PROMPTS, **network_files(config)}
+
+    def check(self, config: ExperimentConfig) -> None:
+        """Test clips with audio and coefficients, of actors on whom no stage trains."""
+        if unscored(config):
+            return
+        check_networks(config.evaluate.networks.choice())
+        data, kinds = data_of(config), KINDS[config.evaluate.clips]
+        found = [
+            clip
+            for clip in clips_of(open_store(data), data, "test")
+            if clip.kind in kinds and clip.has_audio and clip.has_coefficients
+        ]
+        if not found:
+            raise UserError(
+                f"{data.store}: no test clip of {config.evaluate.clips} styles with audio and coefficients in the "
+                f"split {data.split!r}"
+            )
+        _check_strangers(config, {clip.actor for clip in found})
+
+    def work(self, work: Work) -> Measured:
+        """One row for each clip in per_clip.csv, means in metrics.json."""
+        if reason := unscored(work.run.config):
+            return Measured({}, {"skipped": reason})
+        return _score(work)
+
+
+def unscored(config: ExperimentConfig) -> str | None:
+    """Why the pipeline cannot be scored: a role of the split that no actor has."""
+    split = Split.load(config.data.split)
+    for role in ("test", "judge") if needs_judges(config.evaluate.networks.choice()) else ("test",):
+        if not split.actors.get(role) and split.rest != role:
+            return f"the split {config.data.split!r} has no {role} actors"
+    return None
+
+
+def _check_strangers(config: ExperimentConfig, tested: set[str]) -> None:
+    """No test actor is a training actor of a stage that has a store or a split of its own."""
+    for stage in ("ame", "eac", "hef"):
+        data = data_of(config, stage)
+        if data != config.data:
+            trained = {clip.actor for clip in clips_of(open_store(data), data, "train")}
+            if both := sorted(trained & tested):
+                raise UserError(
+                    f"{stage}.data: trains on {', '.join(both)}, whom the split {config.data.split!r} tests; "
+                    f"give {stage}.data.split without them"
+                )
+
+
+def _score(work: Work) -> Measured:
+    from datamodules.mead import evenly
+    from experiments.csvfiles import write_csv
+    from experiments.networks import load_pipeline
+    from experiments.samples import Sample, write_sample
+    from experiments.scoring import Scoring, speak
+    from lightning_modules.training.memory import keep_freed_memory
+
+    keep_freed_memory()
+    scoring = Scoring.of(work)
+    pipeline, clips = load_pipeline(work.run, scoring.networks, scoring.suite.device), scoring.clips()
+    shown = {clip.id for clip in evenly(clips, work.run.config.evaluate.samples)}
+    work.progress.total = len(clips)
+
+    def make(clip: "StoredClip", item: "ClipItem", source: "Reference") -> "Tensor":
+        talking = speak(pipeline, work.run, scoring.data, clip, item, source)
+        if clip.id in shown:
+            sample = Sample(source.image, talking.render, talking.frames, item.frames, talking.flow, item.audio)
+            write_sample(work.folder.samples, clip.id, sample)
+        return talking.frames
+
+    rows, refused = scoring.rows(clips, make)
+    if not rows:
+        raise UserError(f"run {work.run.id}: the encoder can express the style of none of {len(refused)} test clips")
+    write_csv(work.folder.path / "per_clip.csv", rows)
+    return Measured(scoring.suite.aggregate(rows), {**scoring.suite.facts(rows), "refused": refused})
+
+
+STAGE = Evaluate()

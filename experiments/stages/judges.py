@@ -1,0 +1,67 @@
+"""The judges: small networks behind the metrics, in place of published ones, trained on people of their own."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from conventions.errors import UserError
+from datamodules.splits import Split
+from experiments.schema import ExperimentConfig
+from experiments.stage import StageRun
+from experiments.stages.base import (
+    TrainedStage,
+    clips_of,
+    data_of,
+    data_section,
+    open_store,
+    pairs,
+    single_process,
+    world_section,
+)
+
+
+class Judges(TrainedStage):
+    """Trains `JudgesModule`."""
+
+    name = "judges"
+    stand_in = True
+    undefined = ("identity_auc", "mouth_opening_r", "emotion_accuracy_clips")
+
+    def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
+        """Its own numbers without those of the critics, who has which role, the world, the trainer."""
+        own = {f.name: getattr(config.judges, f.name) for f in dataclasses.fields(config.judges) if f.name != "critics"}
+        split = data_section(data_of(config))["split"]
+        return {"judges": own, "split": split, **world_section(config), "trainer": single_process(config)}
+
+    def num_steps(self, config: ExperimentConfig) -> int:
+        """Training batches."""
+        return config.judges.steps
+
+    def check(self, config: ExperimentConfig) -> None:
+        """Two judge actors with labelled clips that have audio."""
+        data = data_of(config)
+        found = [clip for clip in clips_of(open_store(data), data, "judge") if clip.kind == "basic" and clip.has_audio]
+        actors = sorted({clip.actor for clip in found})
+        if len(actors) < 2:
+            raise UserError(
+                f"{data.store}: the judges need labelled clips with audio of at least two judge actors of the split "
+                f"{data.split!r}; found {', '.join(actors) or 'none'}"
+            )
+
+    def build(self, run: StageRun, parents: Mapping[str, Any]) -> Any:
+        """The untrained networks."""
+        from lightning_modules.standins.judges.module import JudgesModule
+
+        return JudgesModule(run.config.judges)
+
+    def data(self, run: StageRun) -> Any:
+        """Pictures of the people of role `judge`, and the judge actors' clips of the store."""
+        from lightning_modules.standins.judges.data import JudgesData
+
+        data = data_of(run.config)
+        return JudgesData.load(
+            run.config.judges, pairs(run.config, "judge"), open_store(data), Split.load(data.split), run.seed
+        )
+
+
+STAGE = Judges()

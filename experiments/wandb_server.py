@@ -1,0 +1,114 @@
+"""W&B's own settings in the environment, and its server: where it is, whether it answers, how long it is waited for."""
+
+import contextlib
+import http.client
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from experiments.schema import TrackingConfig
+
+START_SECONDS = 5.0
+"""How long a run waits for W&B's server before it goes on without."""
+PROBE_SECONDS = 2.0
+"""How long the server may take to answer while an upload is waited for."""
+
+_WORDS = {"online": "online", "run": "online", "shared": "online", "disabled": "disabled"}
+_silent: set[tuple[str | None, str | None]] = set()
+"""Servers (address, key) that did not answer this process."""
+
+
+def mode_of(config: TrackingConfig, needs_server: bool) -> str:
+    """online, offline or disabled: the config's word, else WANDB_MODE, else online where there is a key or an agent.
+
+    A key alone never makes a run online that WANDB_MODE keeps offline.
+    """
+    if config.mode != "auto":
+        return config.mode
+    if word := os.environ.get("WANDB_MODE"):
+        return _WORDS.get(word, "offline")
+    return "online" if needs_server or os.environ.get("WANDB_API_KEY") else "offline"
+
+
+def project_of(config: TrackingConfig) -> str:
+    """The config's project where it is not the default, else WANDB_PROJECT, else the default."""
+    default = TrackingConfig().project
+    return config.project if config.project != default else os.environ.get("WANDB_PROJECT") or default
+
+
+def entity_of(config: TrackingConfig) -> str | None:
+    """The config's user or team, else WANDB_ENTITY, else None: the account's own."""
+    return config.entity or os.environ.get("WANDB_ENTITY") or None
+
+
+def files_of(folder: Path) -> Path:
+    """The folder below which W&B writes `wandb/`: WANDB_DIR, else the run's own."""
+    return Path(os.environ.get("WANDB_DIR") or folder)
+
+
+def _server() -> tuple[str | None, str | None]:
+    return os.environ.get("WANDB_BASE_URL"), os.environ.get("WANDB_API_KEY")
+
+
+def started(start: Callable[[], Any]) -> Any:
+    """What `start` returns; a server that failed once is not waited for again by this process."""
+    if _server() in _silent:
+        raise ConnectionError("W&B's server did not answer before")
+    try:
+        return start()
+    except Exception:
+        _silent.add(_server())
+        raise
+
+
+def finish(live: Any) -> None:
+    """Wait for a run's upload for as long as its server answers; TimeoutError where it has fallen silent."""
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            live.finish()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    while thread.is_alive():
+        if not _answers(live.settings.base_url):
+            _abandon()
+            raise TimeoutError("W&B's server has fallen silent; what is not sent stays in the run's files")
+        thread.join(PROBE_SECONDS)
+    if errors:
+        raise errors[0]
+
+
+def _answers(address: str) -> bool:
+    """Whether a server answers anything at all in time; the look-up of its name counts too."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            with contextlib.suppress(urllib.error.HTTPError):  # an answer too
+                urllib.request.urlopen(address, timeout=PROBE_SECONDS).close()
+            answered.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(PROBE_SECONDS)
+
+
+def _abandon() -> None:
+    """End W&B's service process: left alone, it would hold up the end of this one."""
+    import psutil
+    import wandb
+
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if child.name().startswith("wandb-core"):
+                child.kill()
+    with contextlib.suppress(Exception):
+        wandb.teardown()

@@ -1,0 +1,42 @@
+"""Frozen parents inside a checkpoint: plain data and tensors that build a network again, without pickled code.
+
+A class takes part by two methods: `recipe()` gives plain data and tensors, `rebuild(recipe)` (a classmethod) makes what
+its child was built on. The renderer is named by face model, size and file.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from conventions.errors import UserError
+from conventions.registry import Registry
+from face3d.morphable import load_model
+from face3d.renderer import Renderer
+
+Recipe = dict[str, Any]
+"""Plain data and tensors; `class` is the import path of the class that rebuilds it."""
+
+PARENTS = Registry("class of a frozen parent", "parents", {})
+
+
+def describe(part: Any) -> Recipe:
+    """The recipe of a frozen parent; of a class that has none, its name alone."""
+    path = f"{type(part).__module__}:{type(part).__qualname__}"
+    if isinstance(part, Renderer):
+        model = part.model
+        return {"class": path, "face_model": model.name, "size": part.size, "path": model.path}
+    return {"class": path, "recipe": part.recipe()} if hasattr(part, "recipe") else {"class": path}
+
+
+def rebuild(name: str, recipe: Mapping[str, Any]) -> Any:
+    """What `recipe` describes; UserError that names the argument to give where it cannot be built again."""
+    if "face_model" in recipe:
+        try:
+            return Renderer(load_model(recipe["face_model"], recipe["path"]), recipe["size"])
+        except UserError as error:
+            raise UserError(f"the checkpoint cannot rebuild {name}: {error}; give {name}=") from error
+    kind = PARENTS.load(recipe["class"]) if "recipe" in recipe else None
+    if not hasattr(kind, "rebuild"):
+        raise UserError(
+            f"the checkpoint cannot rebuild {name}: {recipe['class']} has no recipe() and rebuild(); give {name}="
+        )
+    return kind.rebuild(recipe["recipe"])  # pyright: ignore[reportOptionalMemberAccess]

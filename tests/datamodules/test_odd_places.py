@@ -1,0 +1,130 @@
+"""Odd names and places: whatever lies in a folder of clips, the good ones are prepared and the others have a reason."""
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from odd_media import write_pictures, write_wav
+
+from datamodules.catalogue import catalogue
+from datamodules.prepare import prepare
+from datamodules.store import Store, describe
+from datamodules.video import probe
+
+Clip = Callable[..., None]
+
+
+def prepared(raw: Path, store: Path):
+    return prepare(raw, store, coefficients="mat", size=32, look=False)
+
+
+def test_what_is_no_file_has_a_reason(tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = tmp_path / "raw"
+    clip(raw / "good")
+    (raw / "dangling.mp4").symlink_to("nowhere.mp4")
+    (raw / "loop.wav").symlink_to("loop.wav")
+    (raw / "circle").symlink_to(raw, target_is_directory=True)
+    os.mkfifo(raw / "pipe.mp4")
+    (raw / "folder.mp4").mkdir()
+    monkeypatch.chdir(raw)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("socket.mat")
+    report = prepared(raw, tmp_path / "store")
+    reasons = {item["path"]: item["detail"] for item in report.details}
+    assert report.clips == 1
+    assert reasons.keys() == {"dangling.mp4", "loop.wav", "pipe.mp4", "socket.mat"}
+    assert "link to nothing" in reasons["dangling.mp4"]
+    assert "FIFO" in reasons["pipe.mp4"]
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip(tmp_path / "good")
+    clip(tmp_path / "locked" / "hidden")
+    real = os.listdir
+
+    def refuse(folder):
+        if str(folder).rstrip("/").endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    records, left_out, _ = catalogue(tmp_path)
+    assert [record.id for record in records] == ["good"]
+    assert [(item.path.name, item.reason) for item in left_out] == [("locked", "unreadable")]
+
+
+NAMES = [b"caf\xe9", b"\xff\xfe", b"12:30", b"new\nline", b"a|b$c~d", b"-x", b"%03d", b" ", b"x" * 245, "日本".encode()]
+
+
+def test_any_name_is_prepared(tmp_path: Path, clip: Clip) -> None:
+    clip(tmp_path / "one")
+    (tmp_path / "raw").mkdir()
+    for name in NAMES:
+        for suffix in (".mp4", ".mat", ".wav"):
+            os.link(tmp_path / f"one{suffix}", tmp_path / "raw" / (os.fsdecode(name) + suffix))
+    os.link(tmp_path / "one.wav", tmp_path / "raw" / os.fsdecode(b"orphan\xe9.wav"))
+    report = prepared(tmp_path / "raw", tmp_path / "store")
+    assert report.left_out == {"no_video": 1}
+    assert {clip.id for clip in Store(tmp_path / "store").clips} == {os.fsdecode(name) for name in NAMES}
+    assert prepared(tmp_path / "raw", tmp_path / "store").prepared == 0
+    report.text().encode("ascii", "backslashreplace")
+    json.dumps(describe(Store(tmp_path / "store")))
+    Store(tmp_path / "store").verify()
+
+
+def test_suffixes_that_nothing_reads_are_counted(tmp_path: Path, clip: Clip) -> None:
+    clip(tmp_path / "raw" / "good")
+    for name in ("a.txt", "b.TXT", "c.xyz", "README"):
+        (tmp_path / "raw" / name).touch()
+    report = prepared(tmp_path / "raw", tmp_path / "store")
+    assert report.unhandled == {"": 1, ".txt": 2, ".xyz": 1}
+    assert "not read: 1 without a suffix, 2 .txt, 1 .xyz" in report.text()
+
+
+@pytest.mark.parametrize("suffix", [".mpg", ".wmv", ".ts", ".mkv", ".mov"])
+def test_every_suffix_is_read(suffix: str, tmp_path: Path, clip: Clip) -> None:
+    import av
+
+    clip(tmp_path / "raw" / "good")
+    codec = {".mpg": "mpeg2video", ".wmv": "wmv2"}.get(suffix, "libx264")
+    with av.open(str(tmp_path / "raw" / f"good{suffix}"), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for grey in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 5 * grey, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (tmp_path / "raw" / "good.mp4").unlink()
+    assert prepared(tmp_path / "raw", tmp_path / "store").clips == 1
+
+
+def test_what_was_mended_stands_in_the_report(tmp_path: Path, clip: Clip) -> None:
+    raw = tmp_path / "raw"
+    for name in ("antiphase", "holes"):
+        clip(raw / name)
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, 16000)
+    write_wav(raw / "antiphase.wav", np.stack([sound, -sound]))
+    (raw / "holes.mp4").unlink()
+    write_pictures(raw / "holes.mkv", [0.04 * number for number in range(26) if not 3 <= number < 9], size=64)
+    assert probe(raw / "holes.mkv").frames == 20
+    report = prepared(raw, tmp_path / "store")
+    assert report.clips == 2, report.text()
+    assert "cancel" in report.notes["antiphase"][0]
+    assert report.notes["holes"][0].startswith("holes.mkv: frames are missing")
+    assert "mended: antiphase.wav: " in report.text()
+    again = prepared(raw, tmp_path / "store")
+    assert (again.prepared, again.notes) == (0, report.notes)
+    clip(raw / "more")
+    assert prepared(raw, tmp_path / "store").notes == report.notes
+
+
+def test_a_finished_store_is_not_written(tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip(tmp_path / "raw" / "good")
+    prepared(tmp_path / "raw", tmp_path / "store")
+    monkeypatch.setattr("fcntl.flock", lambda *_: pytest.fail("a finished store needs no lock"))
+    assert prepared(tmp_path / "raw", tmp_path / "store").prepared == 0

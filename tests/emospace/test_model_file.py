@@ -1,0 +1,136 @@
+"""A model in one file: what is written is what is read, and nothing else is."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "lightning_modules"))
+import hef_world as world
+
+from conventions.errors import UserError
+from emospace.talker import Talker
+from emospace.talking.model_file import HEF_WEIGHTS, ModelParts, build, from_dict, read_model, write_model
+from face3d.coefficients import IDENTITY
+from face3d.morphable import load_model
+from face3d.renderer import Renderer
+from lightning_modules.ame.config import AMEConfig, AudioConfig, TextConfig
+from lightning_modules.ame.module import AMEModule
+from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
+from lightning_modules.eac.module import EACModule
+from lightning_modules.hef.module import HEFModule
+
+AME = AMEConfig(text=TextConfig(encoding="onehot", clip_model="standin"), audio=AudioConfig(width=16, layers=1))
+EAC = EACConfig(backbone=BackboneConfig(width=16, heads=2, layers=1), weights=EACWeights(mouth=0.0, emotion=0.0))
+
+
+@pytest.fixture(scope="module")
+def modules() -> tuple[AMEModule, EACModule, HEFModule]:
+    torch.manual_seed(0)
+    ame = AMEModule(AME)
+    renderer = Renderer(load_model("procedural-v1"), 16)
+    hef = HEFModule(world.tiny_config(), ame.encoder, renderer)
+    for module in (ame, hef):
+        module.eval()
+    return ame, EACModule(EAC, ame.encoder).eval(), hef
+
+
+@pytest.fixture(scope="module")
+def parts(modules: tuple[AMEModule, EACModule, HEFModule]) -> ModelParts:
+    ame, eac, hef = modules
+    generator = {k.removeprefix(HEF_WEIGHTS): v for k, v in hef.state_dict().items() if k.startswith(HEF_WEIGHTS)}
+    return ModelParts(
+        face_model="procedural-v1",
+        configs={name: dataclasses.asdict(m.config) for name, m in zip(("ame", "eac", "hef"), modules, strict=True)},
+        states={"ame": ame.state_dict(), "eac": eac.state_dict(), "hef": generator},
+        card={"data": {"hash": "abc"}, "stand_ins": ["trained on nothing"]},
+    )
+
+
+def test_a_model_talks_from_its_file_as_before(
+    tmp_path: Path, modules: tuple[AMEModule, EACModule, HEFModule], parts: ModelParts
+) -> None:
+    write_model(tmp_path / "a.emospace", parts)
+    talker = Talker.from_file(tmp_path / "a.emospace")
+    ame, eac, hef = modules
+    code, read = (e.encode_text(["a very happy face"]) for e in (ame.encoder, talker.pipeline.encoder))
+    torch.testing.assert_close(code.vector, read.vector, rtol=0, atol=0)
+    rows, places = world.faces(2, torch.Generator().manual_seed(0))
+    mfcc = torch.randn(9, 28, 13, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, after = (m.predict_speech(mfcc, code, rows[:1, IDENTITY]) for m in (eac, talker.pipeline.eac))
+        torch.testing.assert_close(before, after, rtol=0, atol=0)
+        image = torch.zeros(1, 3, 16, 16)
+        drawn = [
+            m.animate(image, rows[:1], places[:1], rows, places, code.repeat(2)) for m in (hef, talker.pipeline.hef)
+        ]
+    torch.testing.assert_close(*drawn, rtol=0, atol=0)
+    assert talker.model.stand_ins == ["trained on nothing"]
+    assert talker.model.card["data"] == {"hash": "abc"}
+
+
+def test_half_precision_is_half_the_size(tmp_path: Path, parts: ModelParts) -> None:
+    write_model(tmp_path / "a.emospace", parts)
+    write_model(tmp_path / "b.emospace", parts, half=True)
+    whole, half = ((tmp_path / f"{name}.emospace").stat().st_size for name in "ab")
+    assert half < 0.6 * whole
+    build(read_model(tmp_path / "b.emospace"), "b")
+
+
+def test_the_same_parts_make_the_same_bytes(tmp_path: Path, parts: ModelParts) -> None:
+    for name in "ab":
+        write_model(tmp_path / name, parts)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"\x80\x04K\x01.", b"\xff" * 64, b"{" * 20])
+def test_a_file_of_anything_else_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.emospace").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.emospace: is no model file of emospace"):
+        read_model(tmp_path / "a.emospace")
+
+
+def test_a_cut_file_is_one_line(tmp_path: Path, parts: ModelParts) -> None:
+    write_model(tmp_path / "a.emospace", parts)
+    whole = (tmp_path / "a.emospace").read_bytes()
+    for length in (4, 100, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "a.emospace").write_bytes(whole[:length])
+        with pytest.raises(UserError, match="is no model file of emospace"):
+            read_model(tmp_path / "a.emospace")
+
+
+@pytest.mark.parametrize(
+    ("about", "line"),
+    [
+        ({"format": 9}, "is of format 9"),
+        ({"format": 1}, "is no model file"),
+        ([1], "is no model file"),
+        ({"format": 1, "face_model": "procedural-v1", "configs": {"eac": {}}, "card": {}}, "holds no module 'ame'"),
+        ({"format": 1, "face_model": "x", "configs": {"eax": {}}, "card": {}}, "did you mean 'eac'"),
+        ({"format": 1, "face_model": "x", "configs": {"eac": {"stepz": 1}}, "card": {}}, "did you mean 'steps'"),
+    ],
+)
+def test_headers_that_cannot_be(tmp_path: Path, about: object, line: str) -> None:
+    data = safetensors.torch.save({"eac/a": torch.zeros(1)}, {"emospace": json.dumps(about)})
+    (tmp_path / "a.emospace").write_bytes(data)
+    with pytest.raises(UserError, match=line):
+        build(read_model(tmp_path / "a.emospace"), "a.emospace")
+
+
+def test_weights_of_another_shape_are_named(tmp_path: Path, parts: ModelParts) -> None:
+    name = next(iter(parts.states["eac"]))
+    wrong = dataclasses.replace(
+        parts, states={**parts.states, "eac": {**parts.states["eac"], name: torch.zeros(3, 5, 7)}}
+    )
+    with pytest.raises(UserError, match=name):
+        build(wrong, "a.emospace")
+
+
+def test_configs_survive_json() -> None:
+    for config in (AME, EAC, world.tiny_config()):
+        plain = json.loads(json.dumps(dataclasses.asdict(config)))
+        assert from_dict(type(config), plain, "a") == config

@@ -1,0 +1,112 @@
+"""What a user may give as an emotion, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conventions.errors import UserError
+from datamodules.audio import write_audio
+from emospace.talking.emotion import emotion_code, modality_of, unknown_words
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
+
+
+class Recorder(EmotionEncoder):
+    """Remembers what reaches it."""
+
+    modalities = ("text", "image", "audio")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: object = None
+
+    def _code(self, seen: object) -> EmotionCode:
+        self.seen = seen
+        return EmotionCode(torch.eye(512)[:1], torch.zeros(1, 64), torch.ones(1))
+
+    def encode_text(self, texts):
+        return self._code(list(texts))
+
+    def encode_image(self, images):
+        return self._code(tuple(images.shape))
+
+    def encode_audio(self, mel, mask):
+        return self._code((tuple(mel.shape), bool(mask.all())))
+
+    def with_level(self, code, level):
+        return EmotionCode(code.vector, code.token, level)
+
+
+def test_words_are_text() -> None:
+    encoder = Recorder()
+    assert float(emotion_code(encoder, " quietly happy ").level[0]) == 1
+    assert encoder.seen == ["quietly happy"]
+
+
+def test_image_and_sound_files(tmp_path: Path) -> None:
+    encoder = Recorder()
+    Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(tmp_path / "face.png")
+    emotion_code(encoder, str(tmp_path / "face.png"))
+    assert encoder.seen == (1, 3, 40, 30)
+    write_audio(tmp_path / "voice.wav", np.sin(np.arange(16_000) / 20).astype(np.float32))
+    emotion_code(encoder, str(tmp_path / "voice.wav"))
+    assert encoder.seen == ((1, 100, 80), True)
+
+
+def test_level_moves_the_code() -> None:
+    assert float(emotion_code(Recorder(), "happy", 2.5).level[0]) == 2.5
+
+
+@pytest.mark.parametrize(("emotion", "level", "said"), [("  ", None, "is empty"), ("x.png", None, "no such file")])
+def test_what_cannot_be_read_is_refused(emotion: str, level: float | None, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        emotion_code(Recorder(), emotion, level)
+
+
+@pytest.mark.parametrize("level", [-0.1, 3.1, float("nan")])
+def test_impossible_level(level: float) -> None:
+    with pytest.raises(UserError, match="level"):
+        emotion_code(Recorder(), "happy", level)
+
+
+def test_a_dot_in_words_is_no_file() -> None:
+    assert modality_of("happy. very happy.") == "text"
+
+
+@pytest.mark.parametrize(
+    "emotion",
+    ["face.gif", "voice.opus", "missing.mov", "my voice.wav", "./happy", "~/sad", "faces/happy", "a/b.tiff", "x.abc"],
+)
+def test_what_looks_like_a_file_is_one_or_an_error(emotion: str) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        modality_of(emotion)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "b.tiff", "c.opus", "d.mov"])
+def test_files_of_any_kind_are_taken_as_such(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert modality_of(str(tmp_path / name)) == ("image" if name[0] in "ab" else "audio")
+
+
+def test_a_file_that_is_no_medium_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match="neither an image file nor a sound file"):
+        modality_of(str(tmp_path / "notes.txt"))
+    with pytest.raises(UserError, match="a folder"):
+        modality_of(f"{tmp_path}/")
+
+
+@pytest.mark.parametrize("words", ["happy", "very happy, almost 3.5 of 5", "50/50 glad and sad", "Dr. No"])
+def test_words_stay_words(words: str) -> None:
+    assert modality_of(words) == "text"
+
+
+def test_words_that_a_fixed_vocabulary_lacks_are_noticed() -> None:
+    encoder = Recorder()
+    encoder.text = type("Source", (), {"tokenize": type("Tokens", (), {"numbers": {"happy": 3}})})  # type: ignore[assignment]
+    assert unknown_words(encoder, "zufrieden ruhig")
+    assert not unknown_words(encoder, "Happy, zufrieden")
+    assert not unknown_words(Recorder(), "zufrieden")
