@@ -228,7 +228,7 @@ def _framed(picture: np.ndarray, square: Square, frame: Frame) -> tuple[np.ndarr
         picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
         square = square.scaled(factor)
     height, width = (side // 2 * 2 for side in picture.shape[:2])
-    return np.ascontiguousarray(picture[:height, :width]), square
+    return picture[:height, :width].copy(), square
 
 
 def _window(shape: tuple[int, int], square: Square) -> tuple[int, int, int]:
