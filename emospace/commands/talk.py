@@ -126,7 +126,9 @@ def targets(portraits: list[Path], out: Path | None) -> list[Path]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"portrait: {len(portraits)} portraits, but more than one is called {twice[0]}; rename one")
-    return [folder / f"{name}.mp4" for name in names]
+    made = [folder / f"{name}.mp4" for name in names]
+    check_film(made[0])
+    return made
 
 
 def check_film(path: Path) -> None:
