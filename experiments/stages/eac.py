@@ -1,10 +1,14 @@
 """EAC: speech and an emotion to expression coefficients."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from conventions.errors import UserError
+from datamodules.config import DataConfig
+from datamodules.manifest import speech_hash
+from datamodules.speech_names import OWN_SPEECH, canonical
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
@@ -28,7 +32,8 @@ class EAC(TrainedStage):
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
-        return {"eac": config.eac, **data_section(data_of(config, "eac")), "trainer": config.trainer}
+        data = data_of(config, "eac")
+        return {"eac": config.eac, **speech_section(data), **data_section(data), "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
         """The emotion space, and the critics where L_emo has a weight."""
@@ -51,6 +56,7 @@ class EAC(TrainedStage):
         """Training clips with audio and coefficients, and the face model where a loss draws or measures it."""
         data = data_of(config, "eac")
         store = open_store(data)
+        store.speech_form(data.speech)
         if _needs_face(config):
             require_coefficients(config, store)
         if not [c for c in clips_of(store, data, "train") if c.has_audio and c.has_coefficients]:
@@ -62,9 +68,10 @@ class EAC(TrainedStage):
         """The network on its frozen parents."""
         from lightning_modules.eac.module import EACModule
 
-        config, critics = run.config, parents.get("critics")
-        drawn = renderer(config, data_of(config, "eac"), config.data.image_size) if _needs_face(config) else None
-        return EACModule(config.eac, parents["ame"].encoder, drawn, critics.render_emotion if critics else None)
+        config, critics, data = run.config, parents.get("critics"), data_of(run.config, "eac")
+        drawn = renderer(config, data, config.data.image_size) if _needs_face(config) else None
+        numbers = dataclasses.replace(config.eac, speech=open_store(data).speech_form(data.speech))
+        return EACModule(numbers, parents["ame"].encoder, drawn, critics.render_emotion if critics else None)
 
     def data(self, run: StageRun) -> Any:
         """Clips with audio and coefficients."""
@@ -72,6 +79,14 @@ class EAC(TrainedStage):
 
         config = run.config
         return MEADDataModule(data_of(config, "eac"), "eac", config.eac.batch_size, run.seed, config.data.image_size)
+
+
+def speech_section(data: DataConfig) -> dict[str, Any]:
+    """What identity needs of the speech feature: nothing of the default, of an added one its content too."""
+    name = canonical(data.speech)
+    if name == OWN_SPEECH[0]:
+        return {}
+    return {"speech": {"name": name, "hash": "" if name in OWN_SPEECH else speech_hash(data.store, name)}}
 
 
 def _needs_face(config: ExperimentConfig) -> bool:
