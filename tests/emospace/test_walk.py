@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from datamodules.audio import write_audio
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 from emospace.cli import main
 
 LINES = """
