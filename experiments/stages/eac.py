@@ -1,10 +1,14 @@
 """EAC: speech and an emotion to expression coefficients."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from conventions.errors import UserError
+from datamodules.config import DataConfig
+from datamodules.manifest import speech_hash
+from datamodules.speech_names import OWN_SPEECH, canonical
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
@@ -29,8 +33,9 @@ class EAC(TrainedStage):
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
-        losses = {"losses.networks": loss_names(config, _losses(config))}
-        return {"eac": config.eac, **losses, **data_section(data_of(config, "eac")), "trainer": config.trainer}
+        data, losses = data_of(config, "eac"), {"losses.networks": loss_names(config, _losses(config))}
+        whole = {"eac": config.eac, **losses, **speech_section(data), **data_section(data)}
+        return {**whole, "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
         """The emotion space, and the critics where L_emo has a weight and no published network."""
@@ -55,6 +60,7 @@ class EAC(TrainedStage):
         check_loss_networks(config, _losses(config))
         data = data_of(config, "eac")
         store = open_store(data)
+        store.speech_form(data.speech)
         if _needs_face(config):
             require_coefficients(config, store)
         if not [c for c in clips_of(store, data, "train") if c.has_audio and c.has_coefficients]:
@@ -66,10 +72,11 @@ class EAC(TrainedStage):
         """The network on its frozen parents."""
         from lightning_modules.eac.module import EACModule
 
-        config, critics = run.config, parents.get("critics")
-        drawn = renderer(config, data_of(config, "eac"), config.data.image_size) if _needs_face(config) else None
+        config, critics, data = run.config, parents.get("critics"), data_of(run.config, "eac")
+        drawn = renderer(config, data, config.data.image_size) if _needs_face(config) else None
         emotion = critics.render_emotion if critics else load_losses(config, _losses(config)).get("emotion")
-        return EACModule(config.eac, parents["ame"].encoder, drawn, emotion)
+        numbers = dataclasses.replace(config.eac, speech=open_store(data).speech_form(data.speech))
+        return EACModule(numbers, parents["ame"].encoder, drawn, emotion)
 
     def data(self, run: StageRun) -> Any:
         """Clips with audio and coefficients."""
@@ -81,6 +88,14 @@ class EAC(TrainedStage):
 
 def _losses(config: ExperimentConfig) -> tuple[str, ...]:
     return ("emotion",) if config.eac.weights.emotion > 0 else ()
+
+
+def speech_section(data: DataConfig) -> dict[str, Any]:
+    """What identity needs of the speech feature: nothing of the default, of an added one its content too."""
+    name = canonical(data.speech)
+    if name == OWN_SPEECH[0]:
+        return {}
+    return {"speech": {"name": name, "hash": "" if name in OWN_SPEECH else speech_hash(data.store, name)}}
 
 
 def _needs_face(config: ExperimentConfig) -> bool:

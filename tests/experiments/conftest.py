@@ -17,7 +17,7 @@ HASH = "5" * 64
 def manifest(actors: Sequence[str], **changes: Any) -> dict[str, Any]:
     """Two labelled clips with everything for each actor; `changes` are of the manifest or, by name, of every clip."""
     clips = []
-    for number, actor in enumerate(actors):
+    for actor in actors:
         for emotion, level in (("neutral", 1), ("happy", 2)):
             clip = {"id": f"{actor}_front_{emotion}_{level}_001", "actor": actor, "emotion": emotion, "level": level}
             clip |= {"kind": "basic", "view": "front", "number": 1, "source": "a.mp4", "start": 10 * len(clips)}
