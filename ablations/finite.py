@@ -21,16 +21,16 @@ def unusable(folder: RunFolder) -> str | None:
     return None
 
 
-def lineage(folder: RunFolder) -> Iterator[RunFolder]:
-    """The run and all that it builds on, by the runs' own provenance, each once."""
-    seen, waiting = set[str](), [folder]
+def lineage(*folders: RunFolder) -> Iterator[RunFolder]:
+    """Some runs and all that they build on, by the runs' own provenance, each once."""
+    seen, waiting = set[Path](), list(folders)
     while waiting:
         one = waiting.pop()
-        if one.id not in seen:
-            seen.add(one.id)
+        if one.path not in seen:
+            seen.add(one.path)
             yield one
             parents = one.read("provenance.json").get("parents", {})
-            waiting += [RunFolder(folder.path.parent / name) for name in parents.values()]
+            waiting += [RunFolder(one.path.parent / name) for name in parents.values()]
 
 
 @functools.lru_cache(maxsize=1024)

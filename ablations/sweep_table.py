@@ -41,7 +41,7 @@ class SweepTable:
     def markdown(self) -> str:
         """GitHub Markdown."""
         head, *rows = [[plain_markdown(cell) for cell in row] for row in self._cells()]
-        lines = [f"**Sweep {plain_markdown(self.name)}**{self._order()}", "", *map(_bar, (head, ["---"] * len(head)))]
+        lines = [f"**Sweep {plain_markdown(self.name)}**{self.order}", "", *map(_bar, (head, ["---"] * len(head)))]
         reasons = [f"{row.label}: {row.reason}" for row in self.rows if row.reason]
         notes = ["", "  \n".join(map(plain_markdown, reasons))] if reasons else []
         return "\n".join([*lines, *map(_bar, rows), *notes]) + "\n"
@@ -50,7 +50,7 @@ class SweepTable:
         """A booktabs table."""
         head, *rows = [" & ".join(map(escape_latex, row)) + r" \\" for row in self._cells()]
         columns = "l" * len(self._cells()[0])
-        caption = escape_latex(f"Sweep {self.name}{self._order()}")
+        caption = escape_latex(f"Sweep {self.name}{self.order}")
         lines = [r"\begin{table}", r"\centering", rf"\caption{{{caption}.}}", rf"\begin{{tabular}}{{{columns}}}"]
         lines += [r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
         return "\n".join(lines) + "\n"
@@ -90,7 +90,9 @@ class SweepTable:
             rows.append([row.id or "-", *row.values, *([value] if self.metric else []), row.state])
         return [head, *rows]
 
-    def _order(self) -> str:
+    @property
+    def order(self) -> str:
+        """How the rows are ordered, in brackets."""
         if not self.metric:
             return ""
         return f" (best first: the {'highest' if self.maximize else 'lowest'} {self.metric})"

@@ -17,12 +17,18 @@ from experiments.schema import ExperimentConfig
 
 REMOVED = ("world.head",)
 """Dotted keys of older configurations that no longer exist."""
-ID = re.compile(r"(?P<experiment>[^.]+)-(?P<stage>[^.-]+)\.(?P<variant>[^.]+)\.s\d+\.[0-9a-f]+")
+ID = re.compile(r"(?P<experiment>[^.]+)-[^.-]+\.[^.]+\.s\d+\.[0-9a-f]+")
 
 
 def is_first_identity(run: str) -> bool:
     """Whether a run id is of the first identity."""
     return ID.fullmatch(run) is not None
+
+
+def experiment_of(run: str) -> str:
+    """The experiment in a run id of the first identity; empty for other ids."""
+    found = ID.fullmatch(run)
+    return found["experiment"] if found else ""
 
 
 def upgraded(values: Mapping[str, Any]) -> dict[str, Any]:
