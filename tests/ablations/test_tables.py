@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ablations.merge import with_scored
@@ -15,12 +14,9 @@ from ablations.paper import TABLES
 from ablations.scored import Scored
 from ablations.tables import Table, ask, build_table
 from conventions.errors import UserError
-from experiments.csvfiles import write_csv
-from experiments.graph import StageRun
+from finished_runs import BASE, CLIPS, finish
 
 SEEDS = (0, 1, 2)
-CLIPS = [f"c{i}" for i in range(30)]
-BASE = {"EFD": 0.1, "LMD": 2.0, "Sync": 3.0}
 ROWS, VARIANTS = len(TABLES["3"].rows), len(TABLES["3"].variants)
 MISSING = (VARIANTS - 4) * len(SEEDS) + 1
 """What the fixture `runs` leaves out of table 3."""
@@ -32,25 +28,6 @@ def store() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("experiments.graph.store_hash", lambda path: "5" * 64)
         yield
-
-
-def finish(run: StageRun, runs: Path, shift: float) -> None:
-    """A run folder as the engine leaves it, with values that lie `shift` above the full model's."""
-    folder = run.folder(runs)
-    noise = np.random.default_rng(run.seed)
-    rows = [{"id": clip, **{m: v + shift + float(noise.normal(0, 0.01)) for m, v in BASE.items()}} for clip in CLIPS]
-    metrics = {name: float(np.mean([row[name] for row in rows])) for name in BASE}
-    write_csv(folder.path / "per_clip.csv", rows)
-    facts = {
-        "hash": run.hash,
-        "required": list(metrics),
-        "stand_ins": ["EFD"],
-        "refused": [],
-        "backbones": {"emotion": "judge"},
-    }
-    folder.write("metrics.json", {**facts, "metrics": metrics})
-    folder.write("provenance.json", {"git": {"commit": "abc"}, "packages": {"torch": "2"}, "store": {"hash": "5" * 64}})
-    folder.set_status("done", hash=run.hash)
 
 
 @pytest.fixture(scope="module")
