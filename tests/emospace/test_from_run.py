@@ -16,9 +16,9 @@ def finished(runs: Path, name: str, stage: str, experiment: str = "toy", variant
     final = folder.checkpoints / "final.pt"
     final.parent.mkdir()
     final.touch()
-    folder.write("metrics.json", {"metrics": {}, "required": [], "hash": name})
+    folder.write("metrics.json", {"metrics": {}, "required": [], "hash": name.rpartition(".")[2]})
     folder.write("provenance.json", {"parents": {"hef": hef} if hef else {}})
-    folder.set_status("done", stage=stage, experiment=experiment, variant=variant, seed=0, hash=name)
+    folder.set_status("done", stage=stage, experiment=experiment, variant=variant, seed=0, hash=name.rpartition(".")[2])
     return name
 
 
