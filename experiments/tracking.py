@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from conventions.errors import MissingPackage
 from experiments import wandb_server
 from experiments.identity import canonical
@@ -24,6 +26,8 @@ from experiments.stage import StageRun
 AGENT_VARIABLES = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 """What `wandb agent` sets for the one run that it waits for."""
 
+NAME_LENGTH, TAG_LENGTH = 128, 64
+"""W&B refuses longer ones."""
 NOT_SCALARS = {"step", "time"}
 STAGING = "artifacts/staging"
 """Where W&B keeps tables until they are uploaded, below WANDB_DATA_DIR."""
@@ -140,11 +144,11 @@ class Mirror:
             return wandb.init(
                 project=wandb_server.project_of(self.config),
                 entity=wandb_server.entity_of(self.config),
-                name=run.id,
+                name=run.title[:NAME_LENGTH],
                 id=None if self.in_agent and self.reported else run.id,
-                group=run.config.name,
+                group=self.folder.status.get("sweep") or run.config.name,
                 job_type=run.stage,
-                tags=[run.variant, f"seed{run.seed}"],
+                tags=[tag[:TAG_LENGTH] for tag in self._tags()],
                 config=self._facts(),
                 dir=str(self._files),
                 mode=self.mode,
@@ -162,6 +166,10 @@ class Mirror:
                 ),
             )
 
+    def _tags(self) -> list[str]:
+        """Variant, seed, and each config key of the command line with its value."""
+        return [self.run.variant, f"seed{self.run.seed}", *(f"{k}={v}" for k, v in self.run.fields.items())]
+
     def _facts(self) -> dict[str, Any]:
         """What W&B shows as the run's config: identity, origin, and every field that changes numbers."""
         run, origin = self.run, self.folder.read("provenance.json")
@@ -173,7 +181,7 @@ class Mirror:
         """Finish W&B's run, also one that failed: left open, it would hold up the end of the process."""
         live, self._wandb_run = self._wandb_run, None
         if live is not None:
-            self._try(lambda: wandb_server.finish(live) if self.mode == "online" else live.finish())
+            self._try(lambda: wandb_server.finish(live, _abandon) if self.mode == "online" else live.finish())
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
@@ -193,6 +201,16 @@ def _wandb() -> Any:
     except ImportError as error:
         raise MissingPackage("wandb", "dev", "tracking") from error
     return wandb
+
+
+def _abandon() -> None:
+    """End W&B's service process: left alone, it would hold up the end of this one."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if child.name().startswith("wandb-core"):
+                child.kill()
+    with contextlib.suppress(Exception):
+        _wandb().teardown()
 
 
 def _artifact_name(run: str) -> str:
