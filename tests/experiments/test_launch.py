@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -81,13 +82,21 @@ WORDS = [
 ]
 
 
+STARTS = {
+    "lightning": [sys.executable],
+    "torchrun": [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"],
+    "srun": ["srun", "--overcommit", "--ntasks", "2", sys.executable],
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
+@pytest.mark.parametrize("launcher", STARTS)
 def test_two_processes_train_every_network(tmp_path: Path, launcher: str) -> None:
-    """Rank 0 asserts at the end of each training that both have equal weights and buffers."""
-    start = {"lightning": [], "torchrun": ["-m", "torch.distributed.run", "--nproc-per-node", "2"]}[launcher]
+    """Each rank asserts at the end of each training that both have equal weights and buffers."""
+    if launcher == "srun" and not (shutil.which("srun") and os.environ.get("SLURM_CONF")):
+        pytest.skip("needs a running Slurm: srun on the path, SLURM_CONF set")
     for stage in ("eac", "hef"):
-        command = [sys.executable, *start, "-m", "emospace.cli", "run", "demo", "--stage", stage, *WORDS]
+        command = [*STARTS[launcher], "-m", "emospace.cli", "run", "demo", "--stage", stage, *WORDS]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
