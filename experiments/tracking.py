@@ -48,6 +48,8 @@ class Mirror:
         self._wandb_run: Any = None
         self._sent = -1
         """Last step of the history that W&B was given."""
+        self._parts: set[tuple[int, frozenset[str]]] = set()
+        """Rows of that step that W&B was given."""
 
     def follow(self, row: Row) -> None:
         """A new row of history.jsonl: sent at once when online, with those that an earlier process wrote."""
@@ -84,8 +86,9 @@ class Mirror:
     def _send(self, rows: Sequence[Row]) -> None:
         live = self._live()
         for row in rows:
-            step = int(row["step"])
-            if step > self._sent:
+            step, part = int(row["step"]), (int(row["step"]), frozenset(row))
+            if step >= self._sent and part not in self._parts:  # training and validation share a step
+                self._parts = {part} | (self._parts if step == self._sent else set())
                 values = {name: value for name, value in row.items() if name not in NOT_SCALARS and value is not None}
                 live.log({**values, "batch": step, "_timestamp": row["time"]}, step=step)
                 self._sent = step

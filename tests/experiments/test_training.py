@@ -209,7 +209,7 @@ def test_a_users_callback_is_made_from_words() -> None:
     with pytest.raises(UserError, match=r"trainer\.callbacks: .*unexpected keyword argument 'limits'"):
         user_callback(f"{__name__}:Noted limits=3")
     with pytest.raises(UserError, match="is no Lightning callback"):
-        user_callback(f"small_training:LineConfig")
+        user_callback("small_training:LineConfig")
 
 
 class Slow(Points):
