@@ -1,17 +1,14 @@
 """The talking face with tiny random networks: frames as the speech arrives, and where the films go."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hef_world as world
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "lightning_modules"))
-import hef_world as world
 
 from conventions.errors import UserError
 from conventions.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
