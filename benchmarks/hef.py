@@ -1,7 +1,7 @@
 """HEF on a machine: frames a second, and a training step's share of the best plain convolution of its own shapes.
 
-python benchmarks/hef.py toy --threads 2
-python benchmarks/hef.py paper --device cuda --dtype bfloat16 --compile
+python -m benchmarks.hef toy --threads 2
+python -m benchmarks.hef paper --device cuda --dtype bfloat16 --compile
 
 `emospace bench` counts parameters, FLOP and memory by sub-module.
 """
