@@ -60,7 +60,7 @@ def test_command_is_understood(line: str) -> None:
         for named in [given] if isinstance(given, str) else given:
             assert (
                 named in shown
-                or named in ("toy", "mead", "demo", "default", "tiny", "small", "paper")
+                or named in ("toy", "mead", "mead_256", "demo", "default", "tiny", "small", "paper")
                 or named in BY_ID
             )
 
