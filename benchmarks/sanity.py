@@ -21,6 +21,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from emospace.scoring.networks import published_suite
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
@@ -29,7 +30,6 @@ from conventions.rates import SAMPLES_PER_FRAME
 from datamodules.audio import read_audio
 from datamodules.store import INT16_MAX, Store, StoredClip
 from datamodules.video import read_video
-from emospace.scoring.networks import published_suite
 from experiments.graph import FULL, plan
 from experiments.networks import Networks
 from lightning_modules.standins.judges.module import JudgesModule
