@@ -24,6 +24,8 @@ STAND_IN = (
     "substitute networks, trained on the toy world, in place of the published ones: not comparable with the paper"
 )
 
+FIRST_IDENTITY = "Runs of the first identity, found by experiment, variant and seed, and scored by an older protocol: {}."
+
 
 def markdown(table: Table) -> str:
     """Rows with ours and the paper's value side by side, the direction, and where everything comes from."""
@@ -42,7 +44,7 @@ def _markdown_row(table: Table, row: Row, best: set[tuple[int, str]], index: int
     for metric in table.paper.metrics:
         text = _value(row, metric, " ± ")
         cells += [f"**{text}**" if (index, metric) in best else text, _paper(row, metric)]
-    names = map(_plain_markdown, (row.group, row.title))
+    names = map(plain_markdown, (row.group, row.title))
     return f"| {' | '.join([*names, *cells, _directions(row)])} |"
 
 
@@ -55,25 +57,27 @@ def _notes(table: Table) -> list[str]:
     if marked := [metric for metric in table.paper.metrics if metric in table.stand_ins]:
         notes.append(f"† {', '.join(marked)}: {STAND_IN}.")
     notes += [
-        f"{_plain_markdown(row.title)}: {row.refused} clips refused (a style it cannot express)."
+        f"{plain_markdown(row.title)}: {row.refused} clips refused (a style it cannot express)."
         for row in table.rows
         if row.refused
     ]
-    notes += map(_plain_markdown, [*scored_notes(table), *undecided_notes(table)])
+    notes += map(plain_markdown, [*scored_notes(table), *undecided_notes(table)])
+    if table.first_identity:
+        notes.append(FIRST_IDENTITY.format(", ".join(map(plain_markdown, table.first_identity))))
     if table.missing:
-        notes.append(f"Missing ({len(table.missing)}): {_plain_markdown('; '.join(table.missing))}.")
-    notes.append(_plain_markdown("; ".join(table.footer)))
+        notes.append(f"Missing ({len(table.missing)}): {plain_markdown('; '.join(table.missing))}.")
+    notes.append(plain_markdown("; ".join(table.footer)))
     return ["  \n".join(notes)]
 
 
 def latex(table: Table) -> str:
     """A booktabs table; needs \\usepackage{booktabs}."""
     metrics, best = table.paper.metrics, _best(table)
-    heads = " & ".join(f"{_escape(m)}{_arrow(m, latex=True)}{_dagger(table, m, latex=True)} & paper" for m in metrics)
+    heads = " & ".join(f"{escape_latex(m)}{_arrow(m, latex=True)}{_dagger(table, m, latex=True)} & paper" for m in metrics)
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_escape(table.paper.title)} (preset {_escape(table.preset)}).}}",
+        rf"\caption{{{escape_latex(table.paper.title)} (preset {escape_latex(table.preset)}).}}",
     ]
     lines += [rf"\begin{{tabular}}{{ll{'rr' * len(metrics)}}}", r"\toprule", rf"group & variant & {heads} \\"]
     group = None
@@ -82,7 +86,7 @@ def latex(table: Table) -> str:
             lines.append(r"\midrule")
         cells = [_latex_cell(row, m, (index, m) in best) for m in metrics]
         lines.append(
-            rf"{_escape(row.group) if row.group != group else ''} & {_escape(row.title)} & {' & '.join(cells)} \\"
+            rf"{escape_latex(row.group) if row.group != group else ''} & {escape_latex(row.title)} & {' & '.join(cells)} \\"
         )
         group = row.group
     lines += [r"\bottomrule", r"\end{tabular}", *_latex_notes(table), r"\end{table}"]
@@ -97,12 +101,14 @@ def _latex_cell(row: Row, metric: str, bold: bool) -> str:
 
 def _latex_notes(table: Table) -> list[str]:
     notes = [r"\par\footnotesize Mean $\pm$ sd over seeds (n)."]
-    notes += map(_escape, [*scored_notes(table), *undecided_notes(table)])
+    notes += map(escape_latex, [*scored_notes(table), *undecided_notes(table)])
     if table.stand_ins:
-        notes.append(rf"$\dagger$ {_escape(STAND_IN)}.")
+        notes.append(rf"$\dagger$ {escape_latex(STAND_IN)}.")
+    if table.first_identity:
+        notes.append(escape_latex(FIRST_IDENTITY.format(", ".join(table.first_identity))))
     if table.missing:
-        notes.append(rf"Missing: {_escape('; '.join(table.missing))}.")
-    return [*notes, _escape("; ".join(table.footer)) + "."]
+        notes.append(rf"Missing: {escape_latex('; '.join(table.missing))}.")
+    return [*notes, escape_latex("; ".join(table.footer)) + "."]
 
 
 def csv(table: Table) -> str:
@@ -146,6 +152,7 @@ def json_document(table: Table) -> dict[str, Any]:
         "rows": [_json_row(table, row) for row in table.rows],
         "references": [_json_row(table, row) for row in table.references],
         "missing": list(table.missing),
+        "first_identity": list(table.first_identity),
         "footer": list(table.footer),
     }
 
@@ -271,12 +278,12 @@ _LATEX = {
 }
 
 
-def _escape(text: str) -> str:
+def escape_latex(text: str) -> str:
     """Text, such as a folder's name, as LaTeX shows it."""
     return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
-def _plain_markdown(text: str) -> str:
+def plain_markdown(text: str) -> str:
     """Text, such as a folder's name, as Markdown shows it inside a table: `|` would begin a cell."""
     return "".join(f"\\{sign}" if sign in "\\|`*~$<>" else " " if sign in "\n\r\t" else sign for sign in text)
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from conventions.errors import UserError, nearest
 from experiments.graph import FULL
 
 Values = Mapping[str, float]
@@ -25,7 +24,7 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of the paper, or one of its shape."""
+    """A table of the paper, or a user's own."""
 
     name: str
     title: str
@@ -33,6 +32,10 @@ class PaperTable:
     rows: tuple[PaperRow, ...]
     against: str = FULL
     """The variant that the others are compared with."""
+    preset: str = "toy"
+    """The experiment whose runs fill it, unless another is given."""
+    seeds: tuple[int, ...] = (0,)
+    """Its seeds, unless others are given."""
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -107,13 +110,6 @@ TABLE_UNSEEN = PaperTable(
 )
 
 TABLES = {table.name: table for table in (TABLE_1, TABLE_3, TABLE_UNSEEN, TABLE_DEMO)}
-
-
-def find_table(name: str) -> PaperTable:
-    """A table by its name; UserError names the nearest."""
-    if name not in TABLES:
-        raise UserError(f"table {name!r} is unknown{nearest(name, TABLES)}")
-    return TABLES[name]
 
 
 def tables_of(variant: str) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
-"""Every variant of the paper's tables, as data. A new one is one entry here, or a YAML file given to `--variant`."""
+"""Every variant of the paper's tables, as data. A new one is one entry here, or a YAML file."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablations.variants import Expectation, Variant, load_variant
+from ablations.table_files import row_variant
+from ablations.variants import YAML, Expectation, Variant, load_variant
 from conventions.errors import UserError, nearest
 from experiments.graph import FULL, Experiment, compose
 
@@ -120,9 +121,13 @@ BY_ID = {variant.id: variant for variant in VARIANTS}
 
 
 def find_variant(name: str) -> Variant:
-    """A registered variant by id, or a user's own from a YAML file; UserError names the nearest."""
-    if name.endswith((".yaml", ".yml")):
-        return load_variant(Path(name))
+    """A registered variant by id, a user's own from a YAML file, or that of a row of a user's table, `FILE.yaml#ID`.
+
+    UserError names the nearest.
+    """
+    file, _, row = name.partition("#")
+    if file.endswith(YAML):
+        return row_variant(Path(file), row) if row else load_variant(Path(file))
     if name not in BY_ID:
         raise UserError(f"variant {name!r} is unknown{nearest(name, BY_ID)}")
     return BY_ID[name]
@@ -146,5 +151,6 @@ def compose_variant(
     if len(named) > 1:
         raise UserError(f"variant: given as {' and as '.join(sorted(named))}; one run has one variant")
     found = find_variant(next(iter(named), FULL))
-    builds_on = [(name, BY_ID[name].overrides) for name in found.builds_on]
+    bases = [find_variant(name) for name in found.builds_on]
+    builds_on = [(base.id, base.overrides) for base in bases if base.id != FULL]
     return compose(experiment, found.id, found.overrides, seed, words, target, builds_on)

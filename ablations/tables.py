@@ -1,19 +1,18 @@
 """Paper tables from run folders alone: every value with its seeds, its paper value and whether the direction holds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablations.paper import PaperRow, PaperTable, find_table
-from ablations.registry import compose_variant
+from ablations.found import Found, Planned, find_first_identity, find_runs, plan_runs
+from ablations.paper import PaperRow, PaperTable
 from ablations.scored import Scored, named_networks
-from ablations.statistics import BySeed, Difference, Summary, paired_difference, reproduced, summarise
+from ablations.statistics import Difference, Summary, paired_difference, reproduced, summarise
+from ablations.user_tables import find_table
 from conventions.errors import UserError
-from experiments import legacy
-from experiments.csvfiles import read_columns
-from experiments.graph import plan
+from experiments.legacy import is_first_identity
 from experiments.rundir import RunFolder
 from experiments.stage import StageRun
 from experiments.sweep import SweepJob
@@ -71,6 +70,8 @@ class Table:
     """Test clips of the finished runs."""
     compared_with: str = ""
     """Whose networks other methods' are compared with."""
+    first_identity: tuple[str, ...] = ()
+    """Ids of shown runs that are of the first identity."""
 
     def markdown(self) -> str:
         """GitHub Markdown."""
@@ -97,42 +98,89 @@ class Table:
         return formats.json_document(self)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The finished runs of one variant, by seed, and the others with their states."""
-
-    done: Mapping[int, RunFolder]
-    documents: Mapping[int, Mapping[str, Any]]
-    """metrics.json by seed."""
-    missing: tuple[str, ...]
-    clips: Mapping[str, BySeed]
-    """Values by metric, seed and clip."""
-    actors: Mapping[str, str]
-    """Actor of each clip."""
-
-
 def build_table(
-    name: str, runs: Path, preset: str = "toy", seeds: Sequence[int] = (0,), overrides: Sequence[str] = ()
+    name: str,
+    runs: Path,
+    preset: str | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Sequence[str] = (),
 ) -> Table:
-    """The table `name` of the experiment `preset`, from whatever is finished below `runs`."""
-    paper = find_table(name)
-    planned = planned_runs(paper, preset, seeds, overrides)
-    found = {variant: _find(by_seed, runs, paper.metrics) for variant, by_seed in planned.items()}
-    rows = tuple(_row(row, paper, found, len(seeds)) for row in paper.rows)
+    """The table `name`, or a user's own from a YAML file, from whatever is finished below `runs`.
+
+    The experiment and the seeds are the table's own unless given. Where no planned run is done, runs of the first
+    identity fill it instead: the two were not scored alike and never share a table.
+    """
+    asked = ask(name, preset, seeds, overrides)
+    paper, metrics = asked.table, asked.table.metrics
+    planned = asked.planned()
+    found = find_runs(planned, runs, metrics)
+    references = {run.parents["references"].folder(runs) for run in _runs(planned) if "references" in run.parents}
+    if not any(one.done for one in found.values()):
+        old = find_first_identity(paper.variants, asked.preset, asked.seeds, overrides, runs, metrics)
+        if any(one.done for one in old.values()):
+            found, references = old, {folder for one in old.values() for folder in _old_references(one)}
+    rows = tuple(_row(row, paper, found, len(asked.seeds)) for row in paper.rows)
     folders = [folder for one in found.values() for folder in one.done.values()]
     missing = tuple(line for one in found.values() for line in one.missing)
     documents = [document for one in found.values() for document in one.documents.values()]
-    stand_ins = frozenset(metric for document in documents for metric in document.get("stand_ins", []))
-    references = _references(paper, [run for by_seed in planned.values() for run in by_seed.values()], runs)
-    clips = frozenset(clip for one in found.values() for clip in one.actors)
     protocol, networks = _protocol(documents), _networks(documents)
-    footer = (f"protocol {protocol}", *_network_lines(networks), *_footer(folders))
     return Table(
-        *(paper, preset, tuple(seeds), rows, references, stand_ins, missing, footer),
+        *(paper, asked.preset, asked.seeds, rows, _references(paper, references)),
+        stand_ins=frozenset(metric for document in documents for metric in document.get("stand_ins", [])),
+        missing=missing,
+        footer=(f"protocol {protocol}", *_network_lines(networks), *_footer(folders)),
         protocol=protocol,
         networks=networks,
-        clips=clips,
+        clips=frozenset(clip for one in found.values() for clip in one.actors),
+        first_identity=tuple(sorted(folder.id for folder in folders if is_first_identity(folder.id))),
     )
+
+
+def _runs(planned: Planned) -> list[StageRun]:
+    return [run for by_seed in planned.values() for run in by_seed.values()]
+
+
+def _old_references(found: Found) -> list[RunFolder]:
+    names = [folder.read("provenance.json").get("parents", {}).get("references") for folder in found.done.values()]
+    return [RunFolder(folder.path.parent / name) for folder, name in zip(found.done.values(), names, strict=True) if name]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A table of an experiment on some seeds, with `key=value` words for every run."""
+
+    table: PaperTable
+    preset: str
+    seeds: tuple[int, ...]
+    overrides: tuple[str, ...]
+
+    def planned(self) -> dict[str, dict[int, StageRun]]:
+        """The evaluation run of each variant and seed."""
+        return plan_runs(self.table.variants, self.preset, self.seeds, self.overrides)
+
+    def jobs(self) -> list[SweepJob]:
+        """Its runs as launcher jobs, the reference variant first: the others share most of its stages."""
+        variants = sorted(self.table.variants, key=lambda variant: variant != self.table.against)
+        words = [(f"variant={variant}", f"seed={seed}") for seed in self.seeds for variant in variants]
+        return [SweepJob((self.preset, *pair, *self.overrides)) for pair in words]
+
+    def missing(self, runs: Path) -> list[SweepJob]:
+        """Those of `jobs` that are not done."""
+        done = {
+            (f"variant={variant}", f"seed={seed}")
+            for variant, by_seed in self.planned().items()
+            for seed, run in by_seed.items()
+            if run.folder(runs).state() == "done"
+        }
+        return [job for job in self.jobs() if job.words[1:3] not in done]
+
+
+def ask(
+    name: str, preset: str | None = None, seeds: Sequence[int] | None = None, overrides: Sequence[str] = ()
+) -> Asked:
+    """A table by name or YAML file; its own experiment and seeds unless others are given."""
+    table = find_table(name)
+    return Asked(table, preset or table.preset, tuple(table.seeds if seeds is None else seeds), tuple(overrides))
 
 
 def _protocol(documents: Sequence[Mapping[str, Any]]) -> str:
@@ -155,80 +203,7 @@ def _networks(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {role: " / ".join(sorted({names[role] for names in named if role in names})) for role in roles}
 
 
-def planned_runs(
-    paper: PaperTable, preset: str, seeds: Sequence[int], overrides: Sequence[str] = ()
-) -> dict[str, dict[int, StageRun]]:
-    """The evaluation run of each variant and seed; nothing is planned while the store is not there."""
-    planned: dict[str, dict[int, StageRun]] = {variant: {} for variant in paper.variants}
-    for seed in seeds:  # one seed's variants share stages, and so their planning
-        for variant, by_seed in planned.items():
-            if (run := _target(preset, variant, seed, overrides)) is not None:
-                by_seed[seed] = run
-    return planned
-
-
-def table_jobs(
-    name: str, preset: str = "toy", seeds: Sequence[int] = (0,), overrides: Sequence[str] = ()
-) -> list[SweepJob]:
-    """The runs of a table as launcher jobs, the full model first: the others share most of its stages."""
-    words = [(f"variant={variant}", f"seed={seed}") for seed in seeds for variant in _full_first(find_table(name))]
-    return [SweepJob((preset, *pair, *overrides)) for pair in words]
-
-
-def missing_jobs(
-    name: str, runs: Path, preset: str = "toy", seeds: Sequence[int] = (0,), overrides: Sequence[str] = ()
-) -> list[SweepJob]:
-    """Those of `table_jobs` that are not done."""
-    planned = planned_runs(find_table(name), preset, seeds, overrides)
-    done = {
-        (f"variant={variant}", f"seed={seed}")
-        for variant, by_seed in planned.items()
-        for seed, run in by_seed.items()
-        if run.folder(runs).state() == "done"
-    }
-    return [job for job in table_jobs(name, preset, seeds, overrides) if job.words[1:3] not in done]
-
-
-def _full_first(paper: PaperTable) -> list[str]:
-    return sorted(paper.variants, key=lambda variant: variant != paper.against)
-
-
-def _target(preset: str, variant: str, seed: int, overrides: Sequence[str]) -> StageRun | None:
-    experiment = compose_variant(preset, variant, seed, overrides)
-    try:
-        return plan(experiment)[-1]
-    except UserError:  # no store, or no weights: nothing can be finished
-        return None
-
-
-def _find(by_seed: Mapping[int, StageRun], runs: Path, metrics: Sequence[str]) -> _Found:
-    folders = {seed: _folder(run, runs) for seed, run in by_seed.items()}
-    found = {seed: folder.inspect() for seed, folder in folders.items()}
-    done = {seed: folder for seed, folder in folders.items() if found[seed].state == "done"}
-    missing = tuple(f"{folders[seed].id}: {one.state}" for seed, one in found.items() if seed not in done)
-    read = {seed: clip_values(folder, metrics) for seed, folder in done.items()}
-    clips = {metric: {seed: values[metric] for seed, (_, values) in read.items()} for metric in metrics}
-    actors = {clip: actor for people, _ in read.values() for clip, actor in people.items()}
-    return _Found(done, {seed: found[seed].metrics for seed in done}, missing, clips, actors)
-
-
-def _folder(run: StageRun, runs: Path) -> RunFolder:
-    """The run's folder, or, where it is not done, a finished one of the first identity with the same labels."""
-    folder = run.folder(runs)
-    if folder.state() == "done":
-        return folder
-    return legacy.find(runs, run.config.name, run.stage, run.variant, run.seed) or folder
-
-
-def clip_values(folder: RunFolder, metrics: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, float]]]:
-    """Actor of each clip, and metric -> clip -> value, from a run's per_clip.csv; NaN where a cell is empty."""
-    clips, actors, *columns = read_columns(folder.path / "per_clip.csv", ["id", "actor", *metrics])
-    values = [[float(cell or "nan") for cell in column] for column in columns]
-    by_metric = {m: dict(zip(clips, column, strict=True)) for m, column in zip(metrics, values, strict=True)}
-    return dict(zip(clips, actors, strict=True)), by_metric
-
-
-def _row(row: PaperRow, paper: PaperTable, found: Mapping[str, _Found], wanted: int) -> Row:
+def _row(row: PaperRow, paper: PaperTable, found: Mapping[str, Found], wanted: int) -> Row:
     if row.variant is None:
         return Row(row.group, row.title, None, row.paper, {}, 0)
     mine = found[row.variant]
@@ -239,7 +214,7 @@ def _row(row: PaperRow, paper: PaperTable, found: Mapping[str, _Found], wanted: 
     return Row(row.group, row.title, row.variant, row.paper, values, wanted, directions, refused)
 
 
-def _directions(row: PaperRow, paper: PaperTable, mine: _Found, reference: _Found) -> tuple[Direction, ...]:
+def _directions(row: PaperRow, paper: PaperTable, mine: Found, reference: Found) -> tuple[Direction, ...]:
     if row.variant == paper.against:
         return ()
     full = next(other for other in paper.rows if other.variant == paper.against)
@@ -259,12 +234,10 @@ REFERENCE_TITLES = {
 }
 
 
-def _references(paper: PaperTable, targets: Sequence[StageRun], runs: Path) -> tuple[Row, ...]:
+def _references(paper: PaperTable, folders: Collection[RunFolder]) -> tuple[Row, ...]:
     """The true clips, the copied and the warped portrait, as the `references` stage scored them."""
-    folders = {run.parents["references"].id: run.parents["references"].folder(runs) for run in targets}
-    done = [one.metrics["metrics"] for one in (folder.inspect() for folder in folders.values()) if one.state == "done"]
-    if not done:
-        return ()
+    inspected = [folder.inspect() for folder in sorted(folders, key=lambda folder: folder.id)]
+    done = [one.metrics["metrics"] for one in inspected if one.state == "done"]
     return tuple(
         Row(
             "reference",

@@ -12,7 +12,8 @@ from experiments.graph import FULL, STAGES
 Value = str | int | float | bool
 Expectation = Literal["worse", "better", "similar"]
 EXPECTATIONS = ("worse", "better", "similar")
-FIELDS = ("id", "title", "stage", "claim", "overrides", "expected")
+FIELDS = ("id", "title", "stage", "claim", "overrides", "expected", "builds_on")
+YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -35,29 +36,42 @@ class Variant:
 
 def load_variant(path: Path) -> Variant:
     """A user's variant from a YAML file with the fields of `Variant`; only `overrides` is required."""
-    content = load_yaml(path)
+    return read_variant(f"{path}", load_yaml(path), path)
+
+
+def read_variant(place: str, content: Mapping[str, Any], path: Path) -> Variant:
+    """A variant from the entries of a YAML file; `place` begins an error line, other files are beside `path`."""
     for key in content:
         if key not in FIELDS:
-            raise UserError(f"{path}: unknown key {key!r}{nearest(str(key), FIELDS)}")
+            raise UserError(f"{place}: unknown key {key!r}{nearest(str(key), FIELDS)}")
     overrides = content.get("overrides")
     if not isinstance(overrides, dict) or not overrides:
-        raise UserError(f"{path}: overrides: expected a mapping of dotted config keys to values")
+        raise UserError(f"{place}: overrides: expected a mapping of dotted config keys to values")
     name = str(content.get("id", path.stem))
     if name == FULL or not name.replace("_", "").replace("-", "").isalnum():
-        raise UserError(f"{path}: id: {name!r} cannot stand in a run id; use letters, digits, - and _, and not 'full'")
+        raise UserError(f"{place}: id: {name!r} is no label; use letters, digits, - and _, and not 'full'")
     stage = str(content.get("stage", _first_stage(overrides)))
     if stage not in STAGES:
-        raise UserError(f"{path}: stage: {stage!r} is unknown{nearest(stage, STAGES)}")
-    expected = _expected(path, content.get("expected", {}))
-    return Variant(name, str(content.get("title", name)), stage, str(content.get("claim", "")), overrides, expected)
+        raise UserError(f"{place}: stage: {stage!r} is unknown{nearest(stage, STAGES)}")
+    builds_on = content.get("builds_on", [])
+    if not isinstance(builds_on, list) or not all(isinstance(one, str) for one in builds_on):
+        raise UserError(f"{place}: builds_on: expected a list of variants")
+    expected = _expected(place, content.get("expected", {}))
+    texts = (name, str(content.get("title", name)), stage, str(content.get("claim", "")))
+    return Variant(*texts, overrides, expected, tuple(beside(path, str(one)) for one in builds_on))
 
 
-def _expected(path: Path, expected: Any) -> Mapping[str, Expectation]:
+def beside(path: Path, name: str) -> str:
+    """A variant or an experiment as the file `path` names it: a YAML file is beside that file."""
+    return str(path.parent / name) if name.partition("#")[0].endswith(YAML) else name
+
+
+def _expected(place: str, expected: Any) -> Mapping[str, Expectation]:
     if not isinstance(expected, dict):
-        raise UserError(f"{path}: expected: expected a mapping of metrics to {', '.join(EXPECTATIONS)}")
+        raise UserError(f"{place}: expected: expected a mapping of metrics to {', '.join(EXPECTATIONS)}")
     for metric, word in expected.items():
         if word not in EXPECTATIONS:
-            raise UserError(f"{path}: expected.{metric}: {word!r}{nearest(str(word), EXPECTATIONS)}")
+            raise UserError(f"{place}: expected.{metric}: {word!r}{nearest(str(word), EXPECTATIONS)}")
     return expected
 
 

@@ -36,11 +36,11 @@ TRACEBACK = "EMOSPACE_TRACEBACK"
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose complaint is one line and whose exit code is 2."""
+    """A parser that raises UserError for a wrong command line."""
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong and where help is; exit 2."""
-        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        """UserError with what is wrong and where help is."""
+        raise UserError(f"{message} (see {self.prog} --help)")
 
 
 def build_parser(command: str) -> argparse.ArgumentParser:

@@ -180,7 +180,7 @@ def _typed(schema: type, values: Mapping[str, Any], place: _Place) -> dict[str, 
 def _section(kind: type, name: str, value: Any, place: _Place) -> dict[str, Any]:
     inner = parse_yaml(value) if isinstance(value, Plain) else value
     if isinstance(inner, str) and (short := getattr(kind, "SHORT", None)):
-        inner = {short: inner}
+        inner = dict.fromkeys(field_types(kind), "") | {short: inner}
     if not isinstance(inner, Mapping):
         raise ValueError(f"is a section, not a value; its keys: {', '.join(field_types(kind))}")
     return _typed(kind, inner, place.inner(name))

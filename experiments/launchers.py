@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, UserE
 from experiments.board import Board, JobReport, JobState, ended_line
 from experiments.interruption import Interruption
 from experiments.rundir import State
-from experiments.sweep import SweepJob
+from experiments.sweep import SWEEP, SweepJob
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.2
@@ -58,15 +58,22 @@ class LocalLauncher:
     """Runs jobs on this machine in `slots` processes at a time.
 
     `gpus` > 0 gives slot i the GPU i modulo `gpus`; without GPUs the CPU cores are shared out among the slots. What
-    `state_of` calls done is not started; what another process makes is waited for, and made here if that one fails.
+    `state_of` reports as done is not started; what another process makes is waited for, and made here if that one
+    fails. `variables` are added to the environment of every run.
     """
 
     def __init__(
-        self, slots: int = 1, gpus: int = 0, command: CommandOf = cli_command, state_of: StateOf = lambda job: "missing"
+        self,
+        slots: int = 1,
+        gpus: int = 0,
+        command: CommandOf = cli_command,
+        state_of: StateOf = lambda job: "missing",
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         if slots < 1:
             raise UserError(f"--slots: {slots} is impossible; it must be at least 1")
         self.slots, self.gpus, self.command, self.state_of = slots, gpus, command, state_of
+        self.variables = variables or {}
         self.board = Board()
 
     def run(self, jobs: Sequence[SweepJob], logs: Path) -> list[JobReport]:
@@ -143,7 +150,7 @@ class LocalLauncher:
         if self.gpus:
             own["CUDA_VISIBLE_DEVICES"] = str(slot % self.gpus)
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        return {**os.environ, **own, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+        return {**os.environ, **own, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", **self.variables}
 
     def _collect(self, running: list[_Running], reports: Sequence[JobReport]) -> list[_Numbered]:
         """Report those that ended; those that another process had taken first are given back."""
@@ -174,11 +181,16 @@ def ending(code: int, log: Path, stopped: bool = False) -> tuple[JobState, str |
     return "failed", lines[-1] if lines else f"exit code {code}"
 
 
-def local_launcher(slots: int, state_of: StateOf = lambda job: "missing") -> LocalLauncher:
+def run_variables(runs: Path, sweep: str = "") -> dict[str, str]:
+    """Environment variables by which a launched run finds its folder of runs and the name of its sweep."""
+    return {"EMOSPACE_RUNS": str(runs.resolve()), **({SWEEP: sweep} if sweep else {})}
+
+
+def local_launcher(slots: int, state_of: StateOf, variables: Mapping[str, str]) -> LocalLauncher:
     """The launcher on this machine with all of its GPUs."""
     import torch
 
-    return LocalLauncher(slots, torch.cuda.device_count(), state_of=state_of)
+    return LocalLauncher(slots, torch.cuda.device_count(), state_of=state_of, variables=variables)
 
 
 def run_sweep(jobs: Sequence[SweepJob], logs: Path, launcher: Launcher) -> tuple[int, list[JobReport]]:

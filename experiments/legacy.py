@@ -4,14 +4,31 @@ Their configurations have fields that are gone; their ids are found by experimen
 """
 
 import copy
+import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.compose import load_yaml, merge
+from experiments.graph import Experiment
 from experiments.rundir import RunFolder
+from experiments.schema import ExperimentConfig
 
 REMOVED = ("world.head",)
 """Dotted keys of older configurations that no longer exist."""
+ID = re.compile(r"(?P<experiment>[^.]+)-[^.-]+\.[^.]+\.s\d+\.[0-9a-f]+")
+
+
+def is_first_identity(run: str) -> bool:
+    """Whether a run id is of the first identity."""
+    return ID.fullmatch(run) is not None
+
+
+def experiment_of(run: str) -> str:
+    """The experiment in a run id of the first identity; empty for other ids."""
+    found = ID.fullmatch(run)
+    return found["experiment"] if found else ""
 
 
 def upgraded(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,8 +43,29 @@ def upgraded(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def find(runs: Path, experiment: str, stage: str, variant: str, seed: int) -> RunFolder | None:
-    """The finished run of the first identity with these labels; None where there is none, or more than one."""
-    found = [RunFolder(path) for path in runs.glob(f"{experiment}-{stage}.{variant}.s{seed}.*")]
-    done = [folder for folder in found if folder.state() == "done"]
+def read_config(folder: RunFolder) -> ExperimentConfig:
+    """The configuration of a run folder of either identity."""
+    values = upgraded(load_yaml(folder.path / "config.yaml"))
+    return merge(ExperimentConfig, (f"{folder.id}/config.yaml", values))
+
+
+def find(runs: Path, experiment: Experiment, seed: int) -> RunFolder | None:
+    """The finished target of the first identity with the labels of `experiment`, and its values of overridden keys.
+
+    None where there is none, or more than one.
+    """
+    name = f"{experiment.config.name}-{experiment.target}.{experiment.variant}.s{seed}"
+    found = [RunFolder(path) for path in sorted(runs.glob(f"{name}.*"))]
+    done = [folder for folder in found if folder.state() == "done" and _agrees(folder, experiment)]
     return done[0] if len(done) == 1 else None
+
+
+def _agrees(folder: RunFolder, experiment: Experiment) -> bool:
+    if not experiment.words:
+        return True
+    config = read_config(folder)
+    return all(_value(config, key) == _value(experiment.config, key) for key in experiment.words)
+
+
+def _value(config: ExperimentConfig, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), config)

@@ -4,10 +4,8 @@ import dataclasses
 
 from conventions.errors import UserError
 from experiments import legacy
-from experiments.compose import load_yaml, merge
 from experiments.graph import STAGES
 from experiments.rundir import RunFolder
-from experiments.schema import ExperimentConfig
 from experiments.stage import StageRun
 
 
@@ -23,7 +21,6 @@ def read_alone(folder: RunFolder) -> StageRun:
     status, place = folder.status, folder.path / "config.yaml"
     if status.get("stage") not in STAGES or not place.exists():
         raise UserError(f"{folder.path}: is no run folder")
-    values = legacy.upgraded(load_yaml(place))
-    config = merge(ExperimentConfig, (f"{folder.id}/config.yaml", values))
+    config = legacy.read_config(folder)
     labels = (STAGES[status["stage"]], status.get("variant", "full"), status["seed"], status["hash"])
     return StageRun(folder.id, *labels, config, {}, status.get("fields", {}))

@@ -173,6 +173,11 @@ class RunSummary:
     """Share of the work done in [0, 1]; None when it is unknown."""
     reason: str | None
     seconds: float | None
+    stage: str = ""
+    title: str = ""
+    """Stage, variant, seed and fields given on the command line."""
+    experiment: str = ""
+    sweep: str = ""
 
 
 def summary(folder: RunFolder) -> RunSummary:
@@ -184,7 +189,8 @@ def summary(folder: RunFolder) -> RunSummary:
     reason = status.get("reason") if found.flaw is None else found.flaw
     if state == "interrupted" and status.get("state") == "running":
         reason = f"process {status.get('pid')} ended without writing its status"
-    return RunSummary(folder.id, state, progress, reason, status.get("seconds"))
+    labels = {name: str(status.get(name, "")) for name in ("stage", "title", "experiment", "sweep")}
+    return RunSummary(folder.id, state, progress, reason, status.get("seconds"), **labels)
 
 
 def list_runs(runs: Path) -> list[RunSummary]:

@@ -23,11 +23,10 @@ from experiments.progress import Progress, heartbeat, say
 from experiments.provenance import difference, peak_memory_bytes, provenance
 from experiments.rundir import RunFolder, RunLockedError
 from experiments.stage import Measured, StageRun, Work
+from experiments.sweep import SWEEP
 from experiments.tracking import Mirror
 
 WAIT_SECONDS = 1.0
-SWEEP = "EMOSPACE_SWEEP"
-"""Environment variable by which a sweep gives its runs its name."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from conventions.errors import EXIT_INTERRUPTED, MissingPackage, UserError
 from conventions.files import write_json
 from experiments.board import Board, JobReport, JobState, ended_line
 from experiments.interruption import Interruption
-from experiments.launchers import ROOT, CommandOf, StateOf, cli_command, ending
+from experiments.launchers import ROOT, CommandOf, StateOf, cli_command, ending, run_variables
 from experiments.progress import say
 from experiments.rundir import RunFolder
 from experiments.sweep import SweepJob
@@ -243,10 +243,10 @@ class SlurmLauncher:
         except ImportError as error:
             raise MissingPackage("submitit", "slurm", "--launcher slurm") from error
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        environment = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "EMOSPACE_RUNS": str(self.runs)}
-        at_once = self.slots or len(tasks)
+        name, at_once = folder.parent.name, self.slots or len(tasks)
+        environment = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", **run_variables(self.runs, name)}
         executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
-        executor.update_parameters(**parameters(self.resources, folder.parent.name, at_once, environment))
+        executor.update_parameters(**parameters(self.resources, name, at_once, environment))
         try:
             with executor.batch():
                 submitted = [executor.submit(task) for task in tasks]

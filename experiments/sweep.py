@@ -8,7 +8,7 @@ looks like a number (`007`) needs quotes there.
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,17 @@ import numpy as np
 
 from conventions.errors import UserError, nearest
 from experiments.compose import load_yaml
+from experiments.goal import PHASES, Goal
 from experiments.identity import hash_of
 from experiments.values import Plain, as_number, is_null
 
+SWEEP = "EMOSPACE_SWEEP"
+"""Environment variable by which a sweep gives its runs its name."""
 MOST_RUNS = 100_000
 SWEEPS = Path(__file__).parent / "sweeps"
 KEYS = ("name", "description", "project", "entity", "method", "metric", "parameters", "command", "run_cap")
+METRIC_KEYS = ("name", "goal")
+GOALS = ("minimize", "maximize")
 PARAMETER_KEYS = ("value", "values", "min", "max", "distribution")
 DISTRIBUTIONS = ("uniform", "log_uniform_values", "int_uniform")
 ARGUMENTS = "${args_no_hyphens}"
@@ -34,6 +39,8 @@ class SweepJob:
     """One run of a sweep: the words after `emospace run`, such as ("toy", "variant=full", "seed=0")."""
 
     words: tuple[str, ...]
+    point: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """The sweep's parameters with this run's values, as they are written."""
 
     @property
     def label(self) -> str:
@@ -43,23 +50,26 @@ class SweepJob:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep's name and its runs in order."""
+    """A sweep's name, its runs in order, the parameters that differ between them, and the metric that orders them."""
 
     name: str
     jobs: tuple[SweepJob, ...]
+    fields: tuple[str, ...] = ()
+    goal: Goal | None = None
 
 
 def expand_sweep(path: Path | str) -> Sweep:
     """Every run of a sweep file, or of a sweep of `experiments/sweeps` by name; UserError names what is not allowed."""
     path = _sweep_path(path)
-    content = _content(path)
+    content = load_yaml(path)
     _check_keys(path, content)
     start = _command_words(path, content)
-    parameters = content["parameters"]
-    method = content["method"]
-    points = _grid(parameters) if method == "grid" else _random(parameters, content)
-    words = [tuple(start + [f"{name}={value}" for name, value in point.items()]) for point in points]
-    return Sweep(str(content.get("name", path.stem)), tuple(SweepJob(job) for job in dict.fromkeys(words)))
+    parameters, goal = content["parameters"], _goal(path, content)
+    drawn = _grid(parameters) if content["method"] == "grid" else _random(parameters, content)
+    points = [{name: str(value) for name, value in point.items()} for point in drawn]
+    jobs = [SweepJob((*start, *(f"{name}={value}" for name, value in point.items())), point) for point in points]
+    fields = tuple(name for name, one in parameters.items() if "min" in one or len(one.get("values", ())) > 1)
+    return Sweep(str(content.get("name", path.stem)), tuple(dict.fromkeys(jobs)), fields, goal)
 
 
 def sweep_names() -> list[str]:
@@ -76,11 +86,6 @@ def _sweep_path(path: Path | str) -> Path:
     return SWEEPS / f"{path}.yaml"
 
 
-def _content(path: Path) -> Mapping[str, Any]:
-    """The file's entries, values as they are written; `${...}` stays as it is."""
-    return load_yaml(path)
-
-
 def _check_keys(path: Path, content: Mapping[str, Any]) -> None:
     for key in content:
         if key not in KEYS:
@@ -91,6 +96,27 @@ def _check_keys(path: Path, content: Mapping[str, Any]) -> None:
         raise UserError(f"{path}: parameters: expected a mapping of names to value, values or min and max")
     for name, parameter in content["parameters"].items():
         _check_parameter(f"{path}: parameters.{name}", parameter, content["method"])
+
+
+def _goal(path: Path, content: Mapping[str, Any]) -> Goal | None:
+    """The metric that orders the runs; a random search must not choose by test actors."""
+    metric = content.get("metric")
+    if metric is None:
+        return None
+    if not isinstance(metric, Mapping) or "name" not in metric:
+        raise UserError(f"{path}: metric: expected name, such as val/loss, and goal")
+    for key in metric:
+        if key not in METRIC_KEYS:
+            raise UserError(f"{path}: metric: unknown key {key!r}{nearest(str(key), METRIC_KEYS)}")
+    name, goal = str(metric["name"]), str(metric.get("goal", GOALS[0]))
+    if goal not in GOALS:
+        raise UserError(f"{path}: metric.goal: {goal!r} is unknown{nearest(goal, GOALS)}")
+    phase = name.partition("/")[0]
+    if phase not in PHASES or name == phase:
+        raise UserError(f"{path}: metric.name: {name!r}; expected val/NAME, test/NAME or train/NAME")
+    if phase == "test" and content["method"] == "random":
+        raise UserError(f"{path}: metric.name: {name!r}: a search must not choose by test actors; give val/NAME")
+    return Goal(name, goal == "maximize")
 
 
 def _check_parameter(place: str, parameter: Any, method: str) -> None:

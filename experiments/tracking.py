@@ -26,6 +26,8 @@ from experiments.stage import StageRun
 AGENT_VARIABLES = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 """What `wandb agent` sets for the one run that it waits for."""
 
+NAME_LENGTH, TAG_LENGTH = 128, 64
+"""W&B refuses longer ones."""
 NOT_SCALARS = {"step", "time"}
 STAGING = "artifacts/staging"
 """Where W&B keeps tables until they are uploaded, below WANDB_DATA_DIR."""
@@ -142,11 +144,11 @@ class Mirror:
             return wandb.init(
                 project=wandb_server.project_of(self.config),
                 entity=wandb_server.entity_of(self.config),
-                name=run.id,
+                name=run.title[:NAME_LENGTH],
                 id=None if self.in_agent and self.reported else run.id,
-                group=run.config.name,
+                group=self.folder.status.get("sweep") or run.config.name,
                 job_type=run.stage,
-                tags=[run.variant, f"seed{run.seed}"],
+                tags=[tag[:TAG_LENGTH] for tag in self._tags()],
                 config=self._facts(),
                 dir=str(self._files),
                 mode=self.mode,
@@ -163,6 +165,10 @@ class Mirror:
                     x_save_requirements=False,
                 ),
             )
+
+    def _tags(self) -> list[str]:
+        """Variant, seed, and each config key of the command line with its value."""
+        return [self.run.variant, f"seed{self.run.seed}", *(f"{k}={v}" for k, v in self.run.fields.items())]
 
     def _facts(self) -> dict[str, Any]:
         """What W&B shows as the run's config: identity, origin, and every field that changes numbers."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conventions.errors import UserError
+from datamodules.manifest import MANIFEST
 from datamodules.prepare import prepare
 from experiments.graph import STAGES, Experiment
 from experiments.progress import Progress
@@ -17,17 +18,27 @@ STORE_SIZE = 128
 
 def ready_data(experiment: Experiment, workers: int = 2) -> None:
     """Make what is missing of the toy world and of the store that it fills; UserError where a store is not there."""
+    config, fills = experiment.config, _filled_stores(experiment)
+    if fills or any("world" in stage.sections(config) for stage in _needed(experiment)):
+        _ready_world(config, workers)
+    for store in fills:
+        _fill(config, Path(store), workers)
+
+
+def missing_data(experiment: Experiment) -> bool:
+    """Whether the toy world still has to fill a store; UserError where a store that it does not fill is not there."""
+    return any(not (Path(store) / MANIFEST).exists() for store in _filled_stores(experiment))
+
+
+def _filled_stores(experiment: Experiment) -> list[str]:
+    """The stores that the toy world fills; UserError where another one is not there."""
     config = experiment.config
-    needed = _needed(experiment)
-    stores = {store for stage in needed if (store := stage.store(config))}
+    stores = {store for stage in _needed(experiment) if (store := stage.store(config))}
     fills = {store for store in stores if config.world.fills_store and store == experiment.own_store}
     for store in sorted(stores - fills):
         if not Path(store).is_dir():
             raise UserError(f"data.store: {store}: no such folder; `emospace prepare RAW {store}` makes a store")
-    if fills or any("world" in stage.sections(config) for stage in needed):
-        _ready_world(config, workers)
-    for store in fills:
-        _fill(config, Path(store), workers)
+    return sorted(fills)
 
 
 def _needed(experiment: Experiment) -> list[Stage]:

@@ -1,9 +1,15 @@
 """Write runs, curves, tables, pictures and videos as one static page that needs no network."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from conventions.errors import UserError
 from emospace.commands.output import add_runs
+
+if TYPE_CHECKING:
+    from ablations.sweep_table import SweepTable
 
 EXAMPLE = "emospace report work/report.html --table 3 --preset demo"
 
@@ -11,9 +17,11 @@ EXAMPLE = "emospace report work/report.html --table 3 --preset demo"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace report`."""
     parser.add_argument("out", metavar="OUT.html", type=Path)
-    parser.add_argument("--table", nargs="*", default=["3"], help="tables to show (default 3)")
-    parser.add_argument("--preset", default="toy", help="experiment whose runs fill the tables (default toy)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--table", nargs="*", help="tables to show, by name or YAML file (default 3; none with --sweep)")
+    preset = "experiment whose runs fill the tables (default: the table's own, else toy); shows only its runs"
+    parser.add_argument("--preset", help=preset)
+    parser.add_argument("--sweep", nargs="*", default=[], help="sweeps to show, by name or YAML file; only their runs")
+    parser.add_argument("--seeds", type=int, nargs="+", help="seeds of the tables (default: the table's own, else 0)")
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="mp4 files to show first")
     parser.add_argument("--figure", type=Path, nargs="*", default=[], help="png or jpg files to show, such as figures")
     add_runs(parser)
@@ -22,8 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
     from ablations.tables import build_table
-    from conventions.errors import UserError
     from emospace.report.page import write_report
+
+    _check(options)
+    names = ([] if options.sweep else ["3"]) if options.table is None else options.table
+    tables = [build_table(name, options.runs, options.preset, options.seeds) for name in names]
+    sweeps, shown = _sweeps(options), _shown(options, names)
+    videos = [(video.stem, video) for video in options.video]
+    write_report(options.out, options.runs, tables, videos, options.figure, sweeps, shown)
+    print(options.out)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
     from emospace.report.runs import MIME
 
     if not options.runs.is_dir():
@@ -33,8 +52,26 @@ def run(options: argparse.Namespace) -> int:
             raise UserError(f"{path}: no such file")
         if path.suffix not in (MIME if path in options.figure else {".mp4"}):
             raise UserError(f"{path}: cannot be shown; a video is mp4, a figure png or jpg")
-    tables = [build_table(name, options.runs, options.preset, options.seeds) for name in options.table]
-    videos = [(video.stem, video) for video in options.video]
-    write_report(options.out, options.runs, tables, videos, options.figure)
-    print(options.out)
-    return 0
+
+
+def _sweeps(options: argparse.Namespace) -> "list[SweepTable]":
+    from emospace.sweeps import table_of_sweep
+
+    return [table_of_sweep(name, options.runs) for name in options.sweep]
+
+
+def _shown(options: argparse.Namespace, tables: Sequence[str]) -> set[str] | None:
+    """Ids of the runs to show: those of the experiment and of the sweeps, where given; None for all."""
+    from ablations.tables import ask
+    from emospace.report.shown import runs_of_preset, with_ancestors
+    from emospace.sweeps import sweep_folders
+    from experiments.sweep import expand_sweep
+
+    chosen = []
+    if options.preset:
+        asked = [ask(name, options.preset, options.seeds) for name in tables]
+        chosen.append(runs_of_preset(options.preset, asked, options.runs))
+    if options.sweep:
+        folders = [sweep_folders(expand_sweep(name), options.runs) for name in options.sweep]
+        chosen.append(with_ancestors([folder for one in folders for folder in one]))
+    return set.intersection(*chosen) if chosen else None

@@ -5,14 +5,17 @@ and submits only what is neither done nor on its way.
 """
 
 import argparse
-import functools
-import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from conventions.errors import UserError
 from emospace.commands.output import add_json, add_runs, print_json
-from experiments.rundir import State
+
+if TYPE_CHECKING:
+    from ablations.sweep_table import Found
+    from emospace.points import Point
+    from experiments.board import JobReport
+    from experiments.sweep import Sweep
 
 EXAMPLE = "emospace sweep table3 --launcher slurm --partition gpu --gpus 1 --cpus 8"
 
@@ -37,36 +40,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Expand, launch, and print the table of states."""
-    from experiments.board import states_table
-    from experiments.launchers import local_launcher, run_sweep
-    from experiments.slurm import Resources, SlurmLauncher
-    from experiments.sweep import SweepJob, expand_sweep
-
-    def state_of(job: SweepJob) -> State:
-        return run_state(job.words)
+    """Check every point, launch, and print the runs, best first."""
+    from ablations.sweep_table import sweep_table
+    from emospace.points import check_points, read_points
+    from experiments.sweep import expand_sweep
 
     given = _slurm_options(options)
     sweep = expand_sweep(options.sweep)
-    os.environ["EMOSPACE_RUNS"] = str(options.runs)
-    logs = options.runs / ".logs" / sweep.name
-    if options.launcher == "slurm":
-        wait = not options.no_wait
-        launcher = SlurmLauncher(Resources(**given), options.runs, state_of, slots=options.slots, wait=wait)
-    else:
-        launcher = local_launcher(1 if options.slots is None else options.slots, state_of)
-    code, reports = run_sweep(sweep.jobs, logs, launcher)
-    if options.no_wait:
-        code = 0
+    points = read_points(sweep, options.runs)
+    check_points(points, sweep.jobs)
+    code, reports = _launch(options, sweep, given)
+    found = [_ended(point, report) for point, report in zip(points, reports, strict=True)]
+    table = sweep_table(sweep, found)
     if options.json:
-        rows = [
-            {"job": r.job.label, "state": r.state, "reason": r.reason, "seconds": r.seconds, "task": r.task}
-            for r in reports
-        ]
-        print_json({"sweep": sweep.name, "exit_code": code, "runs": rows})
+        timed = {r.job.label: {"seconds": r.seconds, "task": r.task} for r in reports}
+        document = table.json()
+        print_json({**document, "exit_code": code, "runs": [{**row, **timed[row["job"]]} for row in document["runs"]]})
     else:
-        print(states_table(reports))
+        print(table.markdown(), end="")
     return code
+
+
+def _launch(options: argparse.Namespace, sweep: "Sweep", slurm: Mapping[str, Any]) -> "tuple[int, list[JobReport]]":
+    from emospace.points import state_of
+    from experiments.launchers import local_launcher, run_sweep, run_variables
+    from experiments.slurm import Resources, SlurmLauncher
+
+    states, wait = state_of(options.runs), not options.no_wait
+    if options.launcher == "slurm":
+        launcher = SlurmLauncher(Resources(**slurm), options.runs, states, slots=options.slots, wait=wait)
+    else:
+        slots = 1 if options.slots is None else options.slots
+        launcher = local_launcher(slots, states, run_variables(options.runs, sweep.name))
+    code, reports = run_sweep(sweep.jobs, options.runs / ".logs" / sweep.name, launcher)
+    return code if wait else 0, reports
+
+
+def _ended(point: "Point", report: "JobReport") -> "Found":
+    run = point.planned()
+    return None if run is None else run.folder(point.runs), report.state, report.reason
 
 
 def _slurm_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -75,30 +87,3 @@ def _slurm_options(options: argparse.Namespace) -> dict[str, Any]:
     if options.launcher != "slurm" and (given or options.no_wait):
         raise UserError(f"--{next(iter(given), 'no-wait')}: has no effect without --launcher slurm")
     return {SLURM_ONLY[name]: value for name, value in given.items()}
-
-
-def run_state(words: Sequence[str]) -> State:
-    """The verified state of what `emospace run *words` makes.
-
-    `missing` also where its data are not there or its words are wrong: the run makes the data, or says what is wrong.
-    """
-    from ablations.registry import compose_variant
-    from emospace.cli import parse
-    from experiments.graph import plan
-
-    try:
-        options = parse(_run_parser(os.environ.get("EMOSPACE_RUNS")), words)
-        if options.force:
-            return "missing"
-        choice = (options.experiment, options.variant, options.seed, options.overrides, options.stage)
-        return plan(compose_variant(*choice))[-1].folder(options.runs).state()
-    except (UserError, SystemExit):
-        return "missing"
-
-
-@functools.lru_cache(maxsize=1)
-def _run_parser(runs: str | None) -> argparse.ArgumentParser:
-    """The parser of `emospace run`; `runs` is the EMOSPACE_RUNS that its defaults come from."""
-    from emospace.cli import build_parser
-
-    return build_parser("run")

@@ -1,10 +1,19 @@
-"""A paper table from finished runs, our values beside the paper's; `--run` first runs what is missing."""
+"""A paper table from finished runs, our values beside the paper's; `--run` first runs what is missing.
+
+TABLE is 1, 3, unseen or demo, a YAML file of your own, or a sweep (its name or YAML file), whose runs are shown best
+first by its metric.
+"""
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from emospace.commands.output import add_runs
+from conventions.errors import UserError
+from emospace.commands.output import add_runs, print_json
+
+if TYPE_CHECKING:
+    from ablations.tables import Asked
 
 EXAMPLE = "emospace table 3 --preset toy --seeds 0 1 2 --run"
 FORMATS = ("md", "latex", "csv", "json")
@@ -12,10 +21,10 @@ FORMATS = ("md", "latex", "csv", "json")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace table`."""
-    parser.add_argument("table", metavar="1|3|unseen")
+    parser.add_argument("table", metavar="TABLE")
     parser.add_argument("overrides", metavar="key=value", nargs="*")
-    parser.add_argument("--preset", default="toy", help="experiment whose runs fill the table (default toy)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--preset", help="experiment whose runs fill the table (default: the table's own, else toy)")
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: the table's own, else 0")
     scored = "other methods: folders that emospace score --out wrote, or a folder of such"
     parser.add_argument("--scored", metavar="DIR", type=Path, nargs="+", default=[], help=scored)
     published = "also values that other papers print on MEAD, apart from the table"
@@ -29,19 +38,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table; the exit code of the runs where some were started."""
+    from emospace.sweeps import is_sweep
+
+    return _sweep(options) if is_sweep(options.table) else _table(options)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from emospace.sweeps import table_of_sweep
+
+    foreign = {"--preset": options.preset, "--seeds": options.seeds, "--scored": options.scored}
+    foreign |= {"--run": options.run_missing, "--with-published": options.with_published}
+    for name, given in {**foreign, "key=value": options.overrides}.items():
+        if given:
+            raise UserError(f"{name}: has no effect on a sweep; `emospace sweep {options.table}` runs what it names")
+    table = table_of_sweep(options.table, options.runs)
+    if options.format == "json":
+        print_json(table.json())
+    else:
+        print({"md": table.markdown, "latex": table.latex, "csv": table.csv}[options.format](), end="")
+    return 0
+
+
+def _table(options: argparse.Namespace) -> int:
     from ablations.merge import with_scored
     from ablations.published_values import published_json, published_markdown, read_published
     from ablations.scored import read_scored
-    from ablations.tables import build_table
+    from ablations.tables import ask, build_table
 
     scored = read_scored(options.scored)
-    code = _run_missing(options) if options.run_missing else 0
-    table = build_table(options.table, options.runs, options.preset, options.seeds, options.overrides)
-    table = with_scored(table, scored)
+    chosen = (options.preset, options.seeds, options.overrides)
+    code = _run_missing(options, ask(options.table, *chosen)) if options.run_missing else 0
+    table = with_scored(build_table(options.table, options.runs, *chosen), scored)
     published = read_published() if options.with_published else ()
     if options.format == "json":
-        from emospace.commands.output import print_json
-
         extra = {"published": published_json(published)} if published else {}
         print_json({**table.json(), **extra})
         return code
@@ -51,19 +80,16 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _run_missing(options: argparse.Namespace) -> int:
-    import os
+def _run_missing(options: argparse.Namespace, asked: "Asked") -> int:
+    from emospace.points import check_jobs, state_of
+    from experiments.launchers import local_launcher, run_sweep, run_variables
 
-    from ablations.tables import missing_jobs
-    from emospace.commands.sweep import run_state
-    from experiments.launchers import local_launcher, run_sweep
-
-    jobs = missing_jobs(options.table, options.runs, options.preset, options.seeds, options.overrides)
+    jobs = asked.missing(options.runs)
     if not jobs:
         return 0
-    os.environ["EMOSPACE_RUNS"] = str(options.runs)
-    launcher = local_launcher(options.slots, lambda job: run_state(job.words))
-    code, reports = run_sweep(jobs, options.runs / ".logs" / f"table-{options.table}", launcher)
+    check_jobs(jobs, options.runs)
+    launcher = local_launcher(options.slots, state_of(options.runs), run_variables(options.runs))
+    code, reports = run_sweep(jobs, options.runs / ".logs" / f"table-{asked.table.name}", launcher)
     for report in reports:
         if report.state != "done":
             print(f"{report.job.label}: {report.state}: {report.reason or 'not started'}", file=sys.stderr)

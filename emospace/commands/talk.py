@@ -6,13 +6,14 @@ kept as it is. Several portraits speak the same in one call. An emotion may chan
 """
 
 import argparse
+import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from conventions.errors import EXIT_FAILURE, UserError
 from emospace.commands.output import add_json, add_runs, print_json, progress
@@ -125,7 +126,9 @@ def targets(portraits: list[Path], out: Path | None) -> list[Path]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"portrait: {len(portraits)} portraits, but more than one is called {twice[0]}; rename one")
-    return [folder / f"{name}.mp4" for name in names]
+    made = [folder / f"{name}.mp4" for name in names]
+    check_film(made[0])
+    return made
 
 
 def check_film(path: Path) -> None:
@@ -145,9 +148,19 @@ def spare_inputs(made: list[Path], options: argparse.Namespace) -> None:
             raise UserError(f"out: {path}: would overwrite an input; give another place")
 
 
-def end_cleanly(number: int, frame: FrameType | None) -> None:
-    """End by an exception, so that unfinished files are removed."""
-    sys.exit(128 + number)
+@contextlib.contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block by an exception, so that unfinished files are removed."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -163,17 +176,16 @@ def run(options: argparse.Namespace) -> int:
     from lightning_modules.training.memory import keep_freed_memory
 
     keep_freed_memory()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end_cleanly)
-    results = talker_of(options).talk_all(
-        list(zip(options.portrait, made, strict=True)),
-        options.audio,
-        options.emotion,
-        level=options.level,
-        look=look,
-        strict=options.strict or len(made) == 1,
-        progress=progress("frames"),
-    )
+    with ending_cleanly():
+        results = talker_of(options).talk_all(
+            list(zip(options.portrait, made, strict=True)),
+            options.audio,
+            options.emotion,
+            level=options.level,
+            look=look,
+            strict=options.strict or len(made) == 1,
+            progress=progress("frames"),
+        )
     return _tell(results, options.json)
 
 

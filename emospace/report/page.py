@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
+from ablations.sweep_table import SweepTable
 from ablations.tables import Table
 from conventions.files import write_text
 from emospace.report.curves import chart
@@ -44,12 +45,20 @@ def stage_colours(runs: Sequence[RunView]) -> dict[str, int]:
     return colours
 
 
+def _titled(tables: Sequence[Table], sweeps: Sequence[SweepTable]) -> list[tuple[str, str]]:
+    """Title and Markdown of every table."""
+    papers = [(f"Table {table.paper.name}: {table.paper.title}", table.markdown()) for table in tables]
+    return [*papers, *((f"Sweep {sweep.name}{sweep.order}", sweep.markdown()) for sweep in sweeps)]
+
+
 def write_report(
     out: Path,
     runs_folder: Path,
     tables: Sequence[Table],
     videos: Sequence[tuple[str, Path]] = (),
     figures: Sequence[Path] = (),
+    sweeps: Sequence[SweepTable] = (),
+    shown: Collection[str] | None = None,
 ) -> None:
     """Write the page to `out`, whole or not at all.
 
@@ -59,8 +68,10 @@ def write_report(
         tables: paper tables, filled from finished runs.
         videos: (caption, mp4 file) pairs shown first.
         figures: png or jpg files.
+        sweeps: tables of sweeps, shown after the paper tables.
+        shown: ids of the runs to show; all of them by default.
     """
-    runs = read_runs(runs_folder)
+    runs = read_runs(runs_folder, shown)
     colours = stage_colours(runs)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
@@ -69,7 +80,7 @@ def write_report(
         runs=runs,
         colours=colours,
         charts=charts_by_stage(runs, colours),
-        tables=[(f"Table {t.paper.name}: {t.paper.title}", Markup(table_html(t.markdown()))) for t in tables],
+        tables=[(title, Markup(table_html(text))) for title, text in _titled(tables, sweeps)],
         figures=[(path.stem, data_uri(path)) for path in figures],
         videos=[(caption, data_uri(path)) for caption, path in videos],
         galleries=[

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ class RunView:
     """One run folder as the page needs it."""
 
     name: str
+    title: str
+    """Stage, variant, seed and fields given on the command line; empty for runs of the first identity."""
     stage: str
     state: str
     reason: str
@@ -51,12 +54,14 @@ def curves_of(path: Path) -> dict[str, list[tuple[float, float]]]:
 
 def read_run(folder: RunFolder, state: str, reason: str | None) -> RunView:
     """Read one run folder whose state is known."""
+    status = folder.status
     config_file = folder.path / "config.yaml"
     config = yaml.safe_load(config_file.read_text()) if config_file.is_file() else {}
     samples = sorted(folder.samples.rglob("*")) if folder.samples.is_dir() else []
     return RunView(
         name=folder.id,
-        stage=folder.id.split(".")[0].rsplit("-", 1)[-1],
+        title=status.get("title", ""),
+        stage=status.get("stage", ""),
         state=state,
         reason=reason or "",
         config=flatten(config),
@@ -67,9 +72,10 @@ def read_run(folder: RunFolder, state: str, reason: str | None) -> RunView:
     )
 
 
-def read_runs(runs: Path) -> list[RunView]:
-    """All run folders of a runs folder, by name."""
-    return [read_run(RunFolder(runs / run.id), run.state, run.reason) for run in list_runs(runs)]
+def read_runs(runs: Path, shown: Collection[str] | None = None) -> list[RunView]:
+    """The run folders of a runs folder, by name; only those in `shown` where it is given."""
+    found = [run for run in list_runs(runs) if shown is None or run.id in shown]
+    return [read_run(RunFolder(runs / run.id), run.state, run.reason) for run in found]
 
 
 def data_uri(path: Path) -> str:

@@ -42,7 +42,7 @@ class EACModule(StageModule):
     """Optimisation of an `ExpressionNetwork`.
 
     `renderer` gives the face model of the mouth loss and draws for L_emo; `emotion_critic` has
-    `features(images [n, 3, s, s]) -> [n, d]`. Either may be absent where no weight needs it.
+    `features(images [n, 3, s, s], landmarks [n, 68, 2]) -> [n, d]`. Either may be absent where no weight needs it.
     """
 
     config: EACConfig
@@ -64,7 +64,7 @@ class EACModule(StageModule):
             if getattr(config.weights, name) > 0 and renderer is None:
                 raise UserError(f"eac.weights.{name} > 0 needs renderer=, a face3d.renderer.Renderer")
         if config.weights.emotion > 0 and emotion_critic is None:
-            raise UserError("eac.weights.emotion > 0 needs emotion_critic=, a network with features(images)")
+            raise UserError("eac.weights.emotion > 0 needs emotion_critic=, a network with features(images, landmarks)")
         self.network = ExpressionNetwork(config.backbone, config.speech)
         self.extra_losses = load_losses(config.extra_losses)
         self.add_frozen("encoder", encoder)
@@ -151,7 +151,8 @@ class EACModule(StageModule):
     def _emotion_features(self, coefficients: Tensor, placement: Tensor) -> Tensor:
         assert self.renderer is not None
         assert self.emotion_critic is not None
-        return self.emotion_critic.features(self.renderer(coefficients, placement).image)  # pyright: ignore[reportCallIssue]
+        drawn = self.renderer(coefficients, placement)
+        return self.emotion_critic.features(drawn.image, drawn.keypoints)  # pyright: ignore[reportCallIssue]
 
     def training_step(self, batch: EACBatch, batch_idx: int) -> Tensor:
         """Weighted sum of the losses."""

@@ -7,20 +7,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ablations.merge import with_scored
-from ablations.paper import find_table
+from ablations.paper import TABLES
 from ablations.scored import Scored
-from ablations.tables import Table, build_table, missing_jobs, planned_runs, table_jobs
+from ablations.tables import Table, ask, build_table
 from conventions.errors import UserError
-from experiments.csvfiles import write_csv
-from experiments.graph import StageRun
+from finished_runs import BASE, CLIPS, finish
 
 SEEDS = (0, 1, 2)
-CLIPS = [f"c{i}" for i in range(30)]
-BASE = {"EFD": 0.1, "LMD": 2.0, "Sync": 3.0}
+ROWS, VARIANTS = len(TABLES["3"].rows), len(TABLES["3"].variants)
+MISSING = (VARIANTS - 4) * len(SEEDS) + 1
+"""What the fixture `runs` leaves out of table 3."""
 SHIFT = {"full": 0.0, "eac_mlp": 0.05, "eac_gru": -0.05, "hef_wo_res": 0.0}
 
 
@@ -31,30 +30,11 @@ def store() -> Iterator[None]:
         yield
 
 
-def finish(run: StageRun, runs: Path, shift: float) -> None:
-    """A run folder as the engine leaves it, with values that lie `shift` above the full model's."""
-    folder = run.folder(runs)
-    noise = np.random.default_rng(run.seed)
-    rows = [{"id": clip, **{m: v + shift + float(noise.normal(0, 0.01)) for m, v in BASE.items()}} for clip in CLIPS]
-    metrics = {name: float(np.mean([row[name] for row in rows])) for name in BASE}
-    write_csv(folder.path / "per_clip.csv", rows)
-    facts = {
-        "hash": run.hash,
-        "required": list(metrics),
-        "stand_ins": ["EFD"],
-        "refused": [],
-        "backbones": {"emotion": "judge"},
-    }
-    folder.write("metrics.json", {**facts, "metrics": metrics})
-    folder.write("provenance.json", {"git": {"commit": "abc"}, "packages": {"torch": "2"}, "store": {"hash": "5" * 64}})
-    folder.set_status("done", hash=run.hash)
-
-
 @pytest.fixture(scope="module")
 def runs(store: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Table 3 half done: four variants, one of them with a seed missing."""
     tmp_path = tmp_path_factory.mktemp("runs")
-    planned = planned_runs(find_table("3"), "toy", SEEDS)
+    planned = ask("3", "toy", SEEDS).planned()
     for variant, shift in SHIFT.items():
         for seed, run in planned[variant].items():
             if (variant, seed) != ("eac_gru", 2):
@@ -81,7 +61,7 @@ def test_json_says_everything_a_script_needs(table: Table) -> None:
     assert rows["MLPs"]["metrics"]["EFD"]["paper"] == 0.122
     assert rows["GRUs"]["metrics"]["EFD"]["n"] == 2
     assert rows["One-hot"]["metrics"]["EFD"] == {"mean": None, "sd": None, "n": 0, "wanted": 3, "paper": 0.07}
-    assert len(document["missing"]) == 1 + 4 * 3
+    assert len(document["missing"]) == MISSING
     assert [row["title"] for row in document["references"]] == ["ground truth", "copy source"]
 
 
@@ -107,7 +87,7 @@ def test_markdown_shows_seeds_gaps_paper_and_stand_ins(table: Table) -> None:
     assert "missing (0/3)" in lines["One-hot"]
     assert "**" in lines["GRUs"], "best of its group"
     assert "EFD yes, LMD yes, Sync NO" in lines["MLPs"]
-    assert "Missing (13)" in text
+    assert f"Missing ({MISSING})" in text
     assert all(part in text for part in ("git abc", "torch 2", "emospace-metrics-v2", "store 555555555555"))
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert len(widths) == 1
@@ -122,7 +102,7 @@ def test_where_the_paper_has_no_value_better_and_worse_are_told(table: Table) ->
 
 def test_csv_has_a_line_for_each_row_and_metric(table: Table) -> None:
     lines = list(csv.DictReader(io.StringIO(table.csv())))
-    assert len(lines) == (11 + 2) * 3
+    assert len(lines) == (ROWS + 2) * len(BASE)
     [line] = [one for one in lines if one["title"] == "MLPs" and one["metric"] == "Sync"]
     assert (line["n"], line["reproduced"], line["stand_in"]) == ("3", "false", "false")
 
@@ -147,11 +127,12 @@ def test_latex_compiles(table: Table, tmp_path: Path) -> None:
 
 
 def test_only_what_is_missing_is_run_and_the_full_model_first(runs: Path) -> None:
-    everything = table_jobs("3", "toy", SEEDS)
-    assert len(everything) == 8 * 3
+    asked = ask("3", "toy", SEEDS)
+    everything = asked.jobs()
+    assert len(everything) == VARIANTS * len(SEEDS)
     assert everything[0].words == ("toy", "variant=full", "seed=0")
-    missing = missing_jobs("3", runs, "toy", SEEDS)
-    assert len(missing) == 13
+    missing = asked.missing(runs)
+    assert len(missing) == MISSING
     assert set(missing) < set(everything)
     assert ("toy", "variant=eac_gru", "seed=2") in {job.words for job in missing}
 
@@ -160,7 +141,7 @@ def test_without_a_store_everything_is_missing(tmp_path: Path) -> None:
     words = [f"data.store={tmp_path / 'none'}"]
     table = build_table("3", tmp_path, "toy", [0], words)
     assert all(value.n == 0 for row in table.rows for value in row.values.values())
-    assert len(missing_jobs("3", tmp_path, "toy", [0], words)) == 8
+    assert len(ask("3", "toy", [0], words).missing(tmp_path)) == VARIANTS
     assert "missing (0/1)" in table.markdown()
 
 
@@ -197,7 +178,8 @@ def test_a_scored_method_stands_beside_the_paper_and_says_whose_networks_it_was_
     assert cells(text, "Wav2Lip")[12:14] == ["**30.00**", "29.22"] or "**30.00**" in cells(text, "GC-AVT")
     assert cells(text, "GC-AVT")[4:6] == ["2.50", "-"]
     assert "‡ Wav2Lip: LMD by other networks than our runs (landmarks: judge): not to be compared." in text
-    assert [row.title for row in table.rows][5:7] == ["GC-AVT", "Ours-A"]
+    others = [row.title for row in table.paper.rows if row.variant is None]
+    assert [row.title for row in table.rows][: len(others) + 2] == [*others, "GC-AVT", "Ours-A"]
     rows = {row["title"]: row for row in table.json()["rows"]}
     assert (rows["Wav2Lip"]["metrics"]["LMD"]["unlike"], rows["Wav2Lip"]["metrics"]["PSNR"]["unlike"]) == (True, False)
     assert table.latex().count(r"2.50$^\ddagger$") == 1
@@ -253,7 +235,7 @@ def test_undecided_rows_state_what_they_rest_on_and_what_would_decide_them(table
 
 def test_runs_of_two_protocols_do_not_share_a_table(runs: Path) -> None:
     assert build_table("3", runs, "toy", SEEDS).protocol == "emospace-metrics-v2"
-    folder = planned_runs(find_table("3"), "toy", SEEDS)["full"][0].folder(runs)
+    folder = ask("3", "toy", SEEDS).planned()["full"][0].folder(runs)
     document = folder.read("metrics.json")
     folder.write("metrics.json", {**document, "protocol": "emospace-metrics-v1"})
     with pytest.raises(UserError, match=r"scored by emospace-metrics-v1 and emospace-metrics-v2, whose values do not"):

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,15 @@ from emospace.report.runs import flatten
 from emospace.report.tables import table_html
 
 
-def make_run(runs: Path, name: str, steps: int) -> None:
+def make_run(runs: Path, name: str, steps: int, parents: Sequence[str] = (), **labels: str) -> None:
     folder = runs / name
+    labels = {"stage": name.split(".")[0].rpartition("-")[2], **labels}
     folder.mkdir(parents=True)
     digest = name.rsplit(".", 1)[-1]
-    (folder / "status.json").write_text(json.dumps({"state": "done", "hash": digest, "heartbeat": 0}))
+    (folder / "status.json").write_text(json.dumps({"state": "done", "hash": digest, "heartbeat": 0, **labels}))
     (folder / "metrics.json").write_text(json.dumps({"hash": digest, "required": ["EFD"], "metrics": {"EFD": 0.25}}))
     (folder / "config.yaml").write_text(f"eac:\n  steps: {steps}\n")
+    (folder / "provenance.json").write_text(json.dumps({"parents": {run: run for run in parents}}))
     rows = [json.dumps({"step": step, "train/loss": 1 / step}) for step in range(1, 4)]
     (folder / "history.jsonl").write_text("\n".join(rows) + '\n{"step": 4, "train/l')
 
@@ -142,6 +144,25 @@ def test_colours_are_counted_within_a_stage(page: Path) -> None:
         ("c0", "toy-hef.full.s0.cccccccc"),
     ]
     assert 'alt="figure8" src="data:image/png' in text
+
+
+def shown(out: Path) -> set[str]:
+    """Ids of the runs on a page."""
+    return set(re.findall(r"<tr><td><code>([^<]*)", out.read_text()))
+
+
+def test_of_an_experiment_its_runs_are_shown_and_all_that_they_build_on(tmp_path: Path) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "page.html"
+    make_run(runs, "ame.s0.aaaaaaaa", 1, experiment="demo")
+    make_run(runs, "eac.s0.bbbbbbbb", 1, ["ame.s0.aaaaaaaa"], experiment="toy", title="eac full s0 eac.steps=1")
+    make_run(runs, "eac.s0.cccccccc", 1, experiment="demo")
+    make_run(runs, "toy-eac.full.s0.dddddddd", 1)
+    words = ["report", str(out), "--runs", str(runs), "--table"]
+    assert main(words) == 0
+    assert len(shown(out)) == 4
+    assert main([*words, "--preset", "toy"]) == 0
+    assert shown(out) == {"ame.s0.aaaaaaaa", "eac.s0.bbbbbbbb", "toy-eac.full.s0.dddddddd"}
+    assert "<td>eac full s0 eac.steps=1</td>" in out.read_text()
 
 
 @pytest.mark.parametrize("words", [["--video", "none.mp4"], ["--figure", "README.md"]])

@@ -55,7 +55,7 @@ run mine.yaml --variant PATH
 run mine.yaml --seed NUMBER
 run mine.yaml eac.steps=NUMBER --json
 run mine.yaml --runs PATH
-run mine.yaml hef.perceptual_path=PATH
+run mine.yaml face_model=PATH
 sweep PATH
 sweep mine_sweep.yaml --runs OUT
 sweep mine_sweep.yaml --slots NUMBER

@@ -1,0 +1,121 @@
+"""The runs of a sweep before they are launched: composed, planned and checked in this process."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablations.registry import compose_variant
+from conventions.errors import UserError
+from experiments.graph import STAGES, Experiment, plan
+from experiments.rundir import State
+from experiments.stage import StageRun
+from experiments.sweep import Sweep, SweepJob
+
+
+@dataclass(frozen=True)
+class Point:
+    """What the words of one `emospace run` mean."""
+
+    experiment: Experiment
+    runs: Path
+    force: bool
+
+    def planned(self) -> StageRun | None:
+        """The run that it ends with; None while a store or a file that identifies it is not there."""
+        try:
+            return plan(self.experiment)[-1]
+        except UserError:
+            return None
+
+    def state(self) -> State:
+        """The verified state of its run; `missing` with `--force`, which makes it again."""
+        run = None if self.force else self.planned()
+        return "missing" if run is None else run.folder(self.runs).state()
+
+
+def read_point(words: Sequence[str], runs: Path) -> Point:
+    """The point of the words after `emospace run`; UserError where they are wrong."""
+    from emospace.cli import parse
+
+    options = parse(_run_parser(runs), words)
+    target = options.stage
+    experiment = compose_variant(options.experiment, options.variant, options.seed, options.overrides, target)
+    return Point(experiment, options.runs, options.force)
+
+
+def read_points(sweep: Sweep, runs: Path) -> list[Point]:
+    """Every point of a sweep; UserError for the first whose words are wrong, or which never has the sweep's metric."""
+    points = []
+    for job in sweep.jobs:
+        with _named(job):
+            points.append(read_point(job.words, runs))
+            _check_metric(sweep, points[-1].experiment)
+    return points
+
+
+def check_jobs(jobs: Sequence[SweepJob], runs: Path) -> None:
+    """`check_points` of jobs."""
+    check_points(read_points(Sweep("", tuple(jobs)), runs), jobs)
+
+
+def check_points(points: Sequence[Point], jobs: Sequence[SweepJob]) -> None:
+    """UserError for the first point whose plan cannot give a result; one whose data the toy world has still to write
+    is checked by its own run.
+
+    A run that several points share is checked once, and a point that is done not at all.
+    """
+    from experiments.checks import check_plan
+    from experiments.world import missing_data
+
+    checked = set[str]()
+    for job, point in zip(jobs, points, strict=True):
+        with _named(job):
+            if missing_data(point.experiment):
+                continue
+            planned = plan(point.experiment)
+            if not point.force and planned[-1].folder(point.runs).state() == "done":
+                continue
+            fresh = [run for run in planned if run.id not in checked]
+            together = any(run.stage in ("eac", "hef") for run in fresh)
+            check_plan(planned if together else fresh, point.runs)
+            checked |= {run.id for run in planned}
+
+
+def state_of(runs: Path) -> Callable[[SweepJob], State]:
+    """The verified state of a job's run; `missing` also where its words are wrong, which its own process reports."""
+
+    def state(job: SweepJob) -> State:
+        try:
+            return read_point(job.words, runs).state()
+        except UserError:
+            return "missing"
+
+    return state
+
+
+@contextmanager
+def _named(job: SweepJob) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{job.label}: {error}") from error
+
+
+def _check_metric(sweep: Sweep, experiment: Experiment) -> None:
+    if sweep.goal and not sweep.goal.metric.startswith("test/"):
+        if not STAGES[experiment.target].num_steps(experiment.config):
+            raise UserError(
+                f"the sweep's metric {sweep.goal.metric} is logged by training, and the stage {experiment.target} "
+                "trains nothing; end with --stage ame, eac or hef, or give test/NAME"
+            )
+
+
+@functools.lru_cache(maxsize=4)
+def _run_parser(runs: Path):
+    from emospace.cli import build_parser
+
+    parser = build_parser("run")
+    parser.set_defaults(runs=runs)
+    return parser
