@@ -3,7 +3,7 @@
 import io
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,10 @@ from datamodules.clock import Clock
 from datamodules.crop import Window, align, bounds, camera_windows, cut, fixed_crop, lie_about, placement, to_crop
 from datamodules.deep3d import Checkpoint, cut_frame, measure, open_network, transform_params
 from datamodules.landmarks import find_faces
+from datamodules.row_offset import measure_offset, mouth_opening
 from datamodules.video import DecodedFrame, VideoInfo, iterate_frames, probe
 from face3d.camera import CROP_WIDENING, FRAME_SIZE
+from face3d.coefficients import EXPRESSION
 from face3d.landmarker import Landmarker
 from face3d.morphable import load_model
 
@@ -70,6 +72,10 @@ class Face:
     landmarks: Float[np.ndarray, "t 68 2"] | None
     coefficients: Float[np.ndarray, "t 257"] | None
     model: str | None
+    skipped: int = 0
+    """Frames at the beginning of the clip that have no coefficients and are left out."""
+    row_offset: int | None = None
+    """Rows by which the coefficient file begins late, where that was measured."""
 
 
 def _frames(video: Path, frames: range) -> Iterator[DecodedFrame]:
@@ -148,20 +154,55 @@ def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clo
         clip = probe(record.video)
     _check_span(record, clip)
     frames = range(record.first_frame, record.first_frame + limit)
-    whole_pixels = measured.model == coefficient_files.BFM09
-    with np.errstate(all="ignore"):
-        windows = camera_windows(measured.params, clip.width, clip.height, whole_pixels)
+    windows = measured.windows(clip.width, clip.height)
     if not lie_about(windows, clip.width, clip.height):
         raise RejectedClip("bad_coefficients", f"{record.coefficients}: transform_params place no face in the picture")
-    crop = fixed_crop(windows)
-    indices, pictures = _crops(record.video, frames, crop, settings.size, clock)
-    rows = measured.rows(indices, clip, record.coefficients)
-    length = min(len(pictures), len(rows))
-    _check_length(record, length)
-    coefficients, place = measured.coefficients[rows[:length]], placement(windows[rows[:length]], crop)
-    pictures = pictures[:length]
+    crop = fixed_crop(windows[_rows_about(record, clip, len(windows))])
+    shown, pictures = _crops(record.video, frames, crop, settings.size, clock)
+    offset = _row_offset(record, measured, clip, shown, settings, frames, clock)
+    rows, skipped = measured.rows(shown, clip, record.coefficients, frames.start, offset or 0)
+    _check_length(record, len(rows))
+    pictures = pictures[skipped : skipped + len(rows)]
+    coefficients, place = measured.coefficients[rows], placement(windows[rows], crop)
     landmarks = _landmarks_of(measured.model, coefficients, place, pictures, settings, clock)
-    return Face(crop, pictures, place, landmarks, coefficients, measured.model)
+    return Face(crop, pictures, place, landmarks, coefficients, measured.model, skipped, offset)
+
+
+def _rows_about(record: ClipRecord, clip: VideoInfo, count: int) -> slice:
+    """The rows, or nearly those, of the part of the film that is the clip."""
+    if record.span is None:
+        return slice(None)
+    first, last = (min(1.0, second / clip.seconds) * count for second in record.span)
+    return slice(min(math.floor(first), count - 1), math.ceil(last))
+
+
+def _row_offset(
+    record: ClipRecord,
+    measured: coefficient_files.Measured,
+    clip: VideoInfo,
+    shown: Sequence[int],
+    settings: Settings,
+    frames: range,
+    clock: Clock,
+) -> int | None:
+    """Rows by which a coefficient file begins late, measured where it has not one for each frame; None where it has.
+
+    RejectedClip where the measure is not sure.
+    """
+    path = record.coefficients
+    assert path is not None
+    missing = measured.missing(clip, path)
+    if missing == 0:
+        return None
+    found = f"{path}: {len(measured.coefficients)} rows for {len(measured.coefficients) + missing} frames"
+    if settings.weights is None:
+        raise RejectedClip("coefficients_mismatch", f"{found}; measuring which are missing needs the face landmarker")
+    points, _ = track_landmarks(record.video, settings.weights, frames.stop - frames.start, clock, frames.start)
+    rows = shown if measured.at_source_rate(clip, path) else range(frames.start, frames.start + len(shown))
+    offset = measure_offset(mouth_opening(points), measured.coefficients[:, EXPRESSION], rows, missing)
+    if offset is None:
+        raise RejectedClip("coefficients_mismatch", f"{found}; the mouth does not show which are missing")
+    return offset
 
 
 def _landmarks_of(

@@ -44,6 +44,8 @@ def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
         raise RejectedClip("too_short", f"{record.audio or record.video}: {limit} frames of sound")
     face = _FACES[settings.mode](record, settings, limit, clock)
     length = len(face.pictures)
+    if waveform is not None:
+        waveform = waveform[face.skipped * SAMPLES_PER_FRAME :]
     with clock("features"):
         arrays = {**_sound_arrays(waveform, length), **_face_arrays(face, length)}
     meta = {
@@ -55,6 +57,7 @@ def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
         "crop": face.crop,
         "model": face.model,
         "sound_offset": offset,
+        "row_offset": face.row_offset,
     }
     return Part(meta, arrays)
 

@@ -296,6 +296,7 @@ def _pack(job: _Job, max_bad_share: float) -> dict[str, Any]:
         "styles": read_styles(job.raw),
         "left_out": left_out,
         "sound_offsets": offsets,
+        "row_offsets": {meta["id"]: meta["row_offset"] for _, meta in good if meta.get("row_offset") is not None},
         "notes": {meta["id"]: [_relative(job, line) for line in meta["notes"]] for _, meta in good if meta["notes"]},
         "origin": _origin(job),
     }
