@@ -31,7 +31,8 @@ from conventions.rates import SAMPLES_PER_FRAME
 from datamodules.audio import read_audio
 from datamodules.crop import cut
 from datamodules.store import INT16_MAX, Store, StoredClip
-from datamodules.video import read_video, write_video
+from datamodules.video import read_video
+from datamodules.video_writer import write_video
 from emospace.scoring.clips import SIDE, crop_window
 from emospace.scoring.media import Still
 from emospace.scoring.tracking import Track, Tracked

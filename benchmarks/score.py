@@ -17,7 +17,8 @@ from PIL import Image
 
 from conventions.rates import VIDEO_FPS
 from datamodules.audio import read_audio
-from datamodules.video import iterate_frames, write_video
+from datamodules.video import iterate_frames
+from datamodules.video_writer import write_video
 from emospace.scoring.pairs import Pair, Pairs
 from emospace.scoring.score import score
 

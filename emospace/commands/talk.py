@@ -66,20 +66,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", type=Path, help="model file that `emospace export` wrote")
     which.add_argument("--run", dest="run_id", help="finished run of stage evaluate or hef")
-    which.add_argument("--preset", help="newest finished run of this experiment, such as toy")
+    which.add_argument("--preset", help="the finished run of this experiment, such as toy")
     parser.add_argument("--face-model", type=Path, help="your own copy of the face model, where the networks need one")
     add_runs(parser)
 
 
 def talker_of(options: argparse.Namespace) -> "Talker":
-    """The networks that are asked for; else the model in the package, else the newest finished run."""
+    """The networks that are asked for; else the model in the package, else the one finished run that can talk."""
     from emospace.talker import Talker, model_in_the_box
     from emospace.talking.from_run import find_run
 
     box = None if options.run_id or options.preset else model_in_the_box()
     if path := options.model or box:
         return Talker.from_file(path, device(), options.face_model)
-    return Talker.from_run(find_run(options.runs, options.run_id, options.preset).path, device(), options.face_model)
+    folder = find_run(options.runs, options.run_id, options.preset)
+    if options.run_id is None:
+        print(f"networks of run {folder.id}", file=sys.stderr)
+    return Talker.from_run(folder.path, device(), options.face_model)
 
 
 def device() -> str:
