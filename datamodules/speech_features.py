@@ -106,6 +106,17 @@ def load_feature(name: str) -> SpeechFeature:
     return made
 
 
+def feature_of(form: SpeechForm) -> SpeechFeature:
+    """The feature for which a network was built; UserError where what has its name today is another one."""
+    feature = load_feature(form.name)
+    if feature.shape != form.shape:
+        raise UserError(f"speech feature {form.name!r}: has frames of {list(feature.shape)}, not {list(form.shape)}")
+    if form.digest and feature.digest != form.digest:
+        found, expected = feature.digest[:16], form.digest[:16]
+        raise UserError(f"speech feature {form.name!r}: its weights have SHA-256 {found}, the network needs {expected}")
+    return feature
+
+
 class Adapted(SpeechFeature):
     """A feature of a class that is no `SpeechFeature`, with the defaults of what it does not state."""
 
