@@ -131,7 +131,7 @@ class MEADDataModule(EndlessData):
         return (
             (clip.has_audio or view == "hef")
             and (clip.has_coefficients or view == "ame")
-            and (clip.emotion is not None or view != "ame")
+            and (view != "ame" or (clip.emotion is not None and clip.level is not None))
         )
 
     @property
