@@ -141,8 +141,8 @@ def _runs(planned: Planned) -> list[StageRun]:
 
 
 def _old_references(found: Found) -> list[RunFolder]:
-    names = [folder.read("provenance.json").get("parents", {}).get("references") for folder in found.done.values()]
-    return [RunFolder(folder.path.parent / name) for folder, name in zip(found.done.values(), names, strict=True) if name]
+    parents = [(folder, folder.read("provenance.json").get("parents", {})) for folder in found.done.values()]
+    return [RunFolder(folder.path.parent / named["references"]) for folder, named in parents if "references" in named]
 
 
 @dataclass(frozen=True)

@@ -81,15 +81,18 @@ def _table(options: argparse.Namespace) -> int:
 
 
 def _run_missing(options: argparse.Namespace, asked: "Asked") -> int:
-    from emospace.points import check_jobs, state_of
+    from emospace.points import check_points, read_points
     from experiments.launchers import local_launcher, run_sweep, run_variables
+    from experiments.sweep import Sweep
 
     jobs = asked.missing(options.runs)
     if not jobs:
         return 0
-    check_jobs(jobs, options.runs)
-    launcher = local_launcher(options.slots, state_of(options.runs), run_variables(options.runs))
-    code, reports = run_sweep(jobs, options.runs / ".logs" / f"table-{asked.table.name}", launcher)
+    name = f"table-{asked.table.name}"
+    points = read_points(Sweep(name, tuple(jobs)), options.runs)
+    check_points(points)
+    launcher = local_launcher(options.slots, lambda job: points[job].state(), run_variables(options.runs))
+    code, reports = run_sweep(jobs, options.runs / ".logs" / name, launcher)
     for report in reports:
         if report.state != "done":
             print(f"{report.job.label}: {report.state}: {report.reason or 'not started'}", file=sys.stderr)

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from finished_runs import BASE, CLIPS, finish
 
 from ablations.merge import with_scored
 from ablations.paper import TABLES
 from ablations.scored import Scored
 from ablations.tables import Table, ask, build_table
 from conventions.errors import UserError
-from finished_runs import BASE, CLIPS, finish
 
 SEEDS = (0, 1, 2)
 ROWS, VARIANTS = len(TABLES["3"].rows), len(TABLES["3"].variants)
