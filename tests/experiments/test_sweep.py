@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conventions.errors import UserError
-from experiments.sweep import expand_sweep, sweep_names
+from experiments.goal import Goal, metric_of
+from experiments.rundir import RunFolder
+from experiments.sweep import SWEEPS, expand_sweep, sweep_names
 
 GRID = """
 method: grid
@@ -88,6 +90,66 @@ def test_files_that_are_absent_or_broken_are_one_line(tmp_path: Path) -> None:
 
 def test_each_paper_table_module_and_the_seed_has_its_sweep() -> None:
     assert {"table1", "table3", "unseen", "seeds", "ame_search", "eac_search", "hef_search"} <= set(sweep_names())
+
+
+def test_jobs_know_their_point_and_the_sweep_what_differs(tmp_path: Path) -> None:
+    sweep = expand_sweep(write(tmp_path, GRID.replace("method:", "metric: {name: test/EFD}\nmethod:")))
+    assert sweep.fields == ("variant", "seed")
+    assert sweep.jobs[4].point == {"variant": "eac_mlp", "seed": "1", "eac.steps": "7"}
+    assert sweep.goal == Goal("test/EFD", maximize=False)
+    drawn = expand_sweep(write(tmp_path, RANDOM))
+    assert drawn.fields == ("eac.learning_rate", "eac.batch_size", "ame.text.encoding")
+    assert all(f"{name}={value}" in job.words for job in drawn.jobs for name, value in job.point.items())
+
+
+@pytest.mark.parametrize(
+    ("metric", "part"),
+    [
+        ("{name: test/EFD, goal: minimize}", "must not choose by test actors; give val/NAME"),
+        ("{name: EFD}", "expected val/NAME, test/NAME or train/NAME"),
+        ("{name: valid/loss}", "expected val/NAME"),
+        ("{name: val/loss, goal: max}", "valid: maximize, minimize"),
+        ("{nam: val/loss}", "expected name"),
+        ("{name: val/loss, gaol: minimize}", "did you mean 'goal'"),
+        ("val/loss", "expected name"),
+    ],
+)
+def test_a_search_is_ordered_by_validation_actors(tmp_path: Path, metric: str, part: str) -> None:
+    with pytest.raises(UserError, match=part) as error:
+        expand_sweep(write(tmp_path, f"metric: {metric}\n{RANDOM}"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", sweep_names())
+def test_every_search_of_the_project_optimises_validation(name: str) -> None:
+    content = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())
+    assert content["metric"]["name"].startswith("val/" if content["method"] == "random" else "test/")
+
+
+def test_a_metric_is_read_from_the_last_row_that_has_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert metric_of(folder, "val/loss") is None
+    folder.write("metrics.json", {"metrics": {"EFD": 0.5}})
+    rows = [
+        '{"step": 5, "val/loss": 3.0}',
+        '{"step": 10, "val/loss": 2.0, "val/bad": null}',
+        '{"step": 15, "train/loss": 1',
+    ]
+    folder.history.write_text("\n".join(rows))
+    assert [metric_of(folder, name) for name in ("val/loss", "val/bad", "test/EFD", "test/LMD", "train/loss")] == [
+        *(2.0, None, 0.5, None, None)
+    ]
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.floats(-10, 10)), max_size=8),
+    st.booleans(),
+)
+def test_best_first_leaves_what_has_no_value_last(values: list[float | None], maximize: bool) -> None:
+    ordered = Goal("val/loss", maximize).best_first([(value, value) for value in values])
+    known = [value for value in ordered if value is not None]
+    assert known == sorted(known, reverse=maximize)
+    assert ordered == [*known, *([None] * (len(values) - len(known)))]
 
 
 @given(
