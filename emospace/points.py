@@ -86,12 +86,18 @@ def _named(job: SweepJob) -> Iterator[None]:
 
 
 def _check_metric(sweep: Sweep, experiment: Experiment) -> None:
-    trains = STAGES[experiment.target].num_steps(experiment.config) > 0
-    if sweep.goal and not sweep.goal.metric.startswith("test/") and not trains:
+    """UserError where a run that is done has no value of the sweep's metric."""
+    if sweep.goal is None or sweep.goal.metric.startswith("test/"):
+        return
+    metric, config = sweep.goal.metric, experiment.config
+    steps, every = STAGES[experiment.target].num_steps(config), config.trainer.val_every
+    if not steps:
         raise UserError(
-            f"the sweep's metric {sweep.goal.metric} is logged by training, and the stage {experiment.target} "
-            "trains nothing; end with --stage ame, eac or hef, or give test/NAME"
+            f"the sweep's metric {metric} is logged by training, and the stage {experiment.target} trains nothing; "
+            "end with --stage ame, eac or hef, or give test/NAME"
         )
+    if metric.startswith("val/") and steps < every:
+        raise UserError(f"the sweep's metric {metric} is logged every {every} batches of {steps}; lower trainer.val_every")
 
 
 @functools.lru_cache(maxsize=4)

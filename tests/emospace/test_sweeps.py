@@ -188,6 +188,7 @@ def test_a_report_of_a_sweep_shows_its_runs_alone(tiny: Path) -> None:
         ("--stage, gpt2", "--stag, gpt2", ["--stag", "'--stage'"]),
         ("--stage, gpt2", "data.store=nowhere", ["nowhere: no such folder"]),
         ("test/perplexity", "val/EFD", ["logged by training"]),
+        ("test/perplexity", "val/perplexity", ["every 200 batches of 20", "trainer.val_every"]),
         ("run, tiny.yaml", "run, tiny.yml", ["no such file"]),
     ],
 )
@@ -196,7 +197,7 @@ def test_a_wrong_word_in_any_point_is_one_line_before_the_first_starts(
 ) -> None:
     assert old in tiny.read_text()
     text = tiny.read_text().replace(old, new)
-    tiny.write_text(text.replace("--stage, gpt2", "--stage, evaluate") if "val/" in new else text)
+    tiny.write_text(text.replace("--stage, gpt2", "--stage, evaluate") if "val/EFD" in new else text)
     assert main(["sweep", "sweep.yaml"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1

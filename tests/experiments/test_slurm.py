@@ -58,7 +58,7 @@ def test_submitit_knows_every_parameter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "part"), [({"minutes": 1}, "--time: 1"), ({"cpus": 0}, "--cpus: 0"), ({"gpus": -1}, "--gpus: -1")]
 )
-def test_impossible_resources_are_one_line(wrong: dict[str, int], part: str) -> None:
+def test_impossible_resources_are_one_line(wrong: dict[str, Any], part: str) -> None:
     with pytest.raises(UserError, match=part):
         Resources(**wrong)
 
