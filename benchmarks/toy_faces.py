@@ -18,7 +18,6 @@ from datamodules.video import read_video
 from face3d.coefficients import EXPRESSION
 from face3d.landmarker import IBUG, mediapipe_tasks
 from metrics.backbones.align import arcface_crops
-from metrics.backbones.mediapipe import MediaPipeLandmarks
 from metrics.backbones.sface import SFace
 from toyworld.action_units import axes
 
@@ -53,7 +52,7 @@ class Strangers:
             base_options=base(model_asset_buffer=(weights / LANDMARKER.name).read_bytes()), output_face_blendshapes=True
         )
         self._landmarker = vision.FaceLandmarker.create_from_options(options)
-        self._sface = SFace(weights / "face_recognition_sface.onnx", MediaPipeLandmarks(weights / LANDMARKER.name))
+        self._sface = SFace(weights / "face_recognition_sface.onnx")
 
     def look(self, picture: np.ndarray) -> tuple[dict[str, float], torch.Tensor] | None:
         """Blendshape scores and the identity of the face, or None where none is found."""

@@ -1,12 +1,16 @@
 """Things by name: those that come with the project, and those of a user by import path or entry point."""
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any
 
 from conventions.errors import UserError, nearest
+from conventions.files import reason_of
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,21 @@ class Registry:
         """What the name stands for; UserError where its module or attribute cannot be imported."""
         module, _, attribute = self.path(name).partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"{self.kind} {name!r}: cannot be imported ({error})") from error
+            return getattr(_import(module), attribute)
+        except Exception as error:  # a module of the user's may fail in any way
+            reason = f"{type(error).__name__}: {reason_of(error)}"
+            raise UserError(f"{self.kind} {name!r}: cannot be imported ({reason})") from error
 
     def _entry_points(self) -> Any:
         return entry_points(group=f"emospace.{self.group}")
+
+
+def _import(module: str) -> ModuleType:
+    """A module by name; one of the user's may lie in the working directory, which comes last on the import path."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0] or os.getcwd() in sys.path:
+            raise
+    sys.path.append(os.getcwd())
+    return importlib.import_module(module)

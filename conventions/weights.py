@@ -56,7 +56,7 @@ class WeightFile:
         """Path of the file, as `found`; a UserError that says where to get it when it is nowhere."""
         if path := self.found(given):
             return path
-        looked = ", ".join(map(str, weight_folders(given)))
+        looked = ", ".join(map(str, weight_folders(given))) or "any folder"
         raise UserError(
             f"{self.name}: not found in {looked} (--weights or EMOSPACE_WEIGHTS name another folder); "
             f"get it from {self.source}"

@@ -57,6 +57,7 @@ class _Maker:
     rank: int
     frames: int
     size: int
+    speech: str
 
     def __call__(self, step: int) -> Batch:
         raise NotImplementedError
@@ -95,9 +96,9 @@ class _AME(_Maker):
 class _EAC(_Maker):
     def __call__(self, step: int) -> EACBatch:
         clips, rows, image = self._stretches(step)
-        store, frames = self.store, self.frames
+        store, frames, speech = self.store, self.frames, self.store.speech(self.speech)
         return EACBatch(
-            mfcc=torch.stack([_pad(store.mfcc[r], frames) for r in rows]),
+            speech=torch.stack([_pad(speech[r], frames) for r in rows]),
             mask=self._mask(rows),
             coefficients=torch.stack([_pad(store.coefficients[r], frames) for r in rows]),
             placement=torch.stack([_pad(store.placement[r], frames) for r in rows]),
@@ -141,6 +142,7 @@ def maker(
     rank: int = 0,
     frames: int = 25,
     size: int = 64,
+    speech: str = "mfcc",
 ) -> Callable[[int], Batch]:
     """The function from a batch's number to the batch of a view."""
-    return _MAKERS[view](store, clips, batch_size, seed, rank, frames, size)
+    return _MAKERS[view](store, clips, batch_size, seed, rank, frames, size, speech)

@@ -53,8 +53,8 @@ class AMEBatch(Batch):
 class EACBatch(Batch):
     """A stretch of speech with the coefficients measured on its picture."""
 
-    mfcc: Float[Tensor, "b t 28 13"]
-    """One MFCC window for each video frame (`datamodules.audio.mfcc_windows`)."""
+    speech: Float[Tensor, "b t *feature"]
+    """The speech feature of each video frame that `data.speech` names; by default MFCC windows [28, 13]."""
     mask: Bool[Tensor, "b t"]
     """True where a frame belongs to the clip, False where it is padding."""
     coefficients: Float[Tensor, "b t 257"]

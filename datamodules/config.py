@@ -17,6 +17,9 @@ class DataConfig:
     """Length of a training stretch in video frames."""
     views: tuple[str, ...] = ("front",)
     """Cameras that are used."""
+    speech: str = field(default="mfcc", metadata={"numbers": False})
+    """Speech feature that EAC receives: mfcc, mel, hf:NAME_OR_FOLDER[:layer] or module:Class; all but the first two are
+    added to a store by `emospace store STORE --add-speech`. Runs are told apart by the feature's content."""
     workers: int = field(default=0, metadata={"numbers": False})
     """Processes that assemble batches; 0: the training process itself."""
 

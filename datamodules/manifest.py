@@ -10,6 +10,7 @@ from typing import Any, get_args
 from conventions.emotions import StyleKind
 from conventions.errors import UserError
 from conventions.files import reason_of
+from datamodules.speech_names import OWN_SPEECH, canonical
 
 FORMAT = "emospace-store"
 VERSION = 1
@@ -88,7 +89,18 @@ def _wrong_extra(manifest: dict[str, Any]) -> str | None:
         values = manifest.get(name, {})
         if not isinstance(values, dict) or not all(isinstance(value, kind) for value in values.values()):
             return name
+    if not _speech_is_sound(manifest.get("speech", {})):
+        return "speech"
     return None if isinstance(manifest.get("origin", {}), dict) else "origin"
+
+
+def _speech_is_sound(features: Any) -> bool:
+    """Whether the entries of further speech features are of their types."""
+    return isinstance(features, dict) and all(
+        _misfit(entry, {**dict.fromkeys(("file", "sha256", "digest"), (str,)), "shape": (list,)}) is None
+        and all(type(size) is int for size in entry["shape"])
+        for entry in features.values()
+    )
 
 
 def _misfit(values: Any, kinds: dict[str, tuple[type, ...]]) -> str | None:
@@ -112,14 +124,45 @@ def content_hash(manifest: dict[str, Any]) -> str:
 
 def store_hash(path: Path | str) -> str:
     """The content hash of the store at `path`, read once for as long as its manifest is the same file."""
-    file = Path(path) / MANIFEST
+    return _hashes(Path(path))["hash"]
+
+
+def speech_hash(path: Path | str, name: str) -> str:
+    """The SHA-256 of a speech feature's rows in the store at `path`, by its name as in `data.speech`.
+
+    Read as `store_hash` is; a `UserError` where the store does not hold the feature.
+    """
+    return speech_entry(Path(path), _hashes(Path(path)), name)["sha256"]
+
+
+def speech_entry(path: Path, manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    """File name, SHA-256, shape and digest of weights of a speech feature; of MFCC and mel the first two.
+
+    A `UserError` that says how to add the feature where the store does not hold it.
+    """
+    name, features = canonical(name), manifest.get("speech", {})
+    if name in OWN_SPEECH:
+        return {"file": f"{name}.npy", "sha256": manifest["files"][f"{name}.npy"]}
+    if name not in features:
+        raise UserError(
+            f"{path}: holds no speech feature {name!r}, but {', '.join(sorted({*OWN_SPEECH, *features}))}; "
+            f"`emospace store {path} --add-speech {name}` adds it"
+        )
+    return features[name]
+
+
+def _hashes(path: Path) -> dict[str, Any]:
+    """The entries of a manifest that hold hashes."""
     try:
-        found = os.stat(file)
+        found = os.stat(path / MANIFEST)
     except OSError:
-        return read_manifest(Path(path))["hash"]
-    return _hash_of_file(Path(path), (found.st_ino, found.st_mtime_ns, found.st_size))
+        return read_manifest(path)
+    return _hashes_of_file(path, (found.st_ino, found.st_mtime_ns, found.st_size))
 
 
 @functools.lru_cache(maxsize=64)
-def _hash_of_file(path: Path, version: tuple[int, int, int]) -> str:
-    return read_manifest(path)["hash"]
+def _hashes_of_file(path: Path, version: tuple[int, int, int]) -> dict[str, Any]:
+    manifest = read_manifest(path)
+    if not isinstance(manifest.get("files"), dict):
+        raise UserError(f"{path / MANIFEST}: is damaged (files): prepare the store again")
+    return {key: manifest[key] for key in ("hash", "files", "speech") if key in manifest}

@@ -18,6 +18,7 @@ from datamodules.batches import EACBatch, HEFBatch
 from datamodules.config import DataConfig
 from datamodules.endless import EndlessData, MakeBatch, item_loader
 from datamodules.moments import Statistics, store_statistics
+from datamodules.speech_names import SpeechForm
 from datamodules.splits import Role, Split
 from datamodules.store import INT16_MAX, Store, StoredClip
 
@@ -35,7 +36,7 @@ class ClipItem:
     id: str
     actor: str
     frames: Float[Tensor, "t 3 r r"]
-    mfcc: Float[Tensor, "t 28 13"]
+    speech: Float[Tensor, "t *feature"]
     mel: Float[Tensor, "t4 80"]
     audio: Float[Tensor, " samples"]
     coefficients: Float[Tensor, "t 257"]
@@ -59,7 +60,7 @@ class ClipItem:
         labels = (emotion, self.level or 0, self.style)
         emotion, level, style = (torch.tensor([value], device=device) for value in labels)
         return EACBatch(
-            mfcc=self.mfcc[None],
+            speech=self.speech[None],
             mask=torch.ones(1, count, dtype=torch.bool, device=device),
             coefficients=self.coefficients[None],
             placement=self.placement[None],
@@ -87,7 +88,7 @@ class MEADDataModule(EndlessData):
 
     Args:
         config: the store, the split, and what the pictures and stretches look like.
-        view: the stage whose batches these are.
+        view: the stage whose batches these are; AME reads no speech feature, its clips hold MFCC windows.
         batch_size: clips (AME, EAC) or pairs of frames (HEF) in a training batch on each device.
         seed: batch k is a pure function of (store, split, seed, k, rank).
         resolution: side of the pictures in pixels; by default `config.image_size`.
@@ -111,7 +112,8 @@ class MEADDataModule(EndlessData):
         if view not in VIEWS:
             raise UserError(f"MEADDataModule needs view=: one of {', '.join(VIEWS)}, not {view!r}")
         self.view: View = view
-        self.config, self.batch_size, self.seed = config, batch_size, seed
+        self.config = dataclasses.replace(config, speech="mfcc") if view == "ame" else config
+        self.batch_size, self.seed = batch_size, seed
         self.resolution = resolution or config.image_size
         self.max_val_clips, self.evaluate_frames = val_clips, evaluate_frames
         self.store = Store(config.store)
@@ -129,6 +131,11 @@ class MEADDataModule(EndlessData):
             and (clip.has_coefficients or view == "ame")
             and (clip.emotion is not None or view != "ame")
         )
+
+    @property
+    def speech_form(self) -> SpeechForm:
+        """What a frame of `EACBatch.speech` and `ClipItem.speech` is."""
+        return self.store.speech_form(self.config.speech)
 
     def train_clips(self, role: Role = "train") -> list[StoredClip]:
         """Clips that this view trains on: basic styles, or unlabelled ones where the view needs no label."""
@@ -152,6 +159,7 @@ class MEADDataModule(EndlessData):
             self.rank,
             self.config.clip_frames,
             self.resolution,
+            self.config.speech,
         )
 
     def val_dataloader(self) -> list[DataLoader]:
@@ -175,7 +183,7 @@ class MEADDataModule(EndlessData):
 
     def statistics(self) -> Statistics:
         """Mean and deviation of sound and expression over the training clips, every style counted alike."""
-        return store_statistics(self.store, self.train_clips())
+        return store_statistics(self.store, self.train_clips(), self.config.speech)
 
     def pictures(self) -> Float[Tensor, "n 3 s s"]:
         """Pictures of the first training batches, the same on every rank."""
@@ -199,7 +207,7 @@ class MEADDataModule(EndlessData):
             id=clip.id,
             actor=clip.actor,
             frames=assemble.pictures(store, clip, range(clip.length), self.resolution),
-            mfcc=assemble.tensor(store.mfcc[rows]),
+            speech=assemble.tensor(store.speech(self.config.speech)[rows]),
             mel=assemble.tensor(store.mel[rows]).flatten(0, 1),
             audio=torch.from_numpy(audio),
             coefficients=assemble.tensor(store.coefficients[rows]),

@@ -23,18 +23,19 @@ class Moments:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Moments of the MFCC coefficients (13) and of the expression coefficients (64)."""
+    """Moments of the speech feature (all dimensions but its last count as samples) and of the 64 expressions."""
 
     sound: Moments
     expression: Moments
 
 
-def store_statistics(store: Store, clips: Sequence[StoredClip]) -> Statistics:
+def store_statistics(store: Store, clips: Sequence[StoredClip], speech: str = "mfcc") -> Statistics:
     """Over all frames of clips; every style (emotion and level) weighs alike, and every clip within it, as in training.
 
     Computed in float64 in the order of the clips: equal on every rank and in every run on the same store.
     """
-    sound = _moments(clips, [store.mfcc[clip.rows].reshape(-1, store.mfcc.shape[-1]) for clip in clips])
+    rows = store.speech(speech)
+    sound = _moments(clips, [rows[clip.rows].reshape(-1, rows.shape[-1]) for clip in clips])
     return Statistics(sound, _moments(clips, [store.coefficients[clip.rows, EXPRESSION] for clip in clips]))
 
 

@@ -40,6 +40,8 @@ def pack(store: Path, parts: Sequence[tuple[Path, dict[str, Any]]], size: int, e
     """
     clips, model = _clips([meta for _, meta in parts]), _common_model([meta for _, meta in parts])
     (store / MANIFEST).unlink(missing_ok=True)
+    for stale in store.glob("speech.*.npy"):  # features of other rows, added by `emospace store --add-speech`
+        stale.unlink()
     files = _write_files(store, [path for path, _ in parts], sum(clip["length"] for clip in clips))
     manifest = {
         "format": FORMAT,
@@ -84,7 +86,7 @@ def _write_files(store: Path, parts: Sequence[Path], rows: int) -> dict[str, str
         files = {f"{name}.npy": create(f"{name}.npy") for name in (*ARRAYS, FRAME_ENDS)}
         files[FRAMES] = create(FRAMES)
         for name, (kind, shape) in {**ARRAYS, FRAME_ENDS: (np.int64, ())}.items():
-            _write_header(files[f"{name}.npy"], kind, (rows, *shape))
+            write_header(files[f"{name}.npy"], kind, (rows, *shape))
         end = 0
         for path in parts:
             arrays = read_part(path).arrays
@@ -97,6 +99,7 @@ def _write_files(store: Path, parts: Sequence[Path], rows: int) -> dict[str, str
         return {name: file.hexdigest() for name, file in files.items()}
 
 
-def _write_header(file: _Hashing, kind: type, shape: tuple[int, ...]) -> None:
+def write_header(file: Any, kind: type, shape: tuple[int, ...]) -> None:
+    """Write the header of a `.npy` file to anything with `write`."""
     description = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, description)

@@ -166,7 +166,7 @@ def _locked(store: Path) -> Iterator[None]:
     with (store / PARTS / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise UserError(f"{store}: another preparation is at work on this store; wait for it to end") from error
         _clear(store)
         try:

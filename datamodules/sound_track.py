@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -70,7 +71,7 @@ def _laid(frames: Iterable[AudioFrame], mixer: "_Mixer", timeline: "_Timeline") 
 def _frames(path: Path, container: InputContainer) -> Iterator[AudioFrame]:
     """Decoded frames of the default track; they keep one form to the end."""
     first = None
-    for frame in container.decode(sound_of(container)):
+    for frame in cast(Iterator[AudioFrame], container.decode(sound_of(container))):
         form = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
         first = first or form
         if form != first:

@@ -29,7 +29,8 @@ from conventions.rates import (
     SAMPLES_PER_FRAME,
     VIDEO_FPS,
 )
-from datamodules.manifest import MANIFEST, content_hash, read_whole_manifest
+from datamodules.manifest import MANIFEST, content_hash, read_whole_manifest, speech_entry
+from datamodules.speech_names import OWN_SPEECH, SpeechForm, canonical
 from face3d.coefficients import NUM_COEFFICIENTS
 
 FRAMES = "frames.bin"
@@ -91,6 +92,7 @@ class Store:
         self.path = Path(path)
         self.manifest = read_whole_manifest(self.path)
         self.clips = [StoredClip.from_json(value) for value in self.manifest["clips"]]
+        self._speech: dict[str, np.ndarray] = {}
 
     def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
         return Store, (self.path,)
@@ -129,8 +131,10 @@ class Store:
         return sum(clip.length for clip in self.clips)
 
     def _array(self, name: str) -> np.ndarray:
-        path = self.path / f"{name}.npy"
-        kind, shape = ARRAYS.get(name, (np.int64, ()))
+        return self._rows(f"{name}.npy", *ARRAYS.get(name, (np.int64, ())))
+
+    def _rows(self, name: str, kind: type, shape: tuple[int, ...]) -> np.ndarray:
+        path = self.path / name
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except Exception as error:  # NumPy's reader of headers raises whatever the damage leads to
@@ -158,6 +162,20 @@ class Store:
     def mel(self) -> Float[np.ndarray, "n 4 80"]:
         """Log-mel in dB, four columns for each frame."""
         return self._array("mel")
+
+    def speech_form(self, name: str) -> SpeechForm:
+        """What a frame of the speech feature `name` (as in `data.speech`) is; UserError where the store has none."""
+        entry, name = speech_entry(self.path, self.manifest, name), canonical(name)
+        if name in OWN_SPEECH:
+            return SpeechForm(name, ARRAYS[name][1])
+        return SpeechForm(name, tuple(entry["shape"]), entry["digest"])
+
+    def speech(self, name: str) -> Float[np.ndarray, "n *shape"]:
+        """A speech feature by its name as in `data.speech`; rows of clips without sound are of no use."""
+        if name not in self._speech:
+            form, entry = self.speech_form(name), speech_entry(self.path, self.manifest, name)
+            self._speech[name] = self._rows(entry["file"], np.float32, form.shape)
+        return self._speech[name]
 
     @functools.cached_property
     def landmarks(self) -> Float[np.ndarray, "n 68 2"]:
@@ -215,9 +233,10 @@ class Store:
 
     def damaged(self) -> list[str]:
         """Names of the files whose bytes are not those that were written; [] for a sound store."""
+        added = {entry["file"]: entry["sha256"] for entry in self.manifest.get("speech", {}).values()}
         return [
             name
-            for name, expected in self.manifest["files"].items()
+            for name, expected in {**self.manifest["files"], **added}.items()
             if not (self.path / name).is_file() or sha256_of(self.path / name) != expected
         ]
 
@@ -256,6 +275,7 @@ def describe(store: Store) -> dict[str, Any]:
         "size": store.size,
         "crop": store.manifest["crop"],
         "coefficient_model": store.coefficient_model,
+        "speech": [*OWN_SPEECH, *store.manifest.get("speech", {})],
         "clips_without_sound": sum(not clip.has_audio for clip in store.clips),
         "clips_without_coefficients": sum(not clip.has_coefficients for clip in store.clips),
         "clips_without_landmarks": sum(not clip.has_landmarks for clip in store.clips),

@@ -56,12 +56,22 @@ def resolve(schema: type, sources: Sequence[Source]) -> Sequence[Source]:
     if not any(_refers(values) for _, values in sources):
         return sources
     labels = ", ".join(label for label, values in sources if values)
-    written = [json.loads(json.dumps(values)) for _, values in sources]  # `Plain` is unknown to OmegaConf
-    tree = functools.reduce(deep_merge, written, dataclasses.asdict(schema()))
+    tree = functools.reduce(deep_merge, (values for _, values in sources), dataclasses.asdict(schema()))
+    written = json.loads(json.dumps(tree))  # `Plain` is unknown to OmegaConf
     try:
-        return [(labels, typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(tree), resolve=True)))]
+        resolved = OmegaConf.to_container(OmegaConf.create(written), resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"{labels}: {reason_of(error)}") from error
+    return [(labels, _as_written(tree, resolved))]
+
+
+def _as_written(tree: Any, resolved: Any) -> Any:
+    """The resolved values, but those that refer to no other as they are written."""
+    if isinstance(tree, Mapping) and isinstance(resolved, Mapping):
+        return {name: _as_written(value, resolved[name]) for name, value in tree.items()}
+    if isinstance(tree, list) and isinstance(resolved, list):
+        return [_as_written(*pair) for pair in zip(tree, resolved, strict=True)]
+    return resolved if _refers(tree) else tree
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
@@ -170,7 +180,7 @@ def _typed(schema: type, values: Mapping[str, Any], place: _Place) -> dict[str, 
 def _section(kind: type, name: str, value: Any, place: _Place) -> dict[str, Any]:
     inner = parse_yaml(value) if isinstance(value, Plain) else value
     if isinstance(inner, str) and (short := getattr(kind, "SHORT", None)):
-        inner = {short: inner}
+        inner = dict.fromkeys(field_types(kind), "") | {short: inner}
     if not isinstance(inner, Mapping):
         raise ValueError(f"is a section, not a value; its keys: {', '.join(field_types(kind))}")
     return _typed(kind, inner, place.inner(name))

@@ -11,6 +11,7 @@ from experiments.identity import digest_of, hash_of, run_id
 from experiments.schema import ExperimentConfig
 from experiments.stage import Stage, StageRun
 from experiments.stages import ame, clip, critics, eac, evaluate, gpt2, hef, judges, references
+from metrics.published import refuse_shared
 
 STAGES: Mapping[str, Stage] = {
     module.STAGE.name: module.STAGE for module in (clip, gpt2, critics, judges, ame, eac, hef, references, evaluate)
@@ -63,6 +64,7 @@ def compose(
         return merge(ExperimentConfig, *files, (f"variant {label}", nested(changes)), *last)
 
     full = merged(FULL, {})
+    refuse_shared(full.losses.networks.choice(), full.evaluate.networks.choice())
     lineage = [(FULL, full), *((label, merged(label, changes)) for label, changes in builds_on)]
     if differences:
         own = merged(variant, differences)

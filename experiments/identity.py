@@ -47,7 +47,7 @@ def canonical(value: Any) -> Any:
 def hash_of(value: Any) -> str:
     """Hex SHA-256 of the canonical form of `value`."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def run_id(stage: str, seed: int, digest: str) -> str:
@@ -78,7 +78,7 @@ def _digest(path: Path, changed: tuple[tuple[int, int], ...]) -> str:
     if path.is_file():
         return sha256_of(path)
     listed = "".join(f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path))
-    return hashlib.sha256(listed.encode()).hexdigest()
+    return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _scalar(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a wish to stop: the work ends at its next safe point and can be resumed."""
+"""SIGTERM, SIGINT and SIGHUP as a wish to stop: the work ends at its next safe point and can be resumed."""
 
 import contextlib
 import signal
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class InterruptedRunError(Exception):

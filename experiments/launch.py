@@ -64,14 +64,17 @@ def under_srun(environment: Mapping[str, str] = os.environ) -> bool:
     return {"SLURM_STEP_ID", "SLURM_PROCID"} <= environment.keys() and environment.get("SLURM_NTASKS", "1") != "1"
 
 
-def cluster_environment(world: int) -> ClusterEnvironment:
+def cluster_environment(devices: int, num_nodes: int = 1) -> ClusterEnvironment:
     """Lightning's view of the launcher; for one process, a view that no variable changes."""
-    if world > 1 and LAUNCH not in os.environ:
+    alone = devices * num_nodes == 1
+    if not alone and LAUNCH not in os.environ:
         if under_torchrun():
             return TorchElasticEnvironment()
         if under_srun():
+            # Lightning wants --ntasks-per-node; `find_launch` has checked that there are as many tasks as are wanted
+            os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(devices))
             return SLURMEnvironment(auto_requeue=False)
-    if world == 1:
+    if alone:
         rank_zero_only.rank = 0  # pyright: ignore[reportFunctionMemberAccess]
         return _OneProcess()
     return LightningEnvironment()
@@ -113,7 +116,9 @@ def join_group(name: str, accelerator: str) -> None:
         return
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = torch.distributed.PrefixStore(name, torch.distributed.TCPStore(address, port, world, is_master=False))
+    # Documented classes that torch.distributed does not list in its `__all__`.
+    shared = torch.distributed.TCPStore(address, port, world, is_master=False)  # pyright: ignore[reportPrivateImportUsage]
+    store = torch.distributed.PrefixStore(name, shared)  # pyright: ignore[reportPrivateImportUsage]
     backend = "nccl" if accelerator != "cpu" and torch.cuda.is_available() else "gloo"
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
 

@@ -39,13 +39,13 @@ def provenance(run: StageRun) -> dict[str, Any]:
 
 
 def store_facts(path: str) -> dict[str, Any]:
-    """Path, hash and size of a store; empty without one."""
+    """Path, hash, size and face model of a store; empty without one."""
     if not path:
         return {}
     manifest = read_manifest(Path(path))
     clips = manifest["clips"]
-    facts = {"path": path, "hash": manifest["hash"], "clips": len(clips)}
-    return {**facts, "frames": sum(clip["length"] for clip in clips)}
+    facts = {"path": path, "hash": manifest["hash"], "coefficient_model": manifest["coefficient_model"]}
+    return {**facts, "clips": len(clips), "frames": sum(clip["length"] for clip in clips)}
 
 
 @cache

@@ -11,8 +11,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import OmegaConf
-
 from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, UserError
 from experiments.checks import check_plan
 from experiments.graph import Experiment, plan
@@ -25,6 +23,7 @@ from experiments.rundir import RunFolder, RunLockedError
 from experiments.stage import Measured, StageRun, Work
 from experiments.sweep import SWEEP
 from experiments.tracking import Mirror
+from experiments.values import to_yaml
 
 WAIT_SECONDS = 1.0
 
@@ -118,7 +117,7 @@ def _begin(run: StageRun, runs: Path, launch: Launch) -> None:
     """Record what begins: config, provenance, the patch of changed code, status."""
     folder = run.folder(runs)
     check_parents(run, runs)
-    folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(run.config)))
+    folder.write_text("config.yaml", to_yaml(run.config))
     folder.write("provenance.json", {**provenance(run), "parent_weights": weights_of_parents(run, runs)})
     if patch := difference():
         folder.write_text("changes.patch", patch)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from conventions.errors import MissingPackage
 from experiments import wandb_server
 from experiments.goal import last_values
@@ -181,7 +183,7 @@ class Mirror:
         """Finish W&B's run, also one that failed: left open, it would hold up the end of the process."""
         live, self._wandb_run = self._wandb_run, None
         if live is not None:
-            self._try(lambda: wandb_server.finish(live) if self.mode == "online" else live.finish())
+            self._try(lambda: wandb_server.finish(live, _abandon) if self.mode == "online" else live.finish())
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
@@ -201,6 +203,16 @@ def _wandb() -> Any:
     except ImportError as error:
         raise MissingPackage("wandb", "dev", "tracking") from error
     return wandb
+
+
+def _abandon() -> None:
+    """End W&B's service process: left alone, it would hold up the end of this one."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if child.name().startswith("wandb-core"):
+                child.kill()
+    with contextlib.suppress(Exception):
+        _wandb().teardown()
 
 
 def _artifact_name(run: str) -> str:

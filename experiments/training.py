@@ -99,16 +99,15 @@ def make_trainer(
 ) -> pl.Trainer:
     """Lightning's trainer for one stage: bounded by batches, checkpoints by our callbacks."""
     _quiet_lightning()
-    world = world_size(config)
     strategy = config.strategy
-    if strategy == "auto" and world > 1:
+    if strategy == "auto" and world_size(config) > 1:
         strategy = "ddp_find_unused_parameters_true"  # generator and discriminator take turns
     return pl.Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
         num_nodes=config.num_nodes,
         strategy=strategy,
-        plugins=[cluster_environment(world)],
+        plugins=[cluster_environment(config.devices, config.num_nodes)],
         precision=config.precision,
         max_steps=steps,
         deterministic="warn" if torch.cuda.is_available() else False,

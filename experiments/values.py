@@ -104,6 +104,17 @@ def _mapping(node: yaml.MappingNode, depth: int) -> dict[str, Any]:
     return merged | own
 
 
+def to_yaml(config: Any) -> str:
+    """A dataclass as YAML in ASCII, which `parse_mapping` and `merge` read back as it is, odd names included."""
+    return yaml.safe_dump(_listed(dataclasses.asdict(config)), sort_keys=False)
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _listed(inner) for name, inner in value.items()}
+    return [_listed(inner) for inner in value] if isinstance(value, tuple) else value
+
+
 def as_number(value: Any) -> int | float | None:
     """The number that a value as written is; None where it is none."""
     for kind in (_whole, _number):

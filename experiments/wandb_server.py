@@ -65,8 +65,8 @@ def started(start: Callable[[], Any]) -> Any:
         raise
 
 
-def finish(live: Any) -> None:
-    """Wait for a run's upload for as long as its server answers; TimeoutError where it has fallen silent."""
+def finish(live: Any, abandon: Callable[[], None]) -> None:
+    """Wait for a run's upload for as long as its server answers; TimeoutError, and `abandon`, where it falls silent."""
     errors: list[Exception] = []
 
     def work() -> None:
@@ -80,7 +80,7 @@ def finish(live: Any) -> None:
     thread.join(PROBE_SECONDS)
     while thread.is_alive():
         if not _answers(live.settings.base_url):
-            _abandon()
+            abandon()
             raise TimeoutError("W&B's server has fallen silent; what is not sent stays in the run's files")
         thread.join(PROBE_SECONDS)
     if errors:
@@ -99,16 +99,3 @@ def _answers(address: str) -> bool:
 
     threading.Thread(target=ask, daemon=True).start()
     return answered.wait(PROBE_SECONDS)
-
-
-def _abandon() -> None:
-    """End W&B's service process: left alone, it would hold up the end of this one."""
-    import psutil
-    import wandb
-
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if child.name().startswith("wandb-core"):
-                child.kill()
-    with contextlib.suppress(Exception):
-        wandb.teardown()

@@ -41,7 +41,7 @@ class Pipeline:
         """The source portrait speaking the clip's speech with the clip's head motion and the code's emotion."""
         device = self.eac.device
         identity = source.coefficients.to(device)[None]
-        expression = self.eac.predict_speech(item.mfcc.to(device), code, identity[:, IDENTITY])
+        expression = self.eac.predict_speech(item.speech.to(device), code, identity[:, IDENTITY])
         coefficients = driving(item.coefficients.to(device), identity, expression)
         return self.draw(source, coefficients, item.placement.to(device), hef_code)
 

@@ -4,6 +4,7 @@ Frames come part by part (`Frames`), so that memory does not grow with the clip.
 with the clip: no metric finds the face again.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -187,6 +188,18 @@ class FaceClip:
 def as_images(frames: Images) -> Float[Tensor, "_t 3 _h _w"]:
     """Frames in [-1, 1]; uint8 frames are converted, float ones are clamped."""
     return frames.float() / 127.5 - 1 if frames.dtype == torch.uint8 else frames.float().clamp(-1, 1)
+
+
+def frames_sha256(frames: Frames) -> str:
+    """SHA-256 of a clip's pictures as bytes, with their size: what a run notes of frames that it never encodes."""
+    height, width = frames.size
+    digest = hashlib.sha256(f"{len(frames)} {height} {width}".encode())
+    for part in frames:
+        pictures = part.pictures
+        if pictures.dtype != torch.uint8:
+            pictures = ((pictures.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+        digest.update(pictures.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def filled(landmarks: Float[Tensor, "t 68 2"]) -> Float[Tensor, "t 68 2"]:

@@ -169,6 +169,7 @@ class Suite:
 
     def facts(self, rows: Sequence[Mapping[str, float | str]]) -> dict[str, Any]:
         """Protocol, networks with the SHA-256 of their files, and counts, for metrics.json."""
+        trusted = 0.0 if self.networks.sync is None else self.networks.sync.trusted
         here = [n for n in metric_classes(self.networks) if n not in SET_METRICS]
         return {
             "protocol": self.protocol,
@@ -176,6 +177,7 @@ class Suite:
             "networks_sha256": dict(self.networks.digests),
             "stand_ins": sorted(self.stand_ins),
             "clips": len(rows),
+            "clips_whose_truth_disagrees": sum(float(row.get("Sync_truth", math.nan)) < trusted for row in rows),
             "clips_with_undefined": sum(any(math.isnan(float(row[n])) for n in here) for row in rows),
         }
 

@@ -32,7 +32,7 @@ def clip_item(emotion: str, level: int, num_frames: int = 6, **tensors: Tensor) 
     """A clip of a style; tensors that are not given are zero."""
     shapes = {
         "frames": (num_frames, 3, 16, 16),
-        "mfcc": (num_frames, 28, 13),
+        "speech": (num_frames, 28, 13),
         "mel": (4 * num_frames, 80),
         "audio": (640 * num_frames,),
         "coefficients": (num_frames, 257),

@@ -26,7 +26,7 @@ from lightning_modules.training.stage import StageModule
 
 STEPS = 4
 AME = AMEConfig(audio=AudioConfig(width=32, heads=2, layers=1), steps=STEPS, warmup=2)
-EAC = EACConfig(BackboneConfig(width=32, heads=4, layers=2, past=6, future=2), steps=STEPS, warmup=2)
+EAC = EACConfig(backbone=BackboneConfig(width=32, heads=4, layers=2, past=6, future=2), steps=STEPS, warmup=2)
 HEF = hef_world.tiny_config(penalty_every=2)
 
 

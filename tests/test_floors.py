@@ -58,4 +58,4 @@ def test_only_tracking_imports_wandb() -> None:
         for file in (ROOT / floor).rglob("*.py")
         if "wandb" in imported_packages(file.read_text())
     ]
-    assert sorted(users) in ([], ["experiments/tracking.py", "experiments/wandb_server.py"])
+    assert sorted(users) in ([], ["experiments/tracking.py"])

@@ -34,7 +34,7 @@ def write_store(folder: Path, frames: int = 12, size: int = 32, unseen: Sequence
         path.parent.mkdir(exist_ok=True)
         write_part(path, _part(actor, style, kind, number, frames, size))
         parts.append((path, read_meta(path) or {}))
-    pack(folder / "store", parts, size, {})
+    pack(folder / "store", parts, size, {"left_out": []})
     return DataConfig(str(folder / "store"), str(folder / "split.yaml"), image_size=size, clip_frames=8)
 
 

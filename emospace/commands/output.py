@@ -28,6 +28,11 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def network_words(networks: str | None) -> list[str]:
+    """The config words behind `--networks`."""
+    return [] if networks is None else [f"{section}.networks={networks}" for section in ("evaluate", "losses")]
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout, in ASCII where stdout is not UTF-8."""
     ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"

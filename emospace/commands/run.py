@@ -6,7 +6,7 @@ interrupted one goes on where it stopped.
 
 import argparse
 
-from emospace.commands.output import add_json, add_runs, print_json
+from emospace.commands.output import add_json, add_runs, network_words, print_json
 
 EXAMPLE = "emospace run toy --variant eac_mlp --seed 1 eac.steps=200"
 
@@ -18,6 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", default="full", help="see `emospace ablations`, or a YAML file of your own")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--stage", default="evaluate", help="stop at this stage (default evaluate)")
+    parser.add_argument(
+        "--networks",
+        metavar="published|standin",
+        help="networks of metrics and losses: short for evaluate.networks=X losses.networks=X",
+    )
     parser.add_argument("--force", action="store_true", help="archive the finished run and make it anew")
     parser.add_argument("--workers", type=int, default=2, help="processes that prepare data (default 2)")
     add_runs(parser)
@@ -28,9 +33,8 @@ def run(options: argparse.Namespace) -> int:
     """Compose, make the data ready, execute; the run's id and metrics on stdout."""
     from ablations.registry import compose_variant
 
-    experiment = compose_variant(
-        options.experiment, options.variant, options.seed, options.overrides, target=options.stage
-    )
+    words = [*options.overrides, *network_words(options.networks)]
+    experiment = compose_variant(options.experiment, options.variant, options.seed, words, target=options.stage)
     from experiments.launch import find_launch  # a wrong key is reported before torch is loaded
     from experiments.runner import execute
     from experiments.world import ready_data

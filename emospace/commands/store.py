@@ -1,9 +1,9 @@
-"""Describe a store: actors, clips, frames, hours, hash, what was left out and why; or verify its bytes."""
+"""Describe a store (clips, hours, hash, what was left out and why), verify its bytes, or add a speech feature to it."""
 
 import argparse
 from pathlib import Path
 
-from emospace.commands.output import add_json, print_json
+from emospace.commands.output import add_json, print_json, progress
 
 EXAMPLE = "emospace store work/store --json"
 
@@ -12,14 +12,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace store`."""
     parser.add_argument("store", metavar="STORE", type=Path)
     parser.add_argument("--verify", action="store_true", help="read every byte and compare with the recorded hashes")
+    parser.add_argument(
+        "--add-speech",
+        metavar="FEATURE",
+        help="add a speech feature for `data.speech`: hf:NAME_OR_FOLDER[:layer] or module:Class; a call that was "
+        "stopped is finished by the next one",
+    )
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what the store holds."""
+    from datamodules.speech_store import add_speech
     from datamodules.store import Store, describe
 
     store = Store(options.store)
+    if options.add_speech is not None:
+        store = add_speech(options.store, options.add_speech, progress("speech"))
     if options.verify:
         store.verify()
     description = describe(store)

@@ -6,13 +6,14 @@ kept as it is. Several portraits speak the same in one call. An emotion may chan
 """
 
 import argparse
+import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from conventions.errors import EXIT_FAILURE, UserError
 from emospace.commands.output import add_json, add_runs, print_json, progress
@@ -65,20 +66,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", type=Path, help="model file that `emospace export` wrote")
     which.add_argument("--run", dest="run_id", help="finished run of stage evaluate or hef")
-    which.add_argument("--preset", help="newest finished run of this experiment, such as toy")
+    which.add_argument("--preset", help="the finished run of this experiment, such as toy")
     parser.add_argument("--face-model", type=Path, help="your own copy of the face model, where the networks need one")
     add_runs(parser)
 
 
 def talker_of(options: argparse.Namespace) -> "Talker":
-    """The networks that are asked for; else the model in the package, else the newest finished run."""
+    """The networks that are asked for; else the model in the package, else the one finished run that can talk."""
     from emospace.talker import Talker, model_in_the_box
     from emospace.talking.from_run import find_run
 
     box = None if options.run_id or options.preset else model_in_the_box()
     if path := options.model or box:
         return Talker.from_file(path, device(), options.face_model)
-    return Talker.from_run(find_run(options.runs, options.run_id, options.preset).path, device(), options.face_model)
+    folder = find_run(options.runs, options.run_id, options.preset)
+    if options.run_id is None:
+        print(f"networks of run {folder.id}", file=sys.stderr)
+    return Talker.from_run(folder.path, device(), options.face_model)
 
 
 def device() -> str:
@@ -125,7 +129,9 @@ def targets(portraits: list[Path], out: Path | None) -> list[Path]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"portrait: {len(portraits)} portraits, but more than one is called {twice[0]}; rename one")
-    return [folder / f"{name}.mp4" for name in names]
+    made = [folder / f"{name}.mp4" for name in names]
+    check_film(made[0])
+    return made
 
 
 def check_film(path: Path) -> None:
@@ -145,9 +151,19 @@ def spare_inputs(made: list[Path], options: argparse.Namespace) -> None:
             raise UserError(f"out: {path}: would overwrite an input; give another place")
 
 
-def end_cleanly(number: int, frame: FrameType | None) -> None:
-    """End by an exception, so that unfinished files are removed."""
-    sys.exit(128 + number)
+@contextlib.contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block by an exception, so that unfinished files are removed."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -163,17 +179,16 @@ def run(options: argparse.Namespace) -> int:
     from lightning_modules.training.memory import keep_freed_memory
 
     keep_freed_memory()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end_cleanly)
-    results = talker_of(options).talk_all(
-        list(zip(options.portrait, made, strict=True)),
-        options.audio,
-        options.emotion,
-        level=options.level,
-        look=look,
-        strict=options.strict or len(made) == 1,
-        progress=progress("frames"),
-    )
+    with ending_cleanly():
+        results = talker_of(options).talk_all(
+            list(zip(options.portrait, made, strict=True)),
+            options.audio,
+            options.emotion,
+            level=options.level,
+            look=look,
+            strict=options.strict or len(made) == 1,
+            progress=progress("frames"),
+        )
     return _tell(results, options.json)
 
 

@@ -76,6 +76,9 @@ def read_clip(
         return PairedClip(pair.id, labels, None, notes, reason)
     else:
         clip = _cut(generated, true, tracked, window, placement, audio.numel() > 0)
+        own = _back(window, placement.shift, placement.scale[0])
+        if placement.registered and (share := share_beyond(own, tracked.generated.size)) > 0.01:
+            notes.append(f"{share:.0%} of the crop lie beyond the generated frame: its edge pixels repeat there")
     name = getattr(network, "name", "")
     emotion = EMOTIONS.index(labels.emotion) if labels.emotion in EMOTIONS else None
     first = next(iter(clip.true))
@@ -125,6 +128,13 @@ def _whole(generated: Media, true: Media, tracked: Tracked) -> FaceClip:
 def _back(window: Window, shift: tuple[float, float], factor: float) -> Window:
     x, y, half = window
     return (x - shift[0]) / factor, (y - shift[1]) / factor, half / factor
+
+
+def share_beyond(window: Window, size: tuple[int, int]) -> float:
+    """Share of a window that lies outside a frame."""
+    x, y, half = window
+    sides = [max(min(c + half, limit) - max(c - half, 0.0), 0.0) for c, limit in zip((x, y), size, strict=True)]
+    return 1 - sides[0] * sides[1] / (2 * half) ** 2
 
 
 def _all_back(

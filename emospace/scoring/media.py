@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 
 from conventions.errors import UserError
 from conventions.rates import VIDEO_FPS
+from datamodules.pictures import read_picture
 from datamodules.video import iterate_frames
-from emospace.portrait import read_picture
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.rates import VIDEO_FPS
-from face3d.coefficients import EXPRESSION
+from face3d.coefficients import EXPRESSION, IDENTITY
 from face3d.keypoints import NUM_KEYPOINTS
 from face3d.morphable import MorphableModel, keypoint_model
 
@@ -134,6 +134,11 @@ _BLINK_AXES = (("eye_closure_left", "eye_closure_right"), ("eyeBlink_L", "eyeBli
 UPPER_LIDS, LOWER_LIDS = (37, 38, 43, 44), (41, 40, 47, 46)
 """Landmarks that meet in a closed eye."""
 
+LEAST_GAP = 0.08
+"""Share of the open lids' distance at which an eye counts as closed: lids that overlap would fold."""
+MOST_CLOSED = 1.3
+"""Greatest multiple of the closing movement."""
+
 RIDGE = 1e-4
 """Regularisation of the expression that closes the eyes, against coefficients that cancel each other."""
 
@@ -150,7 +155,7 @@ def blink_direction(model: MorphableModel, coefficients: Float[Tensor, "257"]) -
             delta[[model.expression_names.index(name) for name in names]] = 1.0
             return delta
     small = keypoint_model(model)
-    points = small.shape(coefficients[None, :80], coefficients[None, EXPRESSION])[0].double()
+    points = small.shape(coefficients[None, IDENTITY], coefficients[None, EXPRESSION])[0].double()
     wanted = torch.zeros(NUM_KEYPOINTS, 3, dtype=torch.float64)
     wanted[list(UPPER_LIDS)] = points[list(LOWER_LIDS)] - points[list(UPPER_LIDS)]
     basis = small.expression_basis.flatten(1).double()
@@ -159,6 +164,31 @@ def blink_direction(model: MorphableModel, coefficients: Float[Tensor, "257"]) -
     solved = torch.linalg.solve(gram + ridge, basis @ wanted.flatten())
     delta[: len(solved)] = solved.float()[: len(delta)]
     return delta
+
+
+class Lids:
+    """Closes the eyes of one face from wherever its expression holds the lids, without one lid passing the other."""
+
+    def __init__(self, model: MorphableModel, coefficients: Float[Tensor, "257"]) -> None:
+        self.direction = blink_direction(model, coefficients)
+        small = keypoint_model(model)
+        shape = small.shape(coefficients[None, IDENTITY], torch.zeros(1, 1))[0]
+        basis = torch.zeros(len(self.direction), NUM_KEYPOINTS)
+        basis[: len(small.expression_basis)] = small.expression_basis[: len(basis), :, 1]
+        self._open = _lid_gap(shape[:, 1])
+        self._slope = _lid_gap(basis)
+        self._closing = -(self._slope @ self.direction)
+
+    def closed(self, expression: Float[Tensor, "t 64"], closure: Float[Tensor, " t"]) -> Float[Tensor, "t 64"]:
+        """The expression with the lids brought together by a share `closure` of what lies between them."""
+        gap = self._open + expression @ self._slope - LEAST_GAP * self._open
+        amount = (gap / self._closing.clamp(min=1e-6)).clamp(0, MOST_CLOSED) * closure
+        return expression + amount[:, None] * self.direction
+
+
+def _lid_gap(heights: Float[Tensor, "*b 68"]) -> Float[Tensor, "*b"]:
+    """Mean height of the upper lids' landmarks above the lower ones'."""
+    return (heights[..., list(UPPER_LIDS)] - heights[..., list(LOWER_LIDS)]).mean(-1)
 
 
 def gaze_change(model: MorphableModel, degrees: Float[np.ndarray, "t 2"]) -> Float[Tensor, "t 64"]:

@@ -10,40 +10,48 @@ from torch import Tensor
 from conventions.errors import UserError
 from datamodules.store import Store
 from emospace.talking.model_file import HEF_WEIGHTS, ModelParts
-from experiments.graph import FULL, StageRun
+from experiments import legacy
+from experiments.graph import FULL
 from experiments.readback import read_run
-from experiments.rundir import RunFolder, list_runs
+from experiments.rundir import RunFolder, RunSummary, list_runs
+from experiments.stage import StageRun
 from face3d.morphable import PROCEDURAL
 from lightning_modules.ame.config import STANDIN
 from lightning_modules.training.checkpoints import read_checkpoint
 
 
 def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -> RunFolder:
-    """The run that is asked for; else the newest finished run, of the experiment `preset`, that can talk.
+    """The run that is asked for; else the one finished run, of the experiment `preset`, that can talk.
 
-    That is a run of stage evaluate, or of stage hef, evaluated or not; full models come before variants.
+    Those are runs of stage evaluate, and of stage hef where no such evaluation is of it. Full models come before
+    variants. UserError that lists the runs where there are several.
     """
     if run_id is not None:
         return RunFolder(runs / run_id)
-    stages = {"evaluate": "-evaluate.", "hef": "-hef."}
-    done = [run.id for run in list_runs(runs) if run.state == "done" and (preset is None or _of(run.id, preset))]
-    able = [RunFolder(runs / name) for mark in stages.values() for name in done if mark in name]
+    done = [run for run in list_runs(runs) if run.state == "done" and preset in (None, _experiment(run))]
+    folders = {stage: [RunFolder(runs / run.id) for run in done if run.stage == stage] for stage in ("evaluate", "hef")}
+    evaluated = {_parents(folder).get("hef") for folder in folders["evaluate"]}
+    able = folders["evaluate"] + [folder for folder in folders["hef"] if folder.id not in evaluated]
+    what = f"finished run of {preset}" if preset else "finished run"
     if not able:
-        what = f"no finished run of {preset}" if preset else "no finished run"
-        raise UserError(f"{runs}: holds {what} that can talk; `emospace run {preset or 'toy'}` makes one")
-    return max(able, key=lambda folder: (_is_full(folder), _ended(folder)))
+        raise UserError(f"{runs}: holds no {what} that can talk; `emospace run {preset or 'toy'}` makes one")
+    return _only(able, f"{runs}: holds more than one {what} that can talk; choose one with --run")
 
 
-def _of(run_id: str, preset: str) -> bool:
-    return run_id.rpartition(".")[0].startswith(f"{preset}-")
+def _experiment(run: RunSummary) -> str:
+    return run.experiment or legacy.experiment_of(run.id)
 
 
-def _is_full(folder: RunFolder) -> bool:
-    return folder.status.get("variant") == FULL
+def _parents(folder: RunFolder) -> dict[str, str]:
+    return folder.read("provenance.json").get("parents", {})
 
 
-def _ended(folder: RunFolder) -> float:
-    return float(folder.status.get("heartbeat", 0.0))
+def _only(folders: list[RunFolder], several: str) -> RunFolder:
+    """The one full model; the one folder where none is full. A UserError that begins with `several` otherwise."""
+    chosen = [folder for folder in folders if folder.status.get("variant") == FULL] or folders
+    if len(chosen) > 1:
+        raise UserError(f"{several}: {', '.join(sorted(folder.id for folder in chosen))}")
+    return chosen[0]
 
 
 def parts_of(folder: RunFolder) -> ModelParts:
@@ -74,17 +82,13 @@ def _members(ame: StageRun, prefix: str) -> Iterator[tuple[str, StageRun]]:
 
 
 def _eac_beside(runs: Path, hef: StageRun) -> StageRun:
-    """The newest finished EAC of the same seed on the same emotion space as a HEF."""
-    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and "-eac." in run.id]
-    fitting = [
-        folder
-        for folder in done
-        if folder.status.get("seed") == hef.seed
-        and folder.read("provenance.json").get("parents", {}).get("ame") == hef.parents["ame"].id
-    ]
+    """The finished EAC of the same seed on the same emotion space as a HEF."""
+    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and run.stage == "eac"]
+    ame = hef.parents["ame"].id
+    fitting = [f for f in done if f.status.get("seed") == hef.seed and _parents(f).get("ame") == ame]
     if not fitting:
-        raise UserError(f"run {hef.id}: {runs} holds no finished EAC on its emotion space {hef.parents['ame'].id}")
-    return read_run(max(fitting, key=lambda folder: (_is_full(folder), _ended(folder))))
+        raise UserError(f"run {hef.id}: {runs} holds no finished EAC on its emotion space {ame}")
+    return read_run(_only(fitting, f"run {hef.id}: more than one EAC fits it; choose a run of stage evaluate"))
 
 
 def _config(run: StageRun, name: str) -> Any:

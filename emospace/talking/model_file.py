@@ -171,7 +171,7 @@ class _Loader:
         return self._filled(EACModule(dataclasses.replace(self.configs["eac"], weights=weights), encoder), "eac")
 
     def hef(self, encoder: EmotionEncoder, renderer: Renderer) -> HEFModule:
-        module = HEFModule(dataclasses.replace(self.configs["hef"], perceptual_path=None), encoder, renderer)
+        module = HEFModule(self.configs["hef"], encoder, renderer)
         self._filled(module.average.network, "hef")
         return module.eval().requires_grad_(False)
 

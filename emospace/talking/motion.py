@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datamodules.mead import Reference
-from emospace.talking.alive import Blinks, Gaze, Sway, blink_direction, gaze_change
+from emospace.talking.alive import Blinks, Gaze, Lids, Sway, gaze_change
 from emospace.talking.pose import HeadPose, turned
 from face3d.camera import rotation
 from face3d.coefficients import ANGLE, EXPRESSION, TRANSLATION
@@ -36,7 +36,7 @@ class Motion:
     def __init__(self, source: Reference, model: MorphableModel, lively: Liveliness) -> None:
         self._source, self._model, self._lively, self._start = source, model, lively, 0
         self._blinks, self._gaze, self._sway = Blinks(lively.seed), Gaze(lively.seed), Sway(lively.seed)
-        self._closing = blink_direction(model, source.coefficients)
+        self._lids = Lids(model, source.coefficients)
 
     def next(
         self, expression: Float[Tensor, "t 64"], energy: Float[Tensor, " t"], intensity: Float[Tensor, " t"]
@@ -46,7 +46,7 @@ class Motion:
         coefficients[:, EXPRESSION] = expression
         if self._lively.blinks:
             closure = torch.from_numpy(self._blinks.next(intensity.numpy()))
-            coefficients[:, EXPRESSION] += closure[:, None] * self._closing
+            coefficients[:, EXPRESSION] = self._lids.closed(expression, closure)
         if self._lively.gaze:
             coefficients[:, EXPRESSION] += gaze_change(self._model, self._gaze.next(len(expression)))
         self._start += len(expression)

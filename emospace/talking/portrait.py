@@ -100,7 +100,7 @@ def read_portrait(
     picture = read_picture(path, background)
     face = find_face(picture, path, model, weights)
     reference = _reference(path, picture, face, resolution)
-    if alpha and (transparent := _transparent(path)) is not None:
+    if alpha and (transparent := _transparent(path, background)) is not None:
         picture = transparent
     picture, square = _framed(picture, face.square, frame)
     return Portrait(path, picture, square, reference, face.correction)
@@ -205,12 +205,13 @@ def _reference(path: Path, picture: np.ndarray, face: Face, resolution: int) -> 
     )
 
 
-def _transparent(path: Path) -> UInt8[np.ndarray, "h w 4"] | None:
-    """An image file as RGBA, its colours not composed on anything; None where all is opaque."""
+def _transparent(path: Path, background: tuple[int, int, int]) -> UInt8[np.ndarray, "h w 4"] | None:
+    """An image file as RGBA, with `background` where nothing is seen; None where all is opaque."""
     with Image.open(path, formats=FORMATS) as image:
         if not image.has_transparency_data:
             return None
         pixels = np.array(ImageOps.exif_transpose(image).convert("RGBA"))
+    pixels[pixels[..., 3] == 0, :3] = background
     return None if pixels[..., 3].min() == 255 else pixels
 
 
@@ -228,7 +229,7 @@ def _framed(picture: np.ndarray, square: Square, frame: Frame) -> tuple[np.ndarr
         picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
         square = square.scaled(factor)
     height, width = (side // 2 * 2 for side in picture.shape[:2])
-    return np.ascontiguousarray(picture[:height, :width]), square
+    return picture[:height, :width].copy(), square
 
 
 def _window(shape: tuple[int, int], square: Square) -> tuple[int, int, int]:

@@ -1,10 +1,14 @@
 """EAC: speech and an emotion to expression coefficients."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from conventions.errors import UserError
+from datamodules.config import DataConfig
+from datamodules.manifest import speech_hash
+from datamodules.speech_names import OWN_SPEECH, canonical
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
@@ -17,6 +21,7 @@ from experiments.stages.base import (
     renderer,
     require_coefficients,
 )
+from experiments.stages.loss_networks import check_loss_networks, load_losses, loss_files, loss_names, needs_critics
 
 
 class EAC(TrainedStage):
@@ -28,16 +33,19 @@ class EAC(TrainedStage):
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
-        return {"eac": config.eac, **data_section(data_of(config, "eac")), "trainer": config.trainer}
+        data, losses = data_of(config, "eac"), {"losses.networks": loss_names(config, _losses(config))}
+        whole = {"eac": config.eac, **losses, **speech_section(data), **data_section(data)}
+        return {**whole, "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
-        """The emotion space, and the critics where L_emo has a weight."""
-        critics = {"critics": ("critics", config)} if config.eac.weights.emotion > 0 else {}
+        """The emotion space, and the critics where L_emo has a weight and no published network."""
+        critics = {"critics": ("critics", config)} if needs_critics(config, _losses(config)) else {}
         return {"ame": ("ame", config), **critics}
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
-        """The prompts, and the face model where it is a file."""
-        return {"prompts.yaml": PROMPTS, **({"face_model": Path(config.face_model)} if config.face_model else {})}
+        """The prompts, the face model where it is a file, and the published network of L_emo."""
+        face = {"face_model": Path(config.face_model)} if config.face_model else {}
+        return {"prompts.yaml": PROMPTS, **face, **loss_files(config, _losses(config))}
 
     def store(self, config: ExperimentConfig) -> str:
         """Its own store, or the shared one."""
@@ -49,8 +57,10 @@ class EAC(TrainedStage):
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with audio and coefficients, and the face model where a loss draws or measures it."""
+        check_loss_networks(config, _losses(config))
         data = data_of(config, "eac")
         store = open_store(data)
+        store.speech_form(data.speech)
         if _needs_face(config):
             require_coefficients(config, store)
         if not [c for c in clips_of(store, data, "train") if c.has_audio and c.has_coefficients]:
@@ -62,9 +72,11 @@ class EAC(TrainedStage):
         """The network on its frozen parents."""
         from lightning_modules.eac.module import EACModule
 
-        config, critics = run.config, parents.get("critics")
-        drawn = renderer(config, data_of(config, "eac"), config.data.image_size) if _needs_face(config) else None
-        return EACModule(config.eac, parents["ame"].encoder, drawn, critics.render_emotion if critics else None)
+        config, critics, data = run.config, parents.get("critics"), data_of(run.config, "eac")
+        drawn = renderer(config, data, config.data.image_size) if _needs_face(config) else None
+        emotion = critics.render_emotion if critics else load_losses(config, _losses(config)).get("emotion")
+        numbers = dataclasses.replace(config.eac, speech=open_store(data).speech_form(data.speech))
+        return EACModule(numbers, parents["ame"].encoder, drawn, emotion)
 
     def data(self, run: StageRun) -> Any:
         """Clips with audio and coefficients."""
@@ -72,6 +84,18 @@ class EAC(TrainedStage):
 
         config = run.config
         return MEADDataModule(data_of(config, "eac"), "eac", config.eac.batch_size, run.seed, config.data.image_size)
+
+
+def _losses(config: ExperimentConfig) -> tuple[str, ...]:
+    return ("emotion",) if config.eac.weights.emotion > 0 else ()
+
+
+def speech_section(data: DataConfig) -> dict[str, Any]:
+    """What identity needs of the speech feature: nothing of the default, of an added one its content too."""
+    name = canonical(data.speech)
+    if name == OWN_SPEECH[0]:
+        return {}
+    return {"speech": {"name": name, "hash": "" if name in OWN_SPEECH else speech_hash(data.store, name)}}
 
 
 def _needs_face(config: ExperimentConfig) -> bool:

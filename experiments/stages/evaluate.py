@@ -48,6 +48,7 @@ class Evaluate(Stage):
             return
         check_networks(config.evaluate.networks.choice())
         data, kinds = data_of(config), KINDS[config.evaluate.clips]
+        open_store(data).speech_form(data.speech)
         found = [
             clip
             for clip in clips_of(open_store(data), data, "test")

@@ -18,6 +18,7 @@ from experiments.stages.base import (
     renderer,
     require_coefficients,
 )
+from experiments.stages.loss_networks import check_loss_networks, load_losses, loss_files, loss_names, needs_critics
 
 
 class HEF(TrainedStage):
@@ -28,24 +29,25 @@ class HEF(TrainedStage):
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
-        return {"hef": config.hef, **data_section(data_of(config, "hef")), "trainer": config.trainer}
+        losses = {"losses.networks": loss_names(config, _losses(config))}
+        return {"hef": config.hef, **losses, **data_section(data_of(config, "hef")), "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
-        """An emotion space of HEF's own encoding, and the critics where a loss needs them.
+        """An emotion space of HEF's own encoding, and the critics where a loss has no published network.
 
         So the encoding ablation compares EAC alone (the paper's Fig. 10).
         """
-        own, weights = config, config.hef.weights
+        own = config
         if config.ame.text.encoding != config.hef.text_encoding:
             text = dataclasses.replace(config.ame.text, encoding=config.hef.text_encoding)
             own = dataclasses.replace(config, ame=dataclasses.replace(config.ame, text=text))
-        needs = max(weights.emotion, weights.identity, weights.perceptual) > 0
-        return {"ame": ("ame", own), **({"critics": ("critics", config)} if needs else {})}
+        critics = {"critics": ("critics", config)} if needs_critics(config, _losses(config)) else {}
+        return {"ame": ("ame", own), **critics}
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
-        """The prompts, and face model and VGG weights where they are files."""
-        named = {"face_model": config.face_model, "hef.perceptual_path": config.hef.perceptual_path}
-        return {"prompts.yaml": PROMPTS, **{key: Path(value) for key, value in named.items() if value}}
+        """The prompts, the face model where it is a file, and the published networks of losses."""
+        face = {"face_model": Path(config.face_model)} if config.face_model else {}
+        return {"prompts.yaml": PROMPTS, **face, **loss_files(config, _losses(config))}
 
     def store(self, config: ExperimentConfig) -> str:
         """Its own store, or the shared one."""
@@ -57,6 +59,7 @@ class HEF(TrainedStage):
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with coefficients, pictures large enough, and the face model."""
+        check_loss_networks(config, _losses(config))
         data = data_of(config, "hef")
         store = open_store(data)
         require_coefficients(config, store)
@@ -72,13 +75,15 @@ class HEF(TrainedStage):
         """The networks on their frozen parents."""
         from lightning_modules.hef.module import HEFModule
 
-        config, critics = run.config.hef, parents.get("critics")
+        config, critics, wanted = run.config.hef, parents.get("critics"), _losses(run.config)
         drawn = renderer(run.config, data_of(run.config, "hef"), config.resolution)
-        if critics is None:
-            return HEFModule(config, parents["ame"].encoder, drawn)
-        emotion = critics.photo_emotion if config.weights.emotion > 0 else None
-        identity = critics.photo_identity if config.weights.identity > 0 else None
-        return HEFModule(config, parents["ame"].encoder, drawn, emotion, identity, critics.perceptual())
+        networks = load_losses(run.config, wanted)
+        if critics is not None:
+            own = {"emotion": critics.photo_emotion, "identity": critics.photo_identity}
+            own["perceptual"] = critics.perceptual()
+            networks = {role: own[role] for role in wanted} | networks
+        parts = (networks.get(role) for role in ("emotion", "identity", "perceptual"))
+        return HEFModule(config, parents["ame"].encoder, drawn, *parts)
 
     def data(self, run: StageRun) -> Any:
         """Pairs of frames of one actor."""
@@ -86,6 +91,12 @@ class HEF(TrainedStage):
 
         hef = run.config.hef
         return MEADDataModule(data_of(run.config, "hef"), "hef", hef.batch_size, run.seed, hef.resolution)
+
+
+def _losses(config: ExperimentConfig) -> tuple[str, ...]:
+    weights = config.hef.weights
+    named = {"emotion": weights.emotion, "identity": weights.identity, "perceptual": weights.perceptual}
+    return tuple(role for role, weight in named.items() if weight > 0)
 
 
 STAGE = HEF()

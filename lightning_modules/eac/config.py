@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from conventions.registry import Registry
 from datamodules.config import StageDataConfig
+from datamodules.speech_names import SpeechForm
 from lightning_modules.training.bounds import at_least, divides, known, positive, share
 from lightning_modules.training.extra_losses import check_losses
 
@@ -65,7 +66,6 @@ class EACWeights:
 class EACConfig:
     """Speech and emotion to expression coefficients."""
 
-    data: StageDataConfig = field(default_factory=StageDataConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     weights: EACWeights = field(default_factory=EACWeights)
     extra_losses: tuple[str, ...] = field(default=())
@@ -88,6 +88,9 @@ class EACConfig:
     """Batches of linear warm-up."""
     weight_decay: float = 0.01
     """AdamW's decay of matrices."""
+    data: StageDataConfig = field(default_factory=StageDataConfig)
+    speech: SpeechForm = field(default_factory=SpeechForm, metadata={"numbers": False})
+    """A run takes it from its store and `data.speech`."""
 
     def __post_init__(self) -> None:
         check_losses(self.extra_losses)

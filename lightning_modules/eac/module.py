@@ -42,7 +42,7 @@ class EACModule(StageModule):
     """Optimisation of an `ExpressionNetwork`.
 
     `renderer` gives the face model of the mouth loss and draws for L_emo; `emotion_critic` has
-    `features(images [n, 3, s, s]) -> [n, d]`. Either may be absent where no weight needs it.
+    `features(images [n, 3, s, s], landmarks [n, 68, 2]) -> [n, d]`. Either may be absent where no weight needs it.
     """
 
     config: EACConfig
@@ -64,8 +64,8 @@ class EACModule(StageModule):
             if getattr(config.weights, name) > 0 and renderer is None:
                 raise UserError(f"eac.weights.{name} > 0 needs renderer=, a face3d.renderer.Renderer")
         if config.weights.emotion > 0 and emotion_critic is None:
-            raise UserError("eac.weights.emotion > 0 needs emotion_critic=, a network with features(images)")
-        self.network = ExpressionNetwork(config.backbone)
+            raise UserError("eac.weights.emotion > 0 needs emotion_critic=, a network with features(images, landmarks)")
+        self.network = ExpressionNetwork(config.backbone, config.speech)
         self.extra_losses = load_losses(config.extra_losses)
         self.add_frozen("encoder", encoder)
         self.add_frozen("renderer", renderer)
@@ -77,6 +77,7 @@ class EACModule(StageModule):
     def on_fit_start(self) -> None:
         """Standardise by the moments of the training data, unless the weights carry some."""
         super().on_fit_start()
+        self._check_speech()
         sound, expression = self.network.sound_statistics, self.network.expression_statistics
         if sound.known and expression.known:
             return
@@ -89,21 +90,31 @@ class EACModule(StageModule):
         sound.set(found.sound.mean, found.sound.deviation)
         expression.set(found.expression.mean, found.expression.deviation)
 
+    def _check_speech(self) -> None:
+        """The data give the feature for which the network was built."""
+        own = self.config.speech
+        given = getattr(self.data, "speech_form", own)
+        if given != own:
+            raise UserError(
+                f"EAC is built for the speech feature {own.name!r} {list(own.shape)}, the data hold {given.name!r} "
+                f"{list(given.shape)}: build it with EACConfig(speech=data.speech_form)"
+            )
+
     def predict(
         self,
-        mfcc: Float[Tensor, "b t 28 13"],
+        speech: Float[Tensor, "b t *feature"],
         mask: Bool[Tensor, "b t"],
         code: EmotionCode,
         identity: Float[Tensor, "b 80"],
     ) -> Float[Tensor, "b t 64"]:
         """Expression coefficients; what the mask hides is undefined."""
-        return self.network(mfcc, mask, code, identity)
+        return self.network(speech, mask, code, identity)
 
     def predict_speech(
-        self, mfcc: Float[Tensor, "t 28 13"], code: EmotionCode, identity: Float[Tensor, "1 80"]
+        self, speech: Float[Tensor, "t *feature"], code: EmotionCode, identity: Float[Tensor, "1 80"]
     ) -> Float[Tensor, "t 64"]:
         """Expression of one speech of any length, in bounded memory."""
-        return predict_long(self.network, mfcc, code, identity)
+        return predict_long(self.network, speech, code, identity)
 
     def losses(self, batch: EACBatch, predicted: Float[Tensor, "b t 64"]) -> dict[str, Float[Tensor, ""]]:
         """Unweighted losses by the names of `EACWeights`; those of weight 0 are left out."""
@@ -140,7 +151,8 @@ class EACModule(StageModule):
     def _emotion_features(self, coefficients: Tensor, placement: Tensor) -> Tensor:
         assert self.renderer is not None
         assert self.emotion_critic is not None
-        return self.emotion_critic.features(self.renderer(coefficients, placement).image)  # pyright: ignore[reportCallIssue]
+        drawn = self.renderer(coefficients, placement)
+        return self.emotion_critic.features(drawn.image, drawn.keypoints)  # pyright: ignore[reportCallIssue]
 
     def training_step(self, batch: EACBatch, batch_idx: int) -> Tensor:
         """Weighted sum of the losses."""
@@ -149,7 +161,7 @@ class EACModule(StageModule):
             self.encoder, batch, other_modalities=numbers.other_modalities, slider_share=numbers.slider_share
         )
         identity = batch.coefficients[:, 0, IDENTITY]
-        losses = self.losses(batch, self.predict(batch.mfcc, batch.mask, code, identity))
+        losses = self.losses(batch, self.predict(batch.speech, batch.mask, code, identity))
         total = self.total(losses)
         self.log_scalars({"loss": total, **losses})
         return total
@@ -188,11 +200,11 @@ class EACModule(StageModule):
             return None
         true, identity = batch.coefficients[:, EXPRESSION], batch.coefficients[:1, IDENTITY]
         statistics = self.network.expression_statistics
-        predicted = self.predict_speech(batch.mfcc, code, identity)
+        predicted = self.predict_speech(batch.speech, code, identity)
         row = expression_metrics(predicted, true, statistics, self._mouth)
         if loader == 0 and batch.emotion not in (None, "neutral"):
             row |= slider_metrics(
-                lambda code: self.predict_speech(batch.mfcc, code, identity),
+                lambda code: self.predict_speech(batch.speech, code, identity),
                 self.encoder,
                 batch.emotion,
                 batch.level or 1,
@@ -221,8 +233,8 @@ class EACModule(StageModule):
         """Renders of the predicted and of the true face on the clip's first frames; None without a renderer."""
         if self.renderer is None:
             return None
-        mfcc = batch.mfcc[: SAMPLE_FRAMES + self.network.look_ahead]
-        expression = self.predict_speech(mfcc, self.clip_code(batch), batch.coefficients[:1, IDENTITY])
+        speech = batch.speech[: SAMPLE_FRAMES + self.network.look_ahead]
+        expression = self.predict_speech(speech, self.clip_code(batch), batch.coefficients[:1, IDENTITY])
         true, placement = batch.coefficients[:SAMPLE_FRAMES], batch.placement[:SAMPLE_FRAMES]
         made = with_expression(true, expression[: len(true)])
         return {"prediction": self.renderer(made, placement).image, "truth": self.renderer(true, placement).image}

@@ -1,10 +1,13 @@
-"""The network of EAC: MFCC windows, emotion and identity in, 64 expression coefficients a frame out."""
+"""The network of EAC: speech features, emotion and identity in, 64 expression coefficients a frame out."""
+
+import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from conventions.rates import MFCC_COEFFICIENTS, MFCC_WINDOW
+from datamodules.speech_names import SpeechForm, canonical
 from face3d.coefficients import EXPRESSION, IDENTITY
 from lightning_modules.ame.emotion import EMOTION_DIM, TOKEN_DIM, EmotionCode
 from lightning_modules.eac.backbones import State, build_backbone
@@ -47,20 +50,27 @@ def floored(deviation: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
     return deviation.clamp(min=(deviation.max() * DEVIATION_FLOOR).clamp(min=1e-6))
 
 
+def speech_form_of(state: Mapping[str, Tensor], name: str) -> SpeechForm:
+    """The form of the speech feature `name` for which the weights of a network or of an `EACModule` were trained."""
+    prefix = "network." if any(key.startswith("network.") for key in state) else ""
+    statistics = f"{prefix}sound_statistics."
+    last = len(next(value for key, value in state.items() if key in (f"{statistics}mean", f"{statistics}total")))
+    rows = state[f"{prefix}sound.0.weight"].shape[1] // last
+    return SpeechForm(canonical(name), (last,) if rows == 1 else (rows, last))
+
+
 class ExpressionNetwork(nn.Module):
     """Backbone over frames, each the sum of its sound's and the condition's projection; outputs are de-standardised.
 
     The condition (emotion vector, intensity token, identity) is one vector for the whole speech.
     """
 
-    def __init__(self, config: BackboneConfig) -> None:
+    def __init__(self, config: BackboneConfig, speech: SpeechForm = SpeechForm()) -> None:  # noqa: B008 (frozen)
         super().__init__()
         width = config.width
-        self.sound_statistics = Standardisation(MFCC_COEFFICIENTS)
+        self.sound_statistics = Standardisation(speech.shape[-1])
         self.expression_statistics = Standardisation(NUM_EXPRESSION)
-        self.sound = nn.Sequential(
-            nn.Linear(MFCC_WINDOW * MFCC_COEFFICIENTS, width), nn.GELU(), nn.Linear(width, width)
-        )
+        self.sound = nn.Sequential(nn.Linear(math.prod(speech.shape), width), nn.GELU(), nn.Linear(width, width))
         condition_width = EMOTION_DIM + TOKEN_DIM + NUM_IDENTITY
         self.condition = nn.Sequential(nn.Linear(condition_width, width), nn.GELU(), nn.Linear(width, width))
         self.backbone = build_backbone(config)
@@ -77,11 +87,11 @@ class ExpressionNetwork(nn.Module):
         return getattr(self.backbone, "look_ahead", 0)
 
     def frames(
-        self, mfcc: Float[Tensor, "b t 28 13"], code: EmotionCode, identity: Float[Tensor, "b 80"]
+        self, speech: Float[Tensor, "b t *feature"], code: EmotionCode, identity: Float[Tensor, "b 80"]
     ) -> Float[Tensor, "b t d"]:
         """Inputs of the backbone."""
         statistics = self.sound_statistics
-        sound = self.sound(((mfcc - statistics.mean) / statistics.deviation).flatten(2))
+        sound = self.sound(((speech - statistics.mean) / statistics.deviation).flatten(2))
         condition = torch.cat([code.vector * EMOTION_DIM**0.5, code.token, identity], dim=-1)
         return sound + self.condition(condition)[:, None]
 
@@ -92,22 +102,22 @@ class ExpressionNetwork(nn.Module):
 
     def forward(
         self,
-        mfcc: Float[Tensor, "b t 28 13"],
+        speech: Float[Tensor, "b t *feature"],
         mask: Bool[Tensor, "b t"],
         code: EmotionCode,
         identity: Float[Tensor, "b 80"],
     ) -> Float[Tensor, "b t 64"]:
         """Expression of whole sequences."""
-        return self.expression(self.backbone(self.frames(mfcc, code, identity), mask))
+        return self.expression(self.backbone(self.frames(speech, code, identity), mask))
 
     def advance(
         self,
-        mfcc: Float[Tensor, "b t 28 13"],
+        speech: Float[Tensor, "b t *feature"],
         new: int,
         code: EmotionCode,
         identity: Float[Tensor, "b 80"],
         state: State,
     ) -> tuple[Float[Tensor, "b n 64"], State]:
         """Expression of the next `new` frames, and the state after them (see `Backbone.advance`)."""
-        hidden, state = self.backbone.advance(self.frames(mfcc, code, identity), new, state)
+        hidden, state = self.backbone.advance(self.frames(speech, code, identity), new, state)
         return self.expression(hidden), state

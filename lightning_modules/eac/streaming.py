@@ -16,11 +16,11 @@ CHUNK_FRAMES = 250
 
 def stream(
     network: ExpressionNetwork,
-    pieces: Iterable[Float[Tensor, "_ 28 13"]],
+    pieces: Iterable[Float[Tensor, "_ *feature"]],
     code: EmotionCode,
     identity: Float[Tensor, "1 80"],
 ) -> Iterator[Float[Tensor, "_ 64"]]:
-    """Expression of speech that arrives in pieces of MFCC windows of any length.
+    """Expression of speech that arrives in pieces of features of any length.
 
     After each piece comes what can be known: all frames but the last `network.look_ahead` of those given, which follow
     with later pieces or at the end. Memory does not grow with the speech. A network that does not stream yields all
@@ -41,27 +41,27 @@ def stream(
 
 @torch.no_grad()
 def _advance(
-    network: ExpressionNetwork, mfcc: Tensor, new: int, code: EmotionCode, identity: Tensor, state: State
+    network: ExpressionNetwork, speech: Tensor, new: int, code: EmotionCode, identity: Tensor, state: State
 ) -> tuple[Tensor, State]:
     if not network.streams:
-        return network(mfcc[None], mfcc.new_ones(1, len(mfcc), dtype=torch.bool), code, identity)[0], None
-    expression, state = network.advance(mfcc[None], new, code, identity, state)
+        return network(speech[None], speech.new_ones(1, len(speech), dtype=torch.bool), code, identity)[0], None
+    expression, state = network.advance(speech[None], new, code, identity, state)
     return expression[0], state
 
 
 def predict_long(
     network: ExpressionNetwork,
-    mfcc: Float[Tensor, "t 28 13"],
+    speech: Float[Tensor, "t *feature"],
     code: EmotionCode,
     identity: Float[Tensor, "1 80"],
     chunk_frames: int = CHUNK_FRAMES,
 ) -> Float[Tensor, "t 64"]:
     """Expression of one speech of any length; equals one pass, in time linear in its length where it `streams`."""
-    chunk_frames = chunk_frames if network.streams else max(1, len(mfcc))
-    pieces, state = [mfcc.new_zeros(0, NUM_EXPRESSION)], None
-    for start in range(0, len(mfcc), chunk_frames):
-        new = min(chunk_frames, len(mfcc) - start)
-        available = mfcc[start : start + new + network.look_ahead]
+    chunk_frames = chunk_frames if network.streams else max(1, len(speech))
+    pieces, state = [speech.new_zeros(0, NUM_EXPRESSION)], None
+    for start in range(0, len(speech), chunk_frames):
+        new = min(chunk_frames, len(speech) - start)
+        available = speech[start : start + new + network.look_ahead]
         expression, state = _advance(network, available, new, code, identity, state)
         pieces.append(expression)
     return torch.cat(pieces)

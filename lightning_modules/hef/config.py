@@ -31,7 +31,7 @@ class HEFWeights:
     region: float = 4.0
     """Further weight of mouth and eyes within the pixel loss (1 everywhere else)."""
     perceptual: float = 2.0
-    """Distance of perceptual features (VGG or its stand-in)."""
+    """Distance of perceptual features."""
     adversarial: float = 0.1
     """Non-saturating GAN loss."""
     identity: float = 0.5
@@ -99,8 +99,6 @@ class HEFConfig:
     """Largest gradient norm of the discriminator."""
     ema_decay: float = 0.99
     """Decay of the generator's weight average, once a batch."""
-    perceptual_path: str | None = field(default=None, metadata={"numbers": False})
-    """File of torchvision's VGG-16 weights for the perceptual loss; none: the stated stand-in."""
     image_codes: float = 0.2
     """Share of batches whose emotion is read off the target frame instead of a prompt, where the encoder can."""
     evaluate_frames: int = field(default=4, metadata={"numbers": False})

@@ -22,7 +22,7 @@ from lightning_modules.hef.discriminator import Discriminator
 from lightning_modules.hef.evaluation import Reenactment, mean_scores, score
 from lightning_modules.hef.generator import Animation, Generator, SourceCode
 from lightning_modules.hef.layers import resize
-from lightning_modules.hef.perceptual import RandomFeatures, VGGFeatures, perceptual_features
+from lightning_modules.hef.perceptual import RandomFeatures
 from lightning_modules.training.adversarial import refuse_half_precision, silence_step_hooks
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.ema import ExponentialAverage
@@ -43,6 +43,8 @@ class Task:
     """Render and mask of the target's face."""
     motion: Float[Tensor, "b 3 r r"]
     """The 3DMM's own flow (x, y) and where it is seen."""
+    keypoints: Float[Tensor, "b 68 2"]
+    """Landmarks of the target's face, (x, y) in [-1, 1] across the frame."""
     region: Float[Tensor, "b 1 r r"]
     """Soft map of mouth and eyes."""
     code: EmotionCode
@@ -67,9 +69,9 @@ class HEFModule(StageModule):
     `config.micro_batches` > 1 works through each batch in that many equal parts and steps once: gradient accumulation
     with the same step axis.
 
-    `emotion_critic` (`features(images)`) and `identity_critic` (`embed(images)`) are frozen networks of losses;
-    without one, its loss is left out. `perceptual` (images -> list of features) is used where the config names no
-    VGG weights; without it, fixed random features take its place.
+    `emotion_critic` (`features(images, landmarks)`) and `identity_critic` (`embed(images, landmarks)`) are frozen
+    networks of losses; without one, its loss is left out. Landmarks [b, 68, 2] in [-1, 1] are those of the target's
+    face model. `perceptual` maps images to a list of features; without it, fixed random features take its place.
     """
 
     config: HEFConfig
@@ -102,7 +104,7 @@ class HEFModule(StageModule):
         self.add_frozen("encoder", encoder)
         self.add_frozen("emotion_critic", emotion_critic)
         self.add_frozen("identity_critic", identity_critic)
-        self.add_frozen("perceptual", perceptual_features(config.perceptual_path, perceptual))
+        self.add_frozen("perceptual", perceptual or RandomFeatures())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam for each network, generator first."""
@@ -183,6 +185,7 @@ class HEFModule(StageModule):
             source=self.geometry(*source),
             target=torch.cat([drawn.image, drawn.mask], dim=1),
             motion=self.motion(*source, *target),
+            keypoints=drawn.keypoints,
             region=losses.region_map(drawn.keypoints, self.config.resolution),
             code=plain_codes(self.encoder, frames) if plain else self.training_codes(frames),
         )
@@ -232,7 +235,7 @@ class HEFModule(StageModule):
         own = {name: loss(made.image, part.frames) for name, (loss, _) in self.extra_losses.items()}
         appearance, critics = (
             self._appearance_terms(made.image, part),
-            self._critic_terms(made.image, part.frames.target),
+            self._critic_terms(made.image, part),
         )
         return {**appearance, **critics, **self._flow_terms(made, part), **own}
 
@@ -249,12 +252,12 @@ class HEFModule(StageModule):
             "perceptual": losses.perceptual_loss(self.perceptual(image), self.perceptual(true)),
         }
 
-    def _critic_terms(self, image: Tensor, true: Tensor) -> dict[str, Tensor]:
-        terms = {}
+    def _critic_terms(self, image: Tensor, part: Task) -> dict[str, Tensor]:
+        terms, true, points = {}, part.frames.target, part.keypoints
         if (critic := self.identity_critic) is not None:
-            terms["identity"] = losses.identity_loss(critic.embed(image), critic.embed(true))
+            terms["identity"] = losses.identity_loss(critic.embed(image, points), critic.embed(true, points))
         if (critic := self.emotion_critic) is not None:
-            terms["emotion"] = losses.emotion_loss(critic.features(image), critic.features(true))
+            terms["emotion"] = losses.emotion_loss(critic.features(image, points), critic.features(true, points))
         return terms
 
     def _flow_terms(self, made: Animation, part: Task) -> dict[str, Tensor]:
@@ -353,8 +356,8 @@ class HEFModule(StageModule):
         return {"source": batch.source, "render": task.target[:, :3], "output": output, "truth": batch.target}
 
     def parents(self) -> dict[str, Recipe]:
-        """As the base's; the perceptual network only where neither a file nor a fixed seed defines it."""
-        defined = isinstance(self.perceptual, (VGGFeatures, RandomFeatures))
+        """As the base's; the perceptual network only where no fixed seed defines it."""
+        defined = isinstance(self.perceptual, RandomFeatures)
         return {name: recipe for name, recipe in super().parents().items() if name != "perceptual" or not defined}
 
 

@@ -89,7 +89,7 @@ def test_shapes_and_ranges(config: DataConfig) -> None:
     assert (ame.mel[~ame.mel_mask] == -80).all()
     eac = take(MEADDataModule(config, "eac", 3), 1)[0]
     assert isinstance(eac, EACBatch)
-    assert eac.mfcc.shape == (3, 25, 28, 13)
+    assert eac.speech.shape == (3, 25, 28, 13)
     assert eac.mask.sum(dim=1).tolist() == [20] * 3
     assert (eac.coefficients[~eac.mask] == 0).all()
     hef = take(MEADDataModule(config, "hef", 3, resolution=64), 1)[0]
@@ -184,7 +184,7 @@ def test_statistics_weigh_every_style_alike_and_are_those_of_the_training_clips(
     expression = torch.cat([item.coefficients[:, EXPRESSION] for item in items])
     assert torch.allclose(found.expression.mean, expression.mean(0), atol=1e-6)
     assert torch.allclose(found.expression.deviation, expression.std(0, correction=0), atol=1e-6)
-    sound = torch.cat([item.mfcc.flatten(0, 1) for item in items])
+    sound = torch.cat([item.speech.flatten(0, 1) for item in items])
     assert torch.allclose(found.sound.mean, sound.mean(0), rtol=1e-4, atol=1e-4)
     once, clip = module.train_clips(), module.train_clips()[0]
     repeated = store_statistics(module.store, [*once, clip, clip])

@@ -12,7 +12,8 @@ from odd_media import set_matrix, write_pictures
 
 from conventions.errors import MediaWarning, RejectedClip
 from datamodules.pictures import BACKGROUND
-from datamodules.video import iterate_frames, probe, read_video, write_video
+from datamodules.video import iterate_frames, probe, read_video
+from datamodules.video_writer import write_video
 
 
 def numbers(path: Path) -> list[int]:

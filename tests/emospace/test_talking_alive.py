@@ -9,7 +9,7 @@ import torch
 from conventions.rates import VIDEO_FPS
 from datamodules.mead import Reference
 from emospace.talking import alive
-from emospace.talking.alive import Blinks, Gaze, Sway, blink_direction, gaze_change
+from emospace.talking.alive import Blinks, Gaze, Lids, Sway, blink_direction, gaze_change
 from emospace.talking.motion import Liveliness, Motion
 from face3d.camera import default_placement
 from face3d.coefficients import ANGLE, EXPRESSION, NUM_COEFFICIENTS
@@ -98,6 +98,23 @@ def test_a_blink_closes_the_lids_of_any_face_model(head: MorphableModel, named: 
     assert lid_gap(model, closed) < 0.35 * lid_gap(model, row)
     mouth = [model.shape(r[None, :80], r[None, EXPRESSION])[0, model.keypoints[48:]] for r in (row, closed)]
     assert float((mouth[0] - mouth[1]).norm(dim=-1).max()) < 0.02
+
+
+@pytest.mark.parametrize(
+    "held", [{}, {"eye_closure_left": 0.5, "eye_closure_right": 0.5}, {"upper_lid_raiser_left": 0.9}]
+)
+def test_lids_meet_from_wherever_they_are_and_do_not_pass(head: MorphableModel, held: dict[str, float]) -> None:
+    row = torch.zeros(NUM_COEFFICIENTS)
+    row[:80] = 0.3 * torch.randn(80, generator=torch.Generator().manual_seed(0))
+    for name, value in held.items():
+        row[EXPRESSION.start + head.expression_names.index(name)] = value
+    lids, closed = Lids(head, row), row.clone()
+    closed[EXPRESSION] = lids.closed(row[None, EXPRESSION], torch.ones(1))[0]
+    points = head.shape(closed[None, :80], closed[None, EXPRESSION])[0, head.keypoints, 1]
+    gap = (points[list(alive.UPPER_LIDS)] - points[list(alive.LOWER_LIDS)]).mean()
+    assert 0 < float(gap) < 0.12 * 0.15
+    half = lids.closed(row[None, EXPRESSION], torch.full((1,), 0.5))[0]
+    torch.testing.assert_close(half, (row[EXPRESSION] + closed[EXPRESSION]) / 2)
 
 
 def test_gaze_turns_the_eyes_where_the_model_has_them(head: MorphableModel) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from datamodules.audio import write_audio
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 from emospace.cli import main
 
 LINES = """
@@ -55,7 +55,7 @@ run mine.yaml --variant PATH
 run mine.yaml --seed NUMBER
 run mine.yaml eac.steps=NUMBER --json
 run mine.yaml --runs PATH
-run mine.yaml hef.perceptual_path=PATH
+run mine.yaml face_model=PATH
 sweep PATH
 sweep mine_sweep.yaml --runs OUT
 sweep mine_sweep.yaml --slots NUMBER

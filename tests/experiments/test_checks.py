@@ -43,8 +43,8 @@ def test_a_plan_that_cannot_end_does_not_begin(
 
 
 def test_weights_that_are_not_there_are_named_by_their_key(store: Path) -> None:
-    words = [f"data.store={store}", "hef.perceptual_path=absent.pth"]
-    with pytest.raises(UserError, match=r"hef\.perceptual_path: absent\.pth: cannot be read"):
+    words = [f"data.store={store}", "face_model=absent.mat"]
+    with pytest.raises(UserError, match=r"face_model: absent\.mat: cannot be read"):
         plan(compose("toy", overrides=words))
 
 

@@ -135,7 +135,7 @@ def test_the_content_of_the_prompts_counts(tmp_path: Path, monkeypatch: pytest.M
 
 WEIGHTS = {
     "ame.text.gpt2_model": {"ame", "eac", "hef", "evaluate"},
-    "hef.perceptual_path": {"hef", "evaluate"},
+    "losses.networks.perceptual": {"hef", "evaluate"},
     "face_model": {"eac", "hef", "evaluate"},
 }
 

@@ -253,12 +253,12 @@ def test_provenance_names_the_files_that_a_run_reads(
         (work.folder.checkpoints / "final.pt").write_bytes(work.run.stage.encode())
         return Measured({"loss": 0.5})
 
-    words = (f"hef.perceptual_path={tmp_path / 'vgg.pth'}", f"ame.text.gpt2_model={tmp_path / 'gpt2'}")
+    words = (f"losses.networks.perceptual={tmp_path / 'vgg.pth'}", f"ame.text.gpt2_model={tmp_path / 'gpt2'}")
     result = run_with(work, toy(*words), runs)
     files = {run.id.split(".")[0]: runs / run.id / "provenance.json" for run in list_runs(runs)}
     by_stage = {stage: json.loads(path.read_text()) for stage, path in files.items()}
-    assert by_stage["hef"]["files"].keys() == {"prompts.yaml", "hef.perceptual_path"}
-    assert by_stage["hef"]["files"]["hef.perceptual_path"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert by_stage["hef"]["files"].keys() == {"prompts.yaml", "losses.networks.perceptual"}
+    assert by_stage["hef"]["files"]["losses.networks.perceptual"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert "ame.text.gpt2_model" in by_stage["ame"]["files"]
     told = by_stage["evaluate"]
     assert told["parent_weights"]["eac"] == hashlib.sha256(b"eac").hexdigest()

@@ -368,7 +368,7 @@ class Hanging(FakeWandb):
 def test_a_server_that_falls_silent_is_left(run: StageRun, folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     abandoned = []
     monkeypatch.setitem(sys.modules, "wandb", Hanging())  # pyright: ignore[reportArgumentType]
-    monkeypatch.setattr("experiments.wandb_server._abandon", lambda: abandoned.append(True))
+    monkeypatch.setattr("experiments.tracking._abandon", lambda: abandoned.append(True))
     monkeypatch.setattr("experiments.wandb_server.PROBE_SECONDS", 0.1)
     mirror = Mirror(run, folder, TrackingConfig(mode="online"), target=True)
     mirror.follow({"step": 40, "time": 1.0})

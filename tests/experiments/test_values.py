@@ -15,7 +15,7 @@ from experiments.compose import dotted_keys, field_types, merge, nested, parse_o
 from experiments.graph import compose
 from experiments.schema import ExperimentConfig
 from experiments.sweep import expand_sweep
-from experiments.values import Plain, parse_yaml
+from experiments.values import Plain, parse_mapping, parse_yaml, to_yaml
 
 ODD = [
     "my #1 store", "2023_01", "007", "true", "True", "0x10", "0o17", "1:20", "1:20:30", "1e3", "1e-5", "null", "~",
@@ -172,3 +172,16 @@ def test_files_of_any_content_are_one_line(content: bytes, tmp_path: Path) -> No
         with pytest.raises(UserError, match=r"mine\.yaml") as error:
             read(tmp_path / "mine.yaml")
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", [text for text in ODD if text])
+def test_a_config_comes_back_from_its_yaml(text: str) -> None:
+    config = merge(ExperimentConfig, ("o", parse_overrides([f"data.store={text}", f"hef.perceptual_path={text}"])))
+    assert merge(ExperimentConfig, ("config.yaml", parse_mapping(Path("config.yaml"), to_yaml(config)))) == config
+
+
+def test_a_reference_leaves_other_values_as_they_are_written(tmp_path: Path) -> None:
+    text = "base: toy\nseed: 7\nhef: {perceptual_path: null}\ndata: {store: 007}\nworld: {seed: '${seed}'}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    config = compose(str(tmp_path / "mine.yaml")).config
+    assert (config.hef.perceptual_path, config.data.store, config.world.seed) == (None, "007", 7)

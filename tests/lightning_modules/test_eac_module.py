@@ -107,7 +107,7 @@ def item(emotion: str, level: int) -> ClipItem:
     landmarks = torch.zeros(12, 68, 2)
     landmarks[:, 45, 0] = 1.0
     landmarks[:, 66, 1] = batch.coefficients[1, :, EXPRESSION.start]
-    tensors = {"coefficients": batch.coefficients[1], "mfcc": batch.mfcc[1], "placement": batch.placement[1]}
+    tensors = {"coefficients": batch.coefficients[1], "speech": batch.speech[1], "placement": batch.placement[1]}
     return clip_item(emotion, level, num_frames=12, landmarks=landmarks, **tensors)
 
 
@@ -151,7 +151,7 @@ def test_all_losses_reach_the_network(renderer: Renderer) -> None:
     train(module, 1)
     batch = batch_of(2)
     code = plain_codes(module.encoder, batch)
-    predicted = module.predict(batch.mfcc, batch.mask, code, batch.coefficients[:, 0, IDENTITY])
+    predicted = module.predict(batch.speech, batch.mask, code, batch.coefficients[:, 0, IDENTITY])
     losses = module.losses(batch, predicted)
     assert losses.keys() == {"coefficients", "velocity", "mouth", "emotion"}
     (gradient,) = torch.autograd.grad(losses["emotion"], predicted)

@@ -14,8 +14,10 @@ from metrics.face_clip import (
     HeldFrames,
     Part,
     TensorFrames,
+    as_images,
     cut_windows,
     filled,
+    frames_sha256,
     part_length,
     sync_boxes,
 )
@@ -72,6 +74,14 @@ def test_frames_come_in_parts_of_bounded_size_and_again() -> None:
         assert torch.equal(torch.cat([part.pictures for part in frames]), frames.images)
     held = HeldFrames(Part(clip(1)), 70)
     assert torch.equal(torch.cat([part.pictures for part in held]), clip(1).expand(70, -1, -1, -1))
+
+
+def test_frames_have_one_digest_in_memory_in_parts_and_as_floats() -> None:
+    frames = clip(40)
+    digest = frames_sha256(TensorFrames(frames))
+    assert frames_sha256(TensorFrames(as_images(frames))) == digest
+    assert frames_sha256(TensorFrames(frames.roll(1, 0))) != digest
+    assert frames_sha256(TensorFrames(frames.reshape(40, 3, 8, 32))) != digest
 
 
 def test_rows_of_one_truth_are_those_of_each_alone() -> None:

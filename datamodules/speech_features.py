@@ -1,0 +1,121 @@
+"""Speech features by name: what EAC receives of each video frame's sound.
+
+`data.speech` is `mfcc`, `mel`, `hf:NAME_OR_FOLDER[:layer]` (an encoder in Hugging Face's layout), an import path
+`module:Class`, or the name of an entry point of the group `emospace.speech_features`.
+"""
+
+import math
+from abc import abstractmethod
+
+import numpy as np
+from jaxtyping import Float
+
+from conventions.errors import UserError
+from conventions.rates import MEL_BINS, MEL_STEPS_PER_FRAME, MFCC_COEFFICIENTS, MFCC_WINDOW, VIDEO_FPS
+from conventions.registry import Registry
+from datamodules.audio import mel, mfcc_windows
+from datamodules.speech_names import HUGGING_FACE, SpeechForm, canonical, split_layer
+
+FEATURES = Registry(
+    "speech feature",
+    "speech_features",
+    {"mfcc": "datamodules.speech_features:MFCC", "mel": "datamodules.speech_features:Mel"},
+)
+"""Name -> class of a `SpeechFeature`, made without arguments."""
+
+
+class SpeechFeature:
+    """Features of speech at 25 frames a second, a pure function of the waveform.
+
+    Frame k depends on no sound later than frame `k + look_ahead` and, in a waveform that is cut at a frame which is a
+    multiple of `block`, on none earlier than frame `k - k % block - look_behind`. A subclass is made without arguments;
+    it states `name`, `shape` and `look_ahead`, and computes.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    """Shape of a frame."""
+    look_ahead: int
+    """Video frames of sound beyond a frame that its feature needs."""
+    look_behind: int | None = None
+    """Video frames of sound before a frame's block that its feature needs, a multiple of `block`; None: all of them."""
+    block: int = 1
+    """Video frames that are computed together."""
+    digest: str = ""
+    """SHA-256 of the feature's weights; empty where it has none."""
+
+    @abstractmethod
+    def __call__(self, waveform: Float[np.ndarray, " n"], num_frames: int) -> Float[np.ndarray, "t *shape"]:
+        """Features of the first `num_frames` video frames of 16 kHz mono sound in [-1, 1]; silence follows its end."""
+
+    def since(self, waveform: Float[np.ndarray, " n"], num_frames: int, first: int) -> Float[np.ndarray, "t *shape"]:
+        """Rows `first` .. `num_frames` of what a call returns."""
+        return self(waveform, num_frames)[first:]
+
+    @property
+    def width(self) -> int:
+        """Numbers of a frame."""
+        return math.prod(self.shape)
+
+    @property
+    def look_ahead_ms(self) -> int:
+        """Milliseconds of sound beyond a frame's end that its feature needs."""
+        return round(1000 * self.look_ahead / VIDEO_FPS)
+
+    @property
+    def form(self) -> SpeechForm:
+        """What a network that receives this feature needs to be built."""
+        return SpeechForm(self.name, self.shape, self.digest)
+
+
+class MFCC(SpeechFeature):
+    """MFCC windows (`datamodules.audio.mfcc_windows`): 12 steps of 10 ms on either side, and the 25 ms window."""
+
+    name, shape = "mfcc", (MFCC_WINDOW, MFCC_COEFFICIENTS)
+    look_ahead = look_behind = 4
+
+    def __call__(self, waveform: Float[np.ndarray, " n"], num_frames: int) -> Float[np.ndarray, "t 28 13"]:
+        """MFCC windows, unnormalised."""
+        return mfcc_windows(waveform, num_frames)
+
+
+class Mel(SpeechFeature):
+    """Log-mel in dB (`datamodules.audio.mel`), four columns of 10 ms for each frame."""
+
+    name, shape = "mel", (MEL_STEPS_PER_FRAME, MEL_BINS)
+    look_ahead = look_behind = 1
+
+    def __call__(self, waveform: Float[np.ndarray, " n"], num_frames: int) -> Float[np.ndarray, "t 4 80"]:
+        """Log-mel columns by frame."""
+        return mel(waveform, num_frames).reshape(num_frames, *self.shape)
+
+
+def load_feature(name: str) -> SpeechFeature:
+    """The feature behind a name; UserError where it cannot be loaded or does not keep the contract."""
+    if name.startswith(HUGGING_FACE):
+        from datamodules.speech_encoder import Encoder
+
+        return Encoder(*split_layer(name), canonical(name))
+    made = FEATURES.load(name)()
+    for field in ("shape", "look_ahead"):
+        if not hasattr(made, field):
+            raise UserError(f"speech feature {name!r}: has no {field}; see datamodules.speech_features.SpeechFeature")
+    if not isinstance(made, SpeechFeature):
+        made = Adapted(made)
+    made.name = name
+    return made
+
+
+class Adapted(SpeechFeature):
+    """A feature of a class that is no `SpeechFeature`, with the defaults of what it does not state."""
+
+    def __init__(self, inner: object) -> None:
+        self._inner = inner
+        for field in ("shape", "look_ahead", "look_behind", "block", "digest"):
+            if hasattr(inner, field):
+                setattr(self, field, getattr(inner, field))
+        self.shape = tuple(self.shape)
+
+    def __call__(self, waveform: Float[np.ndarray, " n"], num_frames: int) -> Float[np.ndarray, "t *shape"]:
+        """What the class computes."""
+        return self._inner(waveform, num_frames)  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,46 @@
+"""The networks inside the losses of EAC and HEF: the run's own critics, or published ones, a role at a time."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.schema import ExperimentConfig
+from metrics.published import LOSS_ROLES, STAND_IN, Entry, check_networks, entries, load_loss_networks
+
+
+def _entries(config: ExperimentConfig, roles: Sequence[str]) -> Mapping[str, Entry]:
+    """The chosen network of each role that a loss with a weight needs."""
+    return entries(_choice(config, roles), roles) if roles else {}
+
+
+def _choice(config: ExperimentConfig, roles: Sequence[str]) -> dict[str, str]:
+    choice = config.losses.networks.choice()
+    return {role: choice if isinstance(choice, str) else choice[role] for role in roles}
+
+
+def needs_critics(config: ExperimentConfig, roles: Sequence[str]) -> bool:
+    """Whether one of the roles is taken by the run's own critics."""
+    return any(entry.stand_in for entry in _entries(config, roles).values())
+
+
+def loss_names(config: ExperimentConfig, roles: Sequence[str]) -> dict[str, str]:
+    """What identity needs of the choice: the class of each role; files count by content (`loss_files`)."""
+    found = _entries(config, roles)
+    return {role: STAND_IN if entry.stand_in else entry.import_path for role, entry in found.items()}
+
+
+def loss_files(config: ExperimentConfig, roles: Sequence[str]) -> dict[str, Path]:
+    """Files of the published networks, by config key; absent ones are left to `check_loss_networks`."""
+    paths = {role: entry.path(None) for role, entry in _entries(config, roles).items() if not entry.stand_in}
+    return {f"losses.networks.{role}": path for role, path in paths.items() if path is not None}
+
+
+def check_loss_networks(config: ExperimentConfig, roles: Sequence[str]) -> None:
+    """UserError that names the first absent file."""
+    if roles:
+        check_networks(_choice(config, roles), roles=roles)
+
+
+def load_losses(config: ExperimentConfig, roles: Sequence[str]) -> dict[str, Any]:
+    """The published networks by role; a role of stand-ins is left out."""
+    return load_loss_networks(dict.fromkeys(LOSS_ROLES, STAND_IN) | _choice(config, roles))
