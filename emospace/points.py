@@ -97,7 +97,9 @@ def _check_metric(sweep: Sweep, experiment: Experiment) -> None:
             "end with --stage ame, eac or hef, or give test/NAME"
         )
     if metric.startswith("val/") and steps < every:
-        raise UserError(f"the sweep's metric {metric} is logged every {every} batches of {steps}; lower trainer.val_every")
+        raise UserError(
+            f"the sweep's metric {metric} is logged every {every} batches of {steps}; lower trainer.val_every"
+        )
 
 
 @functools.lru_cache(maxsize=4)

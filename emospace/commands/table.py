@@ -60,6 +60,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
+    from ablations import formats
     from ablations.merge import with_scored
     from ablations.published_values import published_json, published_markdown, read_published
     from ablations.scored import read_scored
@@ -72,9 +73,10 @@ def _table(options: argparse.Namespace) -> int:
     published = read_published() if options.with_published else ()
     if options.format == "json":
         extra = {"published": published_json(published)} if published else {}
-        print_json({**table.json(), **extra})
+        print_json({**formats.json_document(table), **extra})
         return code
-    print({"md": table.markdown, "latex": table.latex, "csv": table.csv}[options.format]())
+    write = {"md": formats.markdown, "latex": formats.latex, "csv": formats.csv}[options.format]
+    print(write(table))
     if published:
         print(published_markdown(published), file=sys.stdout if options.format == "md" else sys.stderr)
     return code

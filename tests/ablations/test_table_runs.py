@@ -9,6 +9,7 @@ import yaml
 from finished_runs import BASE, CLIPS, finish
 from omegaconf import OmegaConf
 
+from ablations import formats
 from ablations.found import plan_runs
 from ablations.tables import build_table
 from conventions.errors import UserError
@@ -31,7 +32,7 @@ def planned(variant: str) -> dict[int, StageRun]:
 
 
 def row(runs: Path, title: str, **options) -> dict:
-    rows = build_table("demo", runs, **{"preset": "toy", "seeds": SEEDS, **options}).json()["rows"]
+    rows = formats.json_document(build_table("demo", runs, **{"preset": "toy", "seeds": SEEDS, **options}))["rows"]
     return next(one for one in rows if one["title"] == title)
 
 
@@ -150,14 +151,14 @@ def test_a_table_shows_runs_of_the_first_identity_and_marks_them(tmp_path: Path)
         write_old(planned("full")[seed], tmp_path, 0.5)
     write_old(planned("eac_mlp")[1], tmp_path, 0.75)
     table = build_table("demo", tmp_path, "toy", SEEDS)
-    rows = {one["title"]: one for one in table.json()["rows"]}
+    rows = {one["title"]: one for one in formats.json_document(table)["rows"]}
     assert rows["Transformers"]["metrics"]["EFD"]["mean"] == pytest.approx(0.6)
     assert [rows[title]["metrics"]["LMD"]["n"] for title in ("Transformers", "MLPs", "w/o hie.")] == [2, 1, 0]
     assert table.protocol == "emospace-metrics-v1"
     assert [one.title for one in table.references] == ["ground truth"]
-    assert "first identity" in table.markdown()
-    assert "toy-evaluate.eac\\_mlp.s1.1a2b3c4d" in table.latex()
-    assert table.json()["first_identity"] == [
+    assert "first identity" in formats.markdown(table)
+    assert "toy-evaluate.eac\\_mlp.s1.1a2b3c4d" in formats.latex(table)
+    assert formats.json_document(table)["first_identity"] == [
         *("toy-evaluate.eac_mlp.s1.1a2b3c4d", "toy-evaluate.full.s0.1a2b3c4d", "toy-evaluate.full.s1.1a2b3c4d")
     ]
 
@@ -167,7 +168,7 @@ def test_runs_of_the_two_identities_never_share_a_table(tmp_path: Path) -> None:
     finish(planned("eac_mlp")[0], tmp_path, 0.25)
     table = build_table("demo", tmp_path, "toy", SEEDS)
     assert (table.first_identity, table.protocol) == ((), "emospace-metrics-v2")
-    rows = {one["title"]: one for one in table.json()["rows"]}
+    rows = {one["title"]: one for one in formats.json_document(table)["rows"]}
     assert [rows[title]["metrics"]["LMD"]["n"] for title in ("Transformers", "MLPs")] == [0, 1]
 
 

@@ -235,7 +235,7 @@ def test_a_points_state_is_read_from_its_folder(tiny: Path) -> None:
     assert read_point(words, Path("runs")).state() == "done"
     assert read_point((*words, "--force"), Path("runs")).state() == "missing"
     assert read_point((*words, "--runs", "others"), Path("runs")).state() == "missing"
-    with pytest.raises(UserError, match="did you mean 'prior.gpt2.steps'"):
+    with pytest.raises(UserError, match=r"did you mean 'prior\.gpt2\.steps'"):
         read_point((*words, "prior.gpt2.stepz=3"), Path("runs"))
 
 
