@@ -17,6 +17,7 @@ import psutil
 
 from conventions.errors import MissingPackage
 from experiments import wandb_server
+from experiments.goal import last_values
 from experiments.identity import canonical
 from experiments.progress import say
 from experiments.rundir import Row, RunFolder, read_history
@@ -78,7 +79,8 @@ class Mirror:
     def _publish(self) -> None:
         live = self._live()
         metrics = self.folder.read("metrics.json").get("metrics", {})
-        live.summary.update({f"test/{name}": value for name, value in metrics.items()})
+        tested = {f"test/{name}": value for name, value in metrics.items()}
+        live.summary.update({**last_values(self.folder, "val"), **tested})
         if media := self._media():
             live.log(media, step=self._sent + 1)
         self._lineage(live)
