@@ -54,7 +54,8 @@ class Split:
 
     def role(self, actor: str) -> Role | None:
         """The role of an actor, or None where the split does not use them."""
-        return self._roles[actor] if actor in self._roles else self.rest
+        found: Role | None = self._roles.get(actor)
+        return found or self.rest
 
     @functools.cached_property
     def _roles(self) -> dict[str, Role]:
