@@ -69,3 +69,8 @@ def naming_of(choice: str) -> Naming:
     if choice not in PARSERS:
         PARSERS.path(choice)
     return Naming({choice: PARSERS.load(choice)}, "left_out")
+
+
+def parse(path: str, styles: Mapping[str, StyleKind]) -> tuple[str, Name] | None:
+    """(data set, name) of a relative path without suffix by the parsers that `auto` tries; None where none knows it."""
+    return naming_of(AUTO).parse(path, styles)
