@@ -14,7 +14,7 @@ from conventions.errors import UserError
 from conventions.rates import VIDEO_FPS
 from datamodules.pictures import BACKGROUND
 from datamodules.speech import MARGIN, pieces_of, speech_frames, speech_pieces
-from datamodules.speech_features import feature_of
+from datamodules.speech_loading import feature_of
 from datamodules.video_writer import VideoWriter, film_form
 from emospace.talking.drawing import Canvas, Speech, perform
 from emospace.talking.model_file import TalkingModel, build, read_model

@@ -24,15 +24,16 @@ from lightning_modules.training.checkpoints import read_checkpoint
 def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -> RunFolder:
     """The run that is asked for; else the one finished run, of the experiment `preset`, that can talk.
 
-    Those are runs of stage evaluate, and of stage hef where no such evaluation is of it. Full models come before
-    variants. UserError that lists the runs where there are several.
+    Those are runs of stage evaluate, and of stage hef with a finished EAC where no such evaluation is of it. Full
+    models come before variants. UserError that lists the runs where there are several.
     """
     if run_id is not None:
         return RunFolder(runs / run_id)
     done = [run for run in list_runs(runs) if run.state == "done" and preset in (None, _experiment(run))]
     folders = {stage: [RunFolder(runs / run.id) for run in done if run.stage == stage] for stage in ("evaluate", "hef")}
     evaluated = {_parents(folder).get("hef") for folder in folders["evaluate"]}
-    able = folders["evaluate"] + [folder for folder in folders["hef"] if folder.id not in evaluated]
+    alone = [folder for folder in folders["hef"] if folder.id not in evaluated]
+    able = folders["evaluate"] + [hef for hef in alone if _eacs_beside(hef)]
     what = f"finished run of {preset}" if preset else "finished run"
     if not able:
         raise UserError(f"{runs}: holds no {what} that can talk; `emospace run {preset or 'toy'}` makes one")
@@ -83,13 +84,19 @@ def _members(ame: StageRun, prefix: str) -> Iterator[tuple[str, StageRun]]:
             yield f"{prefix}{name}", ame.parents[name]
 
 
+def _eacs_beside(hef: RunFolder) -> list[RunFolder]:
+    """The finished EACs of the same seed on the same emotion space as a HEF."""
+    runs = hef.path.parent
+    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and run.stage == "eac"]
+    fits = hef.status.get("seed"), _parents(hef).get("ame")
+    return [eac for eac in done if (eac.status.get("seed"), _parents(eac).get("ame")) == fits]
+
+
 def _eac_beside(runs: Path, hef: StageRun) -> StageRun:
     """The finished EAC of the same seed on the same emotion space as a HEF."""
-    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and run.stage == "eac"]
-    ame = hef.parents["ame"].id
-    fitting = [f for f in done if f.status.get("seed") == hef.seed and _parents(f).get("ame") == ame]
+    fitting = _eacs_beside(hef.folder(runs))
     if not fitting:
-        raise UserError(f"run {hef.id}: {runs} holds no finished EAC on its emotion space {ame}")
+        raise UserError(f"run {hef.id}: {runs} holds no finished EAC on its emotion space {hef.parents['ame'].id}")
     return read_run(_only(fitting, f"run {hef.id}: more than one EAC fits it; choose a run of stage evaluate"))
 
 

@@ -2,23 +2,20 @@
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hef_world as world
 import numpy as np
 import pytest
 import torch
 from tiny_encoders import whisper
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "lightning_modules"))
-import hef_world as world
-
 from conventions.errors import UserError
 from conventions.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
 from datamodules.mead import Reference
-from datamodules.speech_features import load_feature
+from datamodules.speech_loading import load_feature
 from datamodules.speech_names import SpeechForm
 from emospace.commands.talk import spare_inputs, targets
 from emospace.talker import STREAMED, Look, Talker

@@ -1,18 +1,14 @@
 """Frames beyond the training resolution: the portrait's own pixels, moved; nothing stretched inside a mouth."""
 
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 
+import hef_world as world
 import pytest
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
-
-sys.path.insert(0, str(Path(__file__).parent))
-import hef_world as world
 
 from face3d.camera import default_placement
 from face3d.coefficients import EXPRESSION, NUM_COEFFICIENTS
