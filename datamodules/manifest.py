@@ -132,17 +132,18 @@ def speech_hash(path: Path | str, name: str) -> str:
 
     Read as `store_hash` is; a `UserError` where the store does not hold the feature.
     """
-    return speech_entry(Path(path), _hashes(Path(path)), name)["sha256"]
+    manifest = _hashes(Path(path))
+    if name in OWN_SPEECH:
+        return manifest["files"][f"{name}.npy"]
+    return speech_entry(Path(path), manifest, name)["sha256"]
 
 
 def speech_entry(path: Path, manifest: dict[str, Any], name: str) -> dict[str, Any]:
-    """File name, SHA-256, shape and digest of weights of a speech feature; of MFCC and mel the first two.
+    """File name, SHA-256, shape and digest of weights of a speech feature that was added to a store.
 
     A `UserError` that says how to add the feature where the store does not hold it.
     """
     name, features = canonical(name), manifest.get("speech", {})
-    if name in OWN_SPEECH:
-        return {"file": f"{name}.npy", "sha256": manifest["files"][f"{name}.npy"]}
     if name not in features:
         raise UserError(
             f"{path}: holds no speech feature {name!r}, but {', '.join(sorted({*OWN_SPEECH, *features}))}; "

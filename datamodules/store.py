@@ -173,16 +173,16 @@ class Store:
 
     def speech_form(self, name: str) -> SpeechForm:
         """What a frame of the speech feature `name` (as in `data.speech`) is; UserError where the store has none."""
-        entry, name = speech_entry(self.path, self.manifest, name), canonical(name)
         if name in OWN_SPEECH:
             return SpeechForm(name, ARRAYS[name][1])
-        return SpeechForm(name, tuple(entry["shape"]), entry["digest"])
+        entry = speech_entry(self.path, self.manifest, name)
+        return SpeechForm(canonical(name), tuple(entry["shape"]), entry["digest"])
 
     def speech(self, name: str) -> Float[np.ndarray, "n *shape"]:
         """A speech feature by its name as in `data.speech`; rows of clips without sound are of no use."""
         if name not in self._speech:
-            form, entry = self.speech_form(name), speech_entry(self.path, self.manifest, name)
-            self._speech[name] = self._rows(entry["file"], np.float32, form.shape)
+            file = f"{name}.npy" if name in OWN_SPEECH else speech_entry(self.path, self.manifest, name)["file"]
+            self._speech[name] = self._rows(file, np.float32, self.speech_form(name).shape)
         return self._speech[name]
 
     @functools.cached_property

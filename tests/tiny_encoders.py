@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from transformers import (
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
@@ -12,9 +13,10 @@ from transformers import (
 )
 
 
-def whisper(folder: Path, width: int = 16) -> Path:
+def whisper(folder: Path, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
     config = WhisperConfig(
-        d_model=width, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        d_model=16, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
         encoder_ffn_dim=8, decoder_ffn_dim=8, vocab_size=9, pad_token_id=0, bos_token_id=0, eos_token_id=0,
         decoder_start_token_id=0, suppress_tokens=None, begin_suppress_tokens=None,
     )  # fmt: skip
@@ -24,6 +26,7 @@ def whisper(folder: Path, width: int = 16) -> Path:
 
 
 def wav2vec(folder: Path) -> Path:
+    torch.manual_seed(0)
     config = Wav2Vec2Config(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, conv_dim=(8,) * 7,
         num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2, vocab_size=9,

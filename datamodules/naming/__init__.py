@@ -28,7 +28,8 @@ PARSERS = Registry(
 """Name of a data set -> its parser."""
 
 AUTO, PLAIN, MANIFEST = "auto", "plain", "manifest"
-TRIED = ("mead", "crema_d", "ravdess", "hdtf", "voxceleb2")
+LABELLED = ("mead", "crema_d", "ravdess")
+TRIED = (*LABELLED, "hdtf", "voxceleb2")
 """Parsers that `auto` tries, in this order; the first that knows a path wins."""
 
 
@@ -69,3 +70,8 @@ def naming_of(choice: str) -> Naming:
     if choice not in PARSERS:
         PARSERS.path(choice)
     return Naming({choice: PARSERS.load(choice)}, "left_out")
+
+
+def parse(path: str, styles: Mapping[str, StyleKind]) -> tuple[str, Name] | None:
+    """(data set, name) of a relative path without suffix in the data sets that have labels; None in no such one."""
+    return Naming({name: PARSERS.load(name) for name in LABELLED}, "clip").parse(path, styles)

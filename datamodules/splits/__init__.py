@@ -54,11 +54,10 @@ class Split:
 
     def role(self, actor: str) -> Role | None:
         """The role of an actor, or None where the split does not use them."""
-        found: Role | None = self._roles.get(actor)
-        return found or self.rest
+        return self._roles.get(actor) or self.rest
 
     @functools.cached_property
-    def _roles(self) -> dict[str, Role]:
+    def _roles(self) -> "dict[str, Role]":
         return {name: role for role, names in self.actors.items() for name in names}
 
 
