@@ -1,40 +1,40 @@
-"""The experiment engine at scale: planning, `emospace status` and `emospace table` over 10,000 finished run folders.
+"""The experiment engine at scale: planning, `emospace status`, `table` and `sweep` over 10,000 finished run folders.
 
-`python -m benchmarks.engine [--folders 10000]`. The folders are the runs of table 3 over as many seeds as that takes.
-Each command is a fresh process; its wall time, CPU time and peak memory stand beside their bounds.
+`python -m benchmarks.engine`. The folders are the runs of table 3 over as many seeds as that takes. Each command is a
+fresh process; its wall time, CPU time and peak memory stand beside their bounds, which hold on two quiet cores.
 """
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ablations.paper import TABLES
-from ablations.registry import compose_variant
+from ablations.tables import ask
 from datamodules.manifest import FORMAT, MANIFEST, VERSION
-from experiments.graph import plan
 from experiments.stage import StageRun
 from metrics.protocol import METRIC_NAMES, PROTOCOL
 
 ROOT = Path(__file__).parents[1]
-CLIPS, HISTORY_LINES = 300, 300
-VARIANTS = TABLES["3"].variants
-BOUND_S, BOUND_MB, BOUND_IDLE_S = 10, 500, 5
+FOLDERS, CLIPS, HISTORY_LINES = 10_000, 300, 300
+BOUND_MB = 500
+SWEEP_RUNS = 4_000
+"""Runs of the sweep that is planned; few of them have a folder."""
 
 PLAN_SWEEP = """
 import sys
 from pathlib import Path
 from emospace.points import read_points
 from experiments.sweep import expand_sweep
-states = {point.state() for point in read_points(expand_sweep(sys.argv[1]), Path("runs"))}
-assert states == {"done"}, states
+points = read_points(expand_sweep(sys.argv[1]), Path("runs"))
+states = [point.state() for point in points.values()]
+assert len(states) == int(sys.argv[2]), len(states)
 """
 
 
@@ -60,19 +60,27 @@ def cost(*arguments: str, cwd: Path) -> Cost:
     return Cost(time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def fill(root: Path, folders: int) -> list[int]:
-    """A store's manifest and at least `folders` finished runs of table 3 of the preset `toy`; the seeds they cover."""
+def fill(root: Path) -> list[int]:
+    """A store's manifest and FOLDERS finished runs of table 3 of the preset `toy`; the seeds they cover."""
     write(root / "work/toy-store" / MANIFEST, manifest())
     os.chdir(root)
     seeds, made = 0, set[str]()
-    while len(made) < folders:
-        for variant in VARIANTS:
-            for run in plan(compose_variant("toy", variant, seeds)):
-                if run.id not in made:
-                    finish(run, root / "runs")
-                    made.add(run.id)
+    while len(made) < FOLDERS:
+        planned = ask("3", "toy", [seeds]).planned()
+        targets = [run for by_seed in planned.values() for run in by_seed.values()]
+        for run in unique(targets):
+            if run.id not in made:
+                finish(run, root / "runs")
+                made.add(run.id)
         seeds += 1
     return list(range(seeds))
+
+
+def unique(runs: Sequence[StageRun]) -> Iterator[StageRun]:
+    """The runs and all that they build on, parents first."""
+    for run in runs:
+        yield from unique(list(run.parents.values()))
+        yield run
 
 
 def finish(run: StageRun, runs: Path) -> None:
@@ -85,8 +93,8 @@ def finish(run: StageRun, runs: Path) -> None:
     marked = {"protocol": PROTOCOL, "stand_ins": ["EFD", "LMD", "Sync"], "refused": []} if measured else {}
     write(place / "metrics.json", {**facts, **marked})
     write(place / "provenance.json", {**PROVENANCE, "parents": {role: p.id for role, p in run.parents.items()}})
-    labels = {"experiment": "toy", "variant": run.variant, "seed": run.seed, "fields": {}, "sweep": "", "launch": ""}
-    identity = {"hash": run.hash, "stage": run.stage, "title": run.title, **labels}
+    labels = {"experiment": run.config.name, "variant": run.variant, "seed": run.seed, "fields": {}}
+    identity = {"hash": run.hash, "stage": run.stage, "title": run.title, "sweep": "", **labels}
     ended = {"state": "done", "reason": None, "pid": 1, "heartbeat": 1.8e9, "step": 300, "total": 300, "seconds": 60.5}
     write(place / "status.json", {**identity, **ended, "peak_memory_bytes": 2**31})
     (place / ".lock").touch()
@@ -132,32 +140,37 @@ PROVENANCE = {
 
 def main() -> None:
     """Make the folders, then print what each command takes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folders", type=int, default=10_000, help="at least so many run folders (default 10000)")
-    folders = parser.parse_args().folders
     with tempfile.TemporaryDirectory(prefix="emospace-engine-") as name:
         root = Path(name)
-        seeds = [str(seed) for seed in fill(root, folders)]
-        made = sum(1 for _ in (root / "runs").iterdir())
-        evaluations = len(VARIANTS) * len(seeds)
-        print(f"{made} run folders: table 3 on {len(seeds)} seeds, {evaluations} evaluations", flush=True)
-        (root / "sweep.yaml").write_text(
-            f"method: grid\nparameters:\n  seed: {{values: [{', '.join(seeds)}]}}\n"
-            f"  variant: {{values: [{', '.join(VARIANTS)}]}}\n"
-            'command: ["${env}", "${interpreter}", -m, emospace.cli, run, toy, "${args_no_hyphens}"]\n'
-        )
-        cli = ("-m", "emospace.cli")
-        report("plan the sweep", cost("-c", PLAN_SWEEP, "sweep.yaml", cwd=root))
-        report("emospace status", cost(*cli, "status", cwd=root))
-        report("emospace status --json", cost(*cli, "status", "--json", cwd=root))
-        report("emospace table 3, all seeds", cost(*cli, "table", "3", "--seeds", *seeds, cwd=root))
-        report("emospace table 3, three seeds", cost(*cli, "table", "3", "--seeds", *seeds[:3], cwd=root))
-        run = cost(*cli, "table", "3", "--run", "--seeds", *seeds[:3], cwd=root)
-        report("emospace table 3 --run, all done", run, BOUND_IDLE_S)
+        seeds = [str(seed) for seed in fill(root)]
+        folders = sum(1 for _ in (root / "runs").iterdir())
+        print(f"{folders} run folders: table 3 on {len(seeds)} seeds, {8 * len(seeds)} evaluations", flush=True)
+        variants = ask("3").table.variants
+        write_sweep(root / "done.yaml", variants, len(seeds))
+        write_sweep(root / "wide.yaml", variants, SWEEP_RUNS // len(variants))
+        cli, table = ("-m", "emospace.cli"), ("table", "3", "--preset", "toy")
+        plan = cost("-c", PLAN_SWEEP, "wide.yaml", str(SWEEP_RUNS), cwd=root)
+        report(f"plan a sweep of {SWEEP_RUNS} runs", plan, 30)
+        report("emospace status", cost(*cli, "status", cwd=root), 3)
+        report("emospace status --json", cost(*cli, "status", "--json", cwd=root), 3)
+        report("emospace table 3, all seeds", cost(*cli, *table, "--seeds", *seeds, cwd=root), 30)
+        report("emospace table 3 --seeds 0 1 2", cost(*cli, *table, "--seeds", "0", "1", "2", cwd=root), 10)
+        report("emospace table of the sweep", cost(*cli, "table", "done.yaml", cwd=root), 30)
+        run = cost(*cli, *table, "--run", "--seeds", "0", "1", "2", cwd=root)
+        report("emospace table 3 --run, all done", run, 10)
 
 
-def report(what: str, found: Cost, bound_s: int = BOUND_S) -> None:
-    """Print one line."""
+def write_sweep(path: Path, variants: Sequence[str], seeds: int) -> None:
+    """A grid of variants and seeds."""
+    path.write_text(
+        f"method: grid\nmetric: {{name: test/EFD}}\nparameters:\n  seed: {{values: {list(range(seeds))}}}\n"
+        f"  variant: {{values: [{', '.join(variants)}]}}\n"
+        'command: ["${env}", "${interpreter}", -m, emospace.cli, run, toy, "${args_no_hyphens}"]\n'
+    )
+
+
+def report(what: str, found: Cost, bound_s: int) -> None:
+    """One line."""
     times = f"{found.seconds:6.2f} s (bound {bound_s}), {found.cpu_seconds:6.2f} s CPU"
     print(f"{what:<36}{times}, {found.peak_mb:4.0f} MB (bound {BOUND_MB})", flush=True)
 

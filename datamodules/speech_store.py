@@ -15,7 +15,8 @@ from conventions.files import sha256_of, write_json
 from datamodules.disk import space_on
 from datamodules.manifest import MANIFEST, read_whole_manifest
 from datamodules.packing import write_header
-from datamodules.speech_features import SpeechFeature, load_feature
+from datamodules.speech_features import SpeechFeature
+from datamodules.speech_loading import load_feature
 from datamodules.speech_names import OWN_SPEECH, canonical, speech_file_name
 from datamodules.store import INT16_MAX, Store, StoredClip
 

@@ -10,8 +10,7 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from conventions.errors import UserError
-from experiments.stage import StageRun
-from experiments.stages.base import TrainedStage
+from experiments.stage import ModuleStage, StageRun
 from experiments.training import load_final
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.eac.module import EACModule
@@ -31,7 +30,7 @@ class Networks:
 
     def build(self, run: StageRun) -> StageModule:
         """The run's module on its loaded parents, initialised from (stage, seed) alone."""
-        assert isinstance(run.spec, TrainedStage)
+        assert isinstance(run.spec, ModuleStage)
         parents = {role: self.load(parent) for role, parent in run.parents.items()}
         with isolate_rng():
             _seed(run)

@@ -4,12 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments.interruption import Interruption
 from experiments.progress import Progress
 from experiments.rundir import Row, RunFolder
 from experiments.schema import ExperimentConfig
+
+if TYPE_CHECKING:
+    from lightning_modules.training.stage import StageModule
 
 Parents = Mapping[str, tuple[str, ExperimentConfig]]
 """Role -> (stage, the configuration as that parent sees it)."""
@@ -110,3 +113,11 @@ class Stage(ABC):
     @abstractmethod
     def work(self, work: Work) -> Measured:
         """Do the work from wherever the run folder stands, and measure the result."""
+
+
+class ModuleStage(Stage):
+    """A stage whose result is the weights of a module."""
+
+    @abstractmethod
+    def build(self, run: StageRun, parents: Mapping[str, "StageModule"]) -> "StageModule":
+        """The module on its loaded parents; random numbers are seeded by the caller."""

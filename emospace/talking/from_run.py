@@ -1,7 +1,7 @@
 """What finished runs can talk: the parts of a model from run folders. The one place that knows how runs are kept."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from conventions.errors import UserError
 from datamodules.store import Store
-from emospace.talking.model_file import HEF_WEIGHTS, ModelParts
+from emospace.talking.model_file import HEF_WEIGHTS, ModelParts, State
 from experiments import legacy
 from experiments.graph import FULL
 from experiments.readback import read_run
@@ -17,21 +17,23 @@ from experiments.rundir import RunFolder, RunSummary, list_runs
 from experiments.stage import StageRun
 from face3d.morphable import PROCEDURAL
 from lightning_modules.ame.config import STANDIN
+from lightning_modules.eac.network import speech_form_of
 from lightning_modules.training.checkpoints import read_checkpoint
 
 
 def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -> RunFolder:
     """The run that is asked for; else the one finished run, of the experiment `preset`, that can talk.
 
-    Those are runs of stage evaluate, and of stage hef where no such evaluation is of it. Full models come before
-    variants. UserError that lists the runs where there are several.
+    Those are runs of stage evaluate, and of stage hef with a finished EAC where no such evaluation is of it. Full
+    models come before variants. UserError that lists the runs where there are several.
     """
     if run_id is not None:
         return RunFolder(runs / run_id)
     done = [run for run in list_runs(runs) if run.state == "done" and preset in (None, _experiment(run))]
     folders = {stage: [RunFolder(runs / run.id) for run in done if run.stage == stage] for stage in ("evaluate", "hef")}
     evaluated = {_parents(folder).get("hef") for folder in folders["evaluate"]}
-    able = folders["evaluate"] + [folder for folder in folders["hef"] if folder.id not in evaluated]
+    alone = [folder for folder in folders["hef"] if folder.id not in evaluated]
+    able = folders["evaluate"] + [hef for hef in alone if _eacs_beside(hef)]
     what = f"finished run of {preset}" if preset else "finished run"
     if not able:
         raise UserError(f"{runs}: holds no {what} that can talk; `emospace run {preset or 'toy'}` makes one")
@@ -65,10 +67,11 @@ def parts_of(folder: RunFolder) -> ModelParts:
     members = dict(_members(eac.parents["ame"], "")) | {"eac": eac, "hef": hef}
     if hef.parents["ame"].id != eac.parents["ame"].id:
         members |= dict(_members(hef.parents["ame"], "hef_"))
+    states = {name: _state(member, runs) for name, member in members.items()}
     return ModelParts(
         face_model=_face_model(hef, folder),
-        configs={name: dataclasses.asdict(_config(member, name)) for name, member in members.items()},
-        states={name: _state(member, runs) for name, member in members.items()},
+        configs={name: dataclasses.asdict(_config(member, name, states)) for name, member in members.items()},
+        states=states,
         card=_card(run, members, folder),
     )
 
@@ -81,18 +84,26 @@ def _members(ame: StageRun, prefix: str) -> Iterator[tuple[str, StageRun]]:
             yield f"{prefix}{name}", ame.parents[name]
 
 
+def _eacs_beside(hef: RunFolder) -> list[RunFolder]:
+    """The finished EACs of the same seed on the same emotion space as a HEF."""
+    runs = hef.path.parent
+    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and run.stage == "eac"]
+    fits = hef.status.get("seed"), _parents(hef).get("ame")
+    return [eac for eac in done if (eac.status.get("seed"), _parents(eac).get("ame")) == fits]
+
+
 def _eac_beside(runs: Path, hef: StageRun) -> StageRun:
     """The finished EAC of the same seed on the same emotion space as a HEF."""
-    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and run.stage == "eac"]
-    ame = hef.parents["ame"].id
-    fitting = [f for f in done if f.status.get("seed") == hef.seed and _parents(f).get("ame") == ame]
+    fitting = _eacs_beside(hef.folder(runs))
     if not fitting:
-        raise UserError(f"run {hef.id}: {runs} holds no finished EAC on its emotion space {ame}")
+        raise UserError(f"run {hef.id}: {runs} holds no finished EAC on its emotion space {hef.parents['ame'].id}")
     return read_run(_only(fitting, f"run {hef.id}: more than one EAC fits it; choose a run of stage evaluate"))
 
 
-def _config(run: StageRun, name: str) -> Any:
+def _config(run: StageRun, name: str, states: Mapping[str, State]) -> Any:
     stage = name.removeprefix("hef_")
+    if stage == "eac":
+        return dataclasses.replace(run.config.eac, speech=speech_form_of(states["eac"], run.config.data.speech))
     return getattr(run.config.prior if stage in ("clip", "gpt2") else run.config, stage)
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from datamodules.config import DataConfig
 from datamodules.splits import Split
 from experiments.identity import digest_of
 from experiments.schema import ExperimentConfig, TrainerConfig
-from experiments.stage import Measured, Stage, StageRun, Work
+from experiments.stage import Measured, ModuleStage, StageRun, Work
 from metrics.published import entries
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from datamodules.store import Store, StoredClip
     from face3d.renderer import Renderer
-    from lightning_modules.training.stage import StageModule
     from toyworld.pairs import PairSet
     from toyworld.pictures import Role as PairRole
 
@@ -27,12 +25,8 @@ PROMPTS = Path(__file__).parents[2] / "lightning_modules" / "ame" / "prompts.yam
 """Part of the identity of every stage that reads emotions from text."""
 
 
-class TrainedStage(Stage):
+class TrainedStage(ModuleStage):
     """A stage that trains a `StageModule` on a `LightningDataModule`. Stages of 0 steps keep the initial weights."""
-
-    @abstractmethod
-    def build(self, run: StageRun, parents: Mapping[str, "StageModule"]) -> "StageModule":
-        """The module on its loaded parents; random numbers are seeded by the caller."""
 
     @abstractmethod
     def data(self, run: StageRun) -> "pl.LightningDataModule":

@@ -97,25 +97,28 @@ def _score(work: Work) -> Measured:
     from experiments.samples import Sample, write_sample
     from experiments.scoring import Scoring, speak
     from lightning_modules.training.memory import keep_freed_memory
+    from metrics.face_clip import TensorFrames, frames_sha256
 
     keep_freed_memory()
     scoring = Scoring.of(work)
     pipeline, clips = load_pipeline(work.run, scoring.networks, scoring.suite.device), scoring.clips()
     shown = {clip.id for clip in evenly(clips, work.run.config.evaluate.samples)}
-    work.progress.total = len(clips)
+    work.progress.total, made = len(clips), dict[str, str]()
 
     def make(clip: "StoredClip", item: "ClipItem", source: "Reference") -> "Tensor":
         talking = speak(pipeline, work.run, scoring.data, clip, item, source)
         if clip.id in shown:
             sample = Sample(source.image, talking.render, talking.frames, item.frames, talking.flow, item.audio)
             write_sample(work.folder.samples, clip.id, sample)
+        made[clip.id] = frames_sha256(TensorFrames(talking.frames))
         return talking.frames
 
     rows, refused = scoring.rows(clips, make)
     if not rows:
         raise UserError(f"run {work.run.id}: the encoder can express the style of none of {len(refused)} test clips")
     write_csv(work.folder.path / "per_clip.csv", rows)
-    return Measured(scoring.suite.aggregate(rows), {**scoring.suite.facts(rows), "refused": refused})
+    facts = {**scoring.suite.facts(rows), "refused": refused, "frames_sha256": made}
+    return Measured(scoring.suite.aggregate(rows), facts)
 
 
 STAGE = Evaluate()

@@ -67,7 +67,7 @@ MARGIN = 0.05
 
 CAVITY_DEPTH = 0.06
 """Distance from the lips at which the inside of a mouth is darkest."""
-CAVITY_LIGHT = (0.55, 0.17)
+CAVITY_LIGHT = (0.45, 0.13)
 """Light in the mouth as a share of that on the lips: at the lips, and where it is darkest."""
 CAVITY_TINT = (1.0, 0.55, 0.5)
 """Red, green and blue of the inside of a mouth as shares of the lips'."""

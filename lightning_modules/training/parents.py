@@ -4,6 +4,7 @@ A class takes part by two methods: `recipe()` gives plain data and tensors, `reb
 its child was built on. The renderer is named by face model, size and file.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ Recipe = dict[str, Any]
 """Plain data and tensors; `class` is the import path of the class that rebuilds it."""
 
 PARENTS = Registry("class of a frozen parent", "parents", {})
+OWN = ("lightning_modules", "metrics", "face3d")
+"""Packages that a checkpoint may import."""
 
 
 def describe(part: Any) -> Recipe:
@@ -34,6 +37,12 @@ def rebuild(name: str, recipe: Mapping[str, Any]) -> Any:
             return Renderer(load_model(recipe["face_model"], recipe["path"]), recipe["size"])
         except UserError as error:
             raise UserError(f"the checkpoint cannot rebuild {name}: {error}; give {name}=") from error
+    module = str(recipe["class"]).partition(":")[0]
+    if module.partition(".")[0] not in OWN and module not in sys.modules:
+        raise UserError(
+            f"the checkpoint cannot rebuild {name}: it does not import {module!r}, which is not of this package; "
+            f"import that module first, or give {name}="
+        )
     kind = PARENTS.load(recipe["class"]) if "recipe" in recipe else None
     if not hasattr(kind, "rebuild"):
         raise UserError(

@@ -21,6 +21,7 @@ from conventions.rates import VIDEO_FPS
 from datamodules.audio import read_audio, write_audio
 from datamodules.video import read_video
 from emospace.cli import main
+from experiments.rundir import list_runs
 
 pytestmark = pytest.mark.slow
 
@@ -43,13 +44,33 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.chdir(before)
 
 
+def ids_of(runs: Path, stage: str) -> list[str]:
+    """The finished runs of a stage."""
+    return [run.id for run in list_runs(runs) if (run.stage, run.state) == (stage, "done")]
+
+
+def id_of(home: Path, stage: str) -> str:
+    """The one finished run of a stage."""
+    [run] = ids_of(home / "runs", stage)
+    return run
+
+
 def talk(home: Path, *words: str) -> int:
+    """`emospace talk` with the evaluated networks, unless `words` name others."""
     portrait, speech = home / "work/toy-mead/portraits/W101.png", home / "speech.wav"
     if not speech.exists():
         write_audio(speech, np.sin(np.arange(16_000) / 30).astype(np.float32) / 2)
     given = {"--portrait": str(portrait), "--audio": str(speech), "--emotion": "quietly happy", "--out": "out.mp4"}
     given |= dict(zip(words[::2], words[1::2], strict=True))
+    if not given.keys() & {"--run", "--preset", "--model"}:
+        given["--run"] = id_of(home, "evaluate")
     return main(["talk", *[word for pair in given.items() for word in pair]])
+
+
+def in_process_of_its_own(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`emospace` as a user starts it."""
+    command, environment = [sys.executable, "-m", "emospace.cli", *words], {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -63,27 +84,28 @@ def test_every_stage_is_done_and_nothing_is_done_twice(home: Path, capsys: pytes
     assert main(["status", "--json"]) == 0
     runs = json.loads(capsys.readouterr().out)
     assert {run["state"] for run in runs} == {"done"}
-    stages = {run["id"].split(".")[0].removeprefix("demo-") for run in runs}
-    assert stages == {"clip", "critics", "judges", "ame", "eac", "hef", "references", "evaluate"}
+    stages = ["ame", "clip", "critics", "eac", "evaluate", "hef", "judges", "references"]
+    assert sorted(run["stage"] for run in runs) == stages
+    assert all(run["id"].startswith(f"{run['stage']}.s0.") for run in runs)
+    assert {run["experiment"] for run in runs} == {"demo"}
     stamps = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
     assert main(["run", "demo", *WORDS]) == 0
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == stamps
 
 
 def test_two_processes_train_hef_together(home: Path) -> None:
-    words = ["run", "demo", "--stage", "hef", *WORDS, "hef.steps=3", "trainer.devices=2", "trainer.accelerator=cpu"]
-    assert main([*words, "trainer.log_every=1", "trainer.checkpoint_every=2"]) == 0  # asserts that their weights agree
-    done = {path.name for path in (home / "runs").glob("demo-*")}
-    [hef] = [name for name in done if name.startswith("demo-hef") and _config(home, name)["trainer"]["devices"] == 2]
-    history = [json.loads(line) for line in (home / "runs" / hef / "history.jsonl").read_text().splitlines()]
+    """And AME; the stand-ins are there already."""
+    runs = shutil.copytree(home / "runs", home / "runs-of-two")
+    words = ["run", "demo", "--stage", "hef", "--runs", str(runs), *WORDS, "hef.steps=3", "trainer.devices=2"]
+    words += ["trainer.accelerator=cpu", "trainer.log_every=1", "trainer.checkpoint_every=2"]
+    done = in_process_of_its_own(home, *words)  # asserts that their weights agree
+    assert done.returncode == 0, done.stderr
+    [hef] = set(ids_of(runs, "hef")) - {id_of(home, "hef")}
+    assert OmegaConf.load(runs / hef / "config.yaml")["trainer"]["devices"] == 2
+    history = [json.loads(line) for line in (runs / hef / "history.jsonl").read_text().splitlines()]
     assert [row["step"] for row in history] == [1, 2, 3]
-    assert not list((home / "runs" / hef).glob("rank*.log"))
-    assert sum(name.startswith("demo-clip") for name in done) == 1, "stand-ins are the same run"
-    assert "LOCAL_RANK" not in os.environ
-
-
-def _config(home: Path, run: str) -> dict:
-    return OmegaConf.to_container(OmegaConf.load(home / "runs" / run / "config.yaml"))  # type: ignore[return-value]
+    assert not list((runs / hef).glob("rank*"))
+    assert len(ids_of(runs, "clip")) == 1, "stand-ins are the same run"
 
 
 def test_figure_6_is_drawn_and_figure_11_names_the_command_that_it_needs(
@@ -108,7 +130,7 @@ def test_table_and_report_show_the_run(home: Path, capsys: pytest.CaptureFixture
     assert {0, 1} <= set(counts), "the full model is there, the variants are missing"
     assert main(["report", "report.html", "--preset", "demo"]) == 0
     page = (home / "report.html").read_text()
-    assert "demo-hef.full.s0" in page
+    assert id_of(home, "hef") in page
     assert "data:video/mp4;base64," in page
 
 
@@ -121,7 +143,7 @@ def test_talk_writes_sound_and_picture_of_the_speech(home: Path, capsys: pytest.
     assert talk(home) == 0
     out = capsys.readouterr().out
     assert "quietly happy (text, intensity" in out
-    assert "model: run demo-evaluate.full.s0" in out
+    assert f"model: run {id_of(home, 'evaluate')}" in out
     assert "stand-in" in out
     assert read_video(home / "out.mp4").shape == (VIDEO_FPS, *portrait_size(home), 3)
     assert len(read_audio(home / "out.mp4")) == pytest.approx(16_000, abs=2_048)
@@ -172,8 +194,7 @@ def test_a_model_file_talks_like_its_run_from_anywhere(
 ) -> None:
     """Also where neither run nor store can be reached; a HEF that was never evaluated talks, too."""
     assert talk(home) == 0
-    run_id = next((home / "runs").glob("demo-evaluate.full*")).name
-    assert main(["export", run_id, str(tmp_path / "a.emospace")]) == 0
+    assert main(["export", id_of(home, "evaluate"), str(tmp_path / "a.emospace")]) == 0
     assert (tmp_path / "a.emospace").stat().st_size < 60e6
     for path in (home / "work/toy-mead/portraits").glob("W101.*"):
         shutil.copy(path, tmp_path)
@@ -182,8 +203,7 @@ def test_a_model_file_talks_like_its_run_from_anywhere(
     assert main(["talk", *words, "--model", "a.emospace", "--out", "a.mp4"]) == 0
     assert (tmp_path / "a.mp4").read_bytes() == (home / "out.mp4").read_bytes()
     runs = ["--runs", str(home / "runs")]
-    hef = next((home / "runs").glob("demo-hef.full*")).name
-    assert main(["talk", *words, *runs, "--run", hef, "--out", "b.mp4"]) == 0
+    assert main(["talk", *words, *runs, "--run", id_of(home, "hef"), "--out", "b.mp4"]) == 0
     assert (tmp_path / "b.mp4").read_bytes() == (home / "out.mp4").read_bytes()
 
 
@@ -263,7 +283,7 @@ def test_checkpoint_of_another_shape_is_one_line(
 ) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(home / "runs", runs)
-    path = next(runs.glob("demo-eac.*/checkpoints/final.pt"))
+    path = runs / id_of(home, "eac") / "checkpoints/final.pt"
     content = torch.load(path, weights_only=True)
     name = next(iter(content["state_dict"]))
     content["state_dict"][name] = torch.zeros(3, 5, 7)
@@ -272,18 +292,15 @@ def test_checkpoint_of_another_shape_is_one_line(
     assert name in said(capsys)
 
 
-def in_process_of_its_own(home: Path, weights: Path, portrait: Path, speech: Path) -> subprocess.CompletedProcess[str]:
-    """`emospace talk` as a user starts it."""
+def real_talk(home: Path, weights: Path, portrait: Path, speech: Path) -> subprocess.CompletedProcess[str]:
     given = ["--portrait", portrait, "--audio", speech, "--emotion", "quietly happy", "--out", "real.mp4"]
-    command = [sys.executable, "-m", "emospace.cli", "talk", *map(str, given), "--weights", str(weights)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    return in_process_of_its_own(home, "talk", *map(str, given), "--weights", str(weights))
 
 
 @pytest.mark.real
 def test_a_real_portrait_speaks(home: Path, real_data: Path, real_weights: Path) -> None:
     speech = real_data / "talking/speaker_3.wav"
-    done = in_process_of_its_own(home, real_weights, real_data / "portraits/astronaut.png", speech)
+    done = real_talk(home, real_weights, real_data / "portraits/astronaut.png", speech)
     assert done.returncode == 0, done.stderr
     assert len(read_video(home / "real.mp4")) == int(len(read_audio(speech)) / 16_000 * VIDEO_FPS)
 
@@ -291,7 +308,7 @@ def test_a_real_portrait_speaks(home: Path, real_data: Path, real_weights: Path)
 @pytest.mark.real
 def test_a_portrait_without_a_face_is_refused(home: Path, real_data: Path, real_weights: Path) -> None:
     Image.fromarray(np.full((300, 300, 3), 127, np.uint8)).save(home / "wall.png")
-    done = in_process_of_its_own(home, real_weights, home / "wall.png", real_data / "talking/speaker_3.wav")
+    done = real_talk(home, real_weights, home / "wall.png", real_data / "talking/speaker_3.wav")
     assert done.returncode == 2
     assert "wall.png: no face found" in done.stderr
 
@@ -307,4 +324,5 @@ def test_eac_trains_on_real_coefficients(home: Path, real_data: Path, monkeypatc
     assert main(["prepare", "talking", "talking-store", "--coefficients", "mat", "--size", "64"]) == 0
     words = ["data.store=talking-store", "data.split=talking", "world.fills_store=false", "ame.steps=0"]
     losses = ["eac.weights.mouth=0", "eac.weights.emotion=0", "eac.steps=5"]
-    assert main(["run", "demo", "--stage", "eac", *WORDS[:5], *WORDS[6:], *words, *losses]) == 0
+    runs = ["--runs", "talking-runs"]
+    assert main(["run", "demo", "--stage", "eac", *runs, *WORDS[:5], *WORDS[6:], *words, *losses]) == 0

@@ -14,7 +14,7 @@ from ablations.figures.registry import FIGURES
 from ablations.registry import VARIANTS
 from datamodules.video import read_video
 from emospace.cli import main
-from experiments.identity import RunName
+from experiments.rundir import RunFolder, list_runs
 
 pytestmark = pytest.mark.slow
 
@@ -38,20 +38,26 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.chdir(before)
 
 
+def finished(home: Path) -> list[RunFolder]:
+    """Every run, all of which are done."""
+    runs = list_runs(home / "runs")
+    assert {run.state for run in runs} == {"done"}
+    return [RunFolder(home / "runs" / run.id) for run in runs]
+
+
 def test_every_variant_changes_the_numbers_of_what_it_is_compared_with(home: Path) -> None:
     values = {}
-    for folder in (home / "runs").glob("demo-evaluate.*"):
-        name = RunName.parse(folder.name)
-        assert name is not None
-        metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
-        values[name.variant] = (metrics, (folder / "per_clip.csv").read_text())
+    for folder in finished(home):
+        if folder.status["stage"] == "evaluate":
+            metrics = folder.read("metrics.json")["metrics"]
+            values[folder.status["variant"]] = (metrics, (folder.path / "per_clip.csv").read_text())
     assert set(values) == {variant.id for variant in VARIANTS}
     assert all(values[one] != values[other] for one in values for other in values if one < other)
 
 
 def test_shared_stages_are_trained_once(home: Path) -> None:
     """Stand-ins once, an AME for each encoding, an EAC and an HEF for each difference in them."""
-    stages = Counter(RunName.parse(folder.name).stage for folder in (home / "runs").glob("demo-*"))
+    stages = Counter(folder.status["stage"] for folder in finished(home))
     once = dict.fromkeys(("clip", "gpt2", "critics", "judges"), 1)
     expected = {**once, "ame": 3, "eac": 6, "hef": 3, "references": 2, "evaluate": len(VARIANTS)}
     assert stages == expected

@@ -9,7 +9,7 @@ from emospace.talking.from_run import find_run
 from experiments.rundir import RunFolder
 
 
-def finished(runs: Path, name: str, stage: str, experiment: str = "toy", variant: str = "full", hef: str = "") -> str:
+def finished(runs: Path, name: str, stage: str, experiment: str = "toy", variant: str = "full", **parents: str) -> str:
     """A finished run without its networks."""
     folder = RunFolder(runs / name)
     folder.path.mkdir(parents=True)
@@ -17,7 +17,7 @@ def finished(runs: Path, name: str, stage: str, experiment: str = "toy", variant
     final.parent.mkdir()
     final.touch()
     folder.write("metrics.json", {"metrics": {}, "required": [], "hash": name.rpartition(".")[2]})
-    folder.write("provenance.json", {"parents": {"hef": hef} if hef else {}})
+    folder.write("provenance.json", {"parents": parents})
     folder.set_status("done", stage=stage, experiment=experiment, variant=variant, seed=0, hash=name.rpartition(".")[2])
     return name
 
@@ -33,7 +33,9 @@ def test_the_only_run_talks(tmp_path: Path) -> None:
 def test_an_evaluation_stands_for_its_hef(tmp_path: Path) -> None:
     run = finished(tmp_path, "evaluate.s0.1", "evaluate", hef=finished(tmp_path, "hef.s0.1", "hef"))
     assert find_run(tmp_path).id == run
-    finished(tmp_path, "hef.s0.2", "hef")
+    finished(tmp_path, "hef.s0.2", "hef", ame="ame.s0.2")
+    assert find_run(tmp_path).id == run, "a HEF without an EAC on its emotion space cannot talk"
+    finished(tmp_path, "eac.s0.2", "eac", ame="ame.s0.2")
     with pytest.raises(UserError, match=r"more than one.*--run: evaluate.s0.1, hef.s0.2"):
         find_run(tmp_path)
 

@@ -2,15 +2,12 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
+import hef_world as world
 import pytest
 import safetensors.torch
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "lightning_modules"))
-import hef_world as world
 
 from conventions.errors import UserError
 from emospace.talker import Talker

@@ -2,18 +2,15 @@
 
 import json
 import math
-import sys
 from pathlib import Path
 
+import hef_world as world
 import numpy as np
 import pytest
 import scipy.io
 import torch
 from jaxtyping import UInt8
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "lightning_modules"))
-import hef_world as world
 
 from conventions.errors import UserError
 from conventions.published import LANDMARKER

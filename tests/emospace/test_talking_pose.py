@@ -1,15 +1,12 @@
 """Head pose of a talking face: it starts at the portrait's, moves as the clip does, and goes back and forth."""
 
-import sys
 from pathlib import Path
 
+import hef_world as world
 import numpy as np
 import pytest
 import scipy.io
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "lightning_modules"))
-import hef_world as world
 
 from conventions.errors import UserError
 from datamodules.mead import Reference

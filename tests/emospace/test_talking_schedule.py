@@ -1,13 +1,8 @@
 """An emotion that changes while the face talks."""
 
-import sys
-from pathlib import Path
-
+import hef_world as world
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "lightning_modules"))
-import hef_world as world
 
 from conventions.errors import UserError
 from conventions.rates import VIDEO_FPS

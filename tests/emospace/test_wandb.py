@@ -61,18 +61,19 @@ def test_a_failure_is_named_and_the_exit_code(
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["publish", "toy-eac.ful"], "did you mean 'toy-eac.full.s0"),
+        (["publish", "CUT"], "did you mean 'eac.s0."),
         (["publish", "HEF"], "only finished runs are published"),
         (["workspace"], "--entity: is not set"),
-        (["workspace", "toy-eac.full"], "takes no runs"),
+        (["workspace", "HEF"], "takes no runs"),
         (["publsh"], "invalid choice: 'publsh'"),
     ],
 )
 def test_wrong_use_is_one_line(
     runs: Path, planned: list[StageRun], words: list[str], part: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hef = next(run.id for run in planned if run.stage == "hef")
-    assert main(["wandb", *[word.replace("HEF", hef) for word in words], "--runs", str(runs)]) == 2
+    ids = {run.stage: run.id for run in planned}
+    named = {"HEF": ids["hef"], "CUT": ids["eac"][:-1]}
+    assert main(["wandb", *[named.get(word, word) for word in words], "--runs", str(runs)]) == 2
     told = capsys.readouterr()
     assert (told.out, len(told.err.splitlines())) == ("", 1)
     assert part in told.err

@@ -5,24 +5,20 @@ import multiprocessing
 import os
 import random
 import signal
-import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import hef_world as world
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from small_training import work
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "lightning_modules"))
-import hef_world as world
-
-from experiments.interruption import Interruption
-from experiments.progress import Progress
+from datamodules.endless import EndlessData, MakeBatch
 from experiments.rundir import RunFolder, read_history
 from experiments.schema import TrainerConfig
-from experiments.training import Job, train
+from experiments.training import train
 from lightning_modules.hef.module import HEFModule
 
 pytestmark = pytest.mark.slow
@@ -30,8 +26,8 @@ pytestmark = pytest.mark.slow
 STEPS, CHECKPOINT_EVERY, KILLS = 12, 3, 10
 
 
-class Told(HEFModule):
-    """HEF that tells of each batch as it begins, notes what was in it, and leaves its optimisers' states behind."""
+class Reported(HEFModule):
+    """HEF that reports each batch as it begins, notes what was in it, and leaves its optimisers' states behind."""
 
     folder: Path
     line: Connection
@@ -47,27 +43,30 @@ class Told(HEFModule):
         torch.save([optimizer.state_dict() for optimizer in self.trainer.optimizers], self.folder / "optimizers.pt")
 
 
-def work(path: str, line: Connection) -> None:
+class Faces(EndlessData):
+    """Batch k of the small world."""
+
+    def batch_maker(self) -> MakeBatch:
+        draw = world.renderer()
+        return lambda k: world.make_batch(draw, 4, world.batch_generator(7, k))
+
+
+def train_from_there(path: str, line: Connection) -> None:
     """Train the run in `path` from wherever it stands."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = world.tiny_config(batch_size=4, micro_batches=2, penalty_every=3, steps=STEPS)
-    module = Told(config, world.HashEncoder(), world.renderer())
+    module = Reported(config, world.HashEncoder(), world.renderer())
     module.folder, module.line = Path(path), line
-
-    def batches(start: int) -> DataLoader:
-        return DataLoader(world.Pairs(count=4, start=start), batch_size=None)
-
     trainer = TrainerConfig(accelerator="cpu", checkpoint_every=CHECKPOINT_EVERY, log_every=1)
-    folder = RunFolder(Path(path))
-    train(Job(module, batches, STEPS, dict), folder, trainer, Progress(folder.id, STEPS), Interruption())
+    train(module, Faces(), work(RunFolder(Path(path)), STEPS), trainer, "")
 
 
 def start(folder: RunFolder) -> tuple[multiprocessing.process.BaseProcess, Connection]:
     """A process that trains the run, and the line on which it names each batch."""
     folder.path.mkdir(exist_ok=True)
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=work, args=(str(folder.path), theirs))
+    process = multiprocessing.get_context("fork").Process(target=train_from_there, args=(str(folder.path), theirs))
     process.start()
     theirs.close()
     return process, ours

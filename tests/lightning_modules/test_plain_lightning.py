@@ -157,6 +157,13 @@ def test_a_face_model_that_is_not_there_is_named(changes: dict[str, str], words:
         rebuild("renderer", recipe)
 
 
+def test_a_checkpoint_imports_no_foreign_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "foreign.py").write_text("raise SystemExit('this code was run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"does not import 'foreign'.*; import that module first, or give encoder="):
+        rebuild("encoder", {"class": "foreign:Encoder", "recipe": {}})
+
+
 def test_what_is_missing_is_named() -> None:
     encoder = OwnEncoder()
     with pytest.raises(UserError, match=r"eac\.weights\.mouth > 0 needs renderer="):

@@ -55,39 +55,3 @@ def test_csv_keeps_values_and_leaves_undefined_cells_empty(tmp_path: Path) -> No
     path.write_text("id,EFD\na,0.1\nb\n")
     with pytest.raises(UserError, match="rows that are not of its head's 2 cells; the file is damaged"):
         read_columns(path, ["id"])
-
-
-@pytest.mark.slow
-def test_the_whole_chain_on_the_tiny_world(tmp_path: Path) -> None:
-    """World, store, every stage, evaluation; a second call does nothing; a variant reuses what it does not touch."""
-    from experiments.workers import WORKERS
-
-    from ablations.registry import compose_variant
-    from experiments.runner import execute
-    from experiments.world import ready_store
-
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY.format(root=tmp_path))
-    full = compose_variant(str(path))
-    store, runs = ready_store(full, workers=1), tmp_path / "runs"
-    first = execute(full, runs, store, WORKERS)
-    assert first.exit_code == 0
-    assert [outcome.state for outcome in execute(full, runs, store, WORKERS).outcomes] == ["was done"]
-    variant = execute(compose_variant(str(path), "hef_wo_hie"), runs, store, WORKERS)
-    assert {o.stage for o in variant.outcomes if o.state == "done"} == {"hef", "evaluate"}
-    assert len(read_columns(runs / first.target / "per_clip.csv", ["id"])[0]) == 2
-    assert list((runs / first.target / "samples").glob("*.mp4"))
-
-
-TINY = """
-base: toy
-world: {{preset: tiny, root: {root}/world}}
-data: {{store: {root}/store, clip_frames: 10}}
-prior: {{clip: {{steps: 2, batch_size: 8}}}}
-judges: {{steps: 2, batch_size: 8, sync_clips: 2, sync_windows: 3, critics: {{steps: 2, batch_size: 8}}}}
-ame: {{steps: 2, batch_size: 8}}
-eac: {{steps: 2, batch_size: 4, emotion_clips: 2}}
-hef: {{steps: 2, batch_size: 2}}
-evaluate: {{max_clips: 2, samples: 1}}
-tracking: {{mode: disabled}}
-"""

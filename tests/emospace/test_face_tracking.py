@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.video import write_video
+from datamodules.video_writer import write_video
 from emospace.scoring.clips import share_beyond
 from emospace.scoring.frames import CutFrames, WholeFrames
 from emospace.scoring.media import Media, Still
