@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ablations.methods import Layout
 from conventions.errors import UserError
-from datamodules.naming import parse
+from datamodules.naming import AUTO, naming_of
 from emospace.scoring.pairs import Pair, Pairs, videos
 
 
@@ -83,9 +83,9 @@ def _truths(truth: Path) -> tuple[dict[str, str], list[str]]:
 
 def _names(truth: Path, path: Path) -> Iterator[str]:
     """By the path below the folder; else with the folder's own name before it, which may be the actor's."""
-    stem = path.with_suffix("").as_posix()
+    stem, naming = path.with_suffix("").as_posix(), naming_of(AUTO)
     for spelled in (stem, f"{truth.resolve().name}/{stem}"):
-        if (found := parse(spelled, {})) is not None:
+        if (found := naming.parse(spelled, {})) is not None:
             yield found[1].id
 
 
