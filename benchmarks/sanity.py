@@ -53,7 +53,7 @@ MORE = max(SHIFTS)
 PERFECT = ("EFD", "LMD", "LMD_face", "CSIM", "FID", "PSNR", "SSIM", "LPIPS", "FVD", "EFID")
 """Metrics that compare with the true frame alone, so that nothing can be better than the clip itself."""
 
-Row = dict[str, float]
+Scores = dict[str, float]
 Differs = Literal["speaker", "emotion"]
 
 
@@ -143,9 +143,11 @@ def cut_alike(suite: Suite, true: Tensor, made: Tensor) -> tuple[Tensor, Tensor]
     return first, second
 
 
-def measure(suite: Suite, materials: Iterator[Material], frames: int) -> tuple[dict[str, Row], dict[str, list[Row]]]:
+def measure(
+    suite: Suite, materials: Iterator[Material], frames: int
+) -> tuple[dict[str, Scores], dict[str, list[Scores]]]:
     """Means and clips' rows by change."""
-    suites, rows = dict[str, Suite](), dict[str, list[Row]]()
+    suites, rows = dict[str, Suite](), dict[str, list[Scores]]()
     for material in materials:
         true = material.frames[:frames]
         for name, made, sound in changes(material, frames):
@@ -158,7 +160,7 @@ def measure(suite: Suite, materials: Iterator[Material], frames: int) -> tuple[d
     return {name: one.aggregate(rows[name]) for name, one in suites.items()}, rows
 
 
-def wrong_ways(means: dict[str, Row]) -> list[str]:
+def wrong_ways(means: dict[str, Scores]) -> list[str]:
     """Every change that a metric does not call worse than the clip itself, or than a weaker change of its kind."""
     found = []
     weaker = {f"blurred, sigma in px: {b}": f"blurred, sigma in px: {a}" for a, b in itertools.pairwise(BLURS)}
@@ -172,7 +174,7 @@ def wrong_ways(means: dict[str, Row]) -> list[str]:
     return found
 
 
-def offsets_moved(rows: dict[str, list[Row]]) -> tuple[int, int]:
+def offsets_moved(rows: dict[str, list[Scores]]) -> tuple[int, int]:
     """How many of the clips' Sync offsets moved by just the frames that the sound was shifted, and of how many.
 
     Only shifts that stay within Sync's search count.
@@ -186,7 +188,7 @@ def offsets_moved(rows: dict[str, list[Row]]) -> tuple[int, int]:
     return sum(moved), len(moved)
 
 
-def table(means: dict[str, Row], rows: dict[str, list[Row]]) -> str:
+def table(means: dict[str, Scores], rows: dict[str, list[Scores]]) -> str:
     """Means over clips."""
     shown = [name for name in METRIC_NAMES if any(row[name] == row[name] for row in means.values())]
     lines = [f"| {protocol_name()} | clips | {' | '.join(shown)} |", f"|{' --- |' * (len(shown) + 2)}"]

@@ -34,7 +34,7 @@ def measure(seconds: int, size: int, model: Path | None) -> None:
     """One talking face in this process; a JSON line with its cost."""
 
     from emospace.demo import write_astronaut
-    from emospace.talker import Look, Talker
+    from emospace.talker import FilmSettings, Talker
     from emospace.talking.from_run import find_run
     from emospace.talking.portrait import Frame
     from lightning_modules.training.memory import keep_freed_memory
@@ -50,7 +50,9 @@ def measure(seconds: int, size: int, model: Path | None) -> None:
         def note(done: int, total: int) -> None:
             moments.append((time.perf_counter(), time.process_time()))
 
-        [_] = talker.talk_all([(portrait, out)], speech, "very happy", look=Look(Frame(size=size)), progress=note)
+        [_] = talker.talk_all(
+            [(portrait, out)], speech, "very happy", settings=FilmSettings(Frame(size=size)), progress=note
+        )
     wall, cpu = ((last - first) / (len(moments) - 2) for first, last in zip(moments[1], moments[-1], strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     facts = {"pixels": size, "seconds": seconds, "peak_mib": round(peak)}

@@ -13,7 +13,7 @@ from conventions.emotions import StyleKind
 from conventions.rates import VIDEO_FPS
 from datamodules.naming import MANIFEST, Naming
 from datamodules.naming.name import Name
-from datamodules.naming.table import Row
+from datamodules.naming.table import TableRow
 
 MEDIA_FOLDERS = frozenset(("video", "videos", "audio", "audios", "mp4", "aac", "m4a", "wav"))
 """Folders that part the pictures of a data set from its sound."""
@@ -64,18 +64,18 @@ class LeftOut:
 class Listed:
     """The rows of a manifest by the path of the film."""
 
-    def __init__(self, table: Path | None, rows: Sequence[Row]) -> None:
+    def __init__(self, table: Path | None, rows: Sequence[TableRow]) -> None:
         self.table = table
-        self._rows: dict[str, list[Row]] = {}
+        self._rows: dict[str, list[TableRow]] = {}
         for row in rows:
             self._rows.setdefault(_key(row.path), []).append(row)
 
-    def take(self, path: str) -> list[Row]:
+    def take(self, path: str) -> list[TableRow]:
         """The rows of a film, each once."""
         return self._rows.pop(_key(path), [])
 
     @property
-    def rest(self) -> list[Row]:
+    def rest(self) -> list[TableRow]:
         """Rows whose film was not taken."""
         return [row for rows in self._rows.values() for row in rows]
 
@@ -107,7 +107,7 @@ class Finder:
         """The videos as records."""
         found: dict[str, ClipRecord] = {}
         for stem, path in self.videos.items():
-            rows: Sequence[Row | None] = self.listed.take(path) or ([None] if self.unlisted else [])
+            rows: Sequence[TableRow | None] = self.listed.take(path) or ([None] if self.unlisted else [])
             for row in rows:
                 record = self._record(stem, row)
                 if record is not None and record.id in found:
@@ -121,7 +121,7 @@ class Finder:
     def _leave(self, path: str, reason: str, detail: str = "", identifier: str | None = None) -> None:
         self.left_out.append(LeftOut(self.root / path, reason, detail, identifier))
 
-    def _record(self, stem: str, row: Row | None) -> ClipRecord | None:
+    def _record(self, stem: str, row: TableRow | None) -> ClipRecord | None:
         path = self.videos[stem]
         source, name = self.naming.parse(stem, self.styles) or ("plain", None)
         if name is None and not (row and row.actor) and self.naming.leaves_out(stem, self.styles):
@@ -148,7 +148,7 @@ class Finder:
         )
         return record if row is None else _stated(record, row, plain, self.styles)
 
-    def _sound(self, stem: str, name: Name | None, row: Row | None) -> str | None:
+    def _sound(self, stem: str, name: Name | None, row: TableRow | None) -> str | None:
         """The sound file of a video: the manifest's, the one beside it, or the one of the same labels or place."""
         if row is not None and row.audio is not None:
             return row.audio
@@ -172,7 +172,7 @@ def _place(stem: str) -> tuple[str, ...]:
     return (*(folder for folder in folders if folder.lower() not in MEDIA_FOLDERS), name)
 
 
-def _stated(record: ClipRecord, row: Row, plain: str, styles: Mapping[str, StyleKind]) -> ClipRecord:
+def _stated(record: ClipRecord, row: TableRow, plain: str, styles: Mapping[str, StyleKind]) -> ClipRecord:
     """A record with what a manifest states in place of what the name says."""
     own = row.actor or row.emotion or row.level
     emotion = row.emotion or record.emotion

@@ -32,7 +32,7 @@ STREAMED = 2
 
 
 @dataclass(frozen=True)
-class Look:
+class FilmSettings:
     """What is filmed of a portrait, and what is added to its speech."""
 
     frame: Frame = field(default_factory=Frame)
@@ -118,14 +118,14 @@ class Talker:
         out: Path,
         *,
         level: float | None = None,
-        look: Look | None = None,
+        settings: FilmSettings | None = None,
     ) -> TalkReport:
         """Write the film `out` (mp4, mov or webm): the portrait speaking `audio` with `emotion`.
 
         `emotion` is a text, an image file, a sound file, or a schedule of these (`0:calm 3.2:very happy`); `level` in
         0..3 overrides its intensity. Memory does not grow with the length of the speech.
         """
-        [report] = self.talk_all([(portrait, out)], audio, emotion, level=level, look=look, strict=True)
+        [report] = self.talk_all([(portrait, out)], audio, emotion, level=level, settings=settings, strict=True)
         assert isinstance(report, TalkReport)
         return report
 
@@ -136,7 +136,7 @@ class Talker:
         emotion: str,
         *,
         level: float | None = None,
-        look: Look | None = None,
+        settings: FilmSettings | None = None,
         strict: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Sequence[TalkReport | Refusal]:
@@ -145,13 +145,13 @@ class Talker:
         A portrait that cannot be read is left out and its place holds a `Refusal`; with `strict` it is a UserError.
         `progress` receives the frames done and all that are to be drawn.
         """
-        look = look or Look()
+        settings = settings or FilmSettings()
         cues, tracks = self._tracks(emotion, level)
         num_frames = speech_frames(audio)
         if num_frames == 0:
             raise UserError(f"{audio}: is shorter than one video frame (40 ms)")
-        lively = self._liveliness(look, num_frames)
-        cast = [(path, self._read(path, out, look, strict), out) for path, out in portraits]
+        lively = self._liveliness(settings, num_frames)
+        cast = [(path, self._read(path, out, settings, strict), out) for path, out in portraits]
         total, done, reports = num_frames * sum(isinstance(c[1], Portrait) for c in cast), 0, []
         for path, portrait, out in cast:
             if not isinstance(portrait, Portrait):
@@ -161,7 +161,7 @@ class Talker:
                 done += count
                 if progress:
                     progress(done, total)
-            reports.append(self._report(portrait, out, num_frames, look, cues, tracks[0]))
+            reports.append(self._report(portrait, out, num_frames, settings, cues, tracks[0]))
         return reports
 
     def frames(
@@ -171,28 +171,28 @@ class Talker:
         emotion: str,
         *,
         level: float | None = None,
-        look: Look | None = None,
+        settings: FilmSettings | None = None,
     ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         """Frames, 25 a second, while speech arrives: 16 kHz mono in [-1, 1], in chunks of any length.
 
         A frame comes as soon as `latency_ms` of speech beyond it have arrived; the rest at the end of the chunks.
         """
-        look = look or Look()
+        settings = settings or FilmSettings()
         _, tracks = self._tracks(emotion, level)
-        read = portrait if isinstance(portrait, Portrait) else self.read(portrait, look)
+        read = portrait if isinstance(portrait, Portrait) else self.read(portrait, settings)
         speech = map(Speech.of, pieces_of(audio_chunks, 1, self.feature))
-        yield from self._frames(read, speech, tracks, self._liveliness(look, 0), STREAMED)
+        yield from self._frames(read, speech, tracks, self._liveliness(settings, 0), STREAMED)
 
-    def read(self, path: Path, look: Look | None = None, alpha: bool = False) -> Portrait:
+    def read(self, path: Path, settings: FilmSettings | None = None, alpha: bool = False) -> Portrait:
         """A portrait as `frames` and the films take it, measured once for many speeches."""
-        look = look or Look()
+        settings = settings or FilmSettings()
         return read_portrait(
-            path, self.face_model, self.resolution, look.frame, look.weights, look.background, alpha=alpha
+            path, self.face_model, self.resolution, settings.frame, settings.weights, settings.background, alpha=alpha
         )
 
-    def _read(self, path: Path, out: Path, look: Look, strict: bool) -> Portrait | str:
+    def _read(self, path: Path, out: Path, settings: FilmSettings, strict: bool) -> Portrait | str:
         try:
-            return self.read(path, look, alpha=film_form(out, alpha=True).alpha)
+            return self.read(path, settings, alpha=film_form(out, alpha=True).alpha)
         except UserError as error:
             if strict:
                 raise
@@ -205,9 +205,9 @@ class Talker:
             warnings.warn(f"emotion: this model knows no word of {words!r}", stacklevel=3)
         return cues, (tracks[0], tracks[1])
 
-    def _liveliness(self, look: Look, num_frames: int) -> Liveliness:
-        head = read_pose(look.pose, self.face_model, num_frames, look.weights)
-        return Liveliness(head, look.blinks, look.gaze, look.seed)
+    def _liveliness(self, settings: FilmSettings, num_frames: int) -> Liveliness:
+        head = read_pose(settings.pose, self.face_model, num_frames, settings.weights)
+        return Liveliness(head, settings.blinks, settings.gaze, settings.seed)
 
     def _film(
         self, portrait: Portrait, audio: Path, tracks: tuple[EmotionTrack, EmotionTrack], lively: Liveliness, out: Path
@@ -233,7 +233,13 @@ class Talker:
         yield from perform(self.pipeline, canvas, motion, speech, tracks, at_once)
 
     def _report(
-        self, portrait: Portrait, out: Path, frames: int, look: Look, cues: Sequence[Cue], track: EmotionTrack
+        self,
+        portrait: Portrait,
+        out: Path,
+        frames: int,
+        settings: FilmSettings,
+        cues: Sequence[Cue],
+        track: EmotionTrack,
     ) -> TalkReport:
         height, width = portrait.picture.shape[:2]
         emotions: list[dict[str, str | float]] = [
@@ -243,7 +249,7 @@ class Talker:
         return TalkReport(
             out=str(out),
             portrait=str(portrait.path),
-            pose=str(look.pose),
+            pose=str(settings.pose),
             frames=frames,
             seconds=frames / VIDEO_FPS,
             width=width,

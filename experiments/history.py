@@ -10,7 +10,7 @@ from typing import Any
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import Logger
 
-from experiments.rundir import Row
+from experiments.rundir import HistoryRow
 
 
 class HistoryLogger(Logger):
@@ -19,11 +19,11 @@ class HistoryLogger(Logger):
     Values that are not finite are written as null, so that every line is JSON. `follow` sees each row as well.
     """
 
-    def __init__(self, path: Path, follow: Callable[[Row], None] | None = None) -> None:
+    def __init__(self, path: Path, follow: Callable[[HistoryRow], None] | None = None) -> None:
         super().__init__()
         self.path = path
         self.follow = follow
-        self.last: Row = {}
+        self.last: HistoryRow = {}
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class HistoryLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append one row; `step` counts batches from 0, the row says how many are trained."""
         values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
-        row: Row = {"step": (step or 0) + 1, "time": round(time.time(), 3), **values}
+        row: HistoryRow = {"step": (step or 0) + 1, "time": round(time.time(), 3), **values}
         line = {name: value if math.isfinite(value) else None for name, value in row.items()}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -15,7 +15,7 @@ from conventions.errors import UserError
 from conventions.files import write_json, write_text
 
 State = Literal["missing", "running", "interrupted", "failed", "done", "damaged"]
-Row = dict[str, float | int]
+HistoryRow = dict[str, float | int]
 """A row of history.jsonl: `step`, `time` and scalars."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments.interruption import Interruption
 from experiments.progress import Progress
-from experiments.rundir import Row, RunFolder
+from experiments.rundir import HistoryRow, RunFolder
 from experiments.schema import ExperimentConfig
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Work:
     folder: RunFolder
     progress: Progress
     interruption: Interruption
-    follow: Callable[[Row], None] | None = None
+    follow: Callable[[HistoryRow], None] | None = None
     """Called with each row of history.jsonl."""
 
 

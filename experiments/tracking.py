@@ -20,7 +20,7 @@ from experiments import wandb_server
 from experiments.goal import last_values
 from experiments.identity import canonical
 from experiments.progress import say
-from experiments.rundir import Row, RunFolder, read_history
+from experiments.rundir import HistoryRow, RunFolder, read_history
 from experiments.schema import TrackingConfig
 from experiments.stage import StageRun
 
@@ -52,7 +52,7 @@ class Mirror:
         self._parts: set[tuple[int, frozenset[str]]] = set()
         """Rows of that step that W&B was given."""
 
-    def follow(self, row: Row) -> None:
+    def follow(self, row: HistoryRow) -> None:
         """A new row of history.jsonl: sent at once when online, with those that an earlier process wrote."""
         if self.mode == "online" and not self.failed:
             self._try(lambda: self._send([row]))
@@ -85,7 +85,7 @@ class Mirror:
             live.log(media, step=self._sent + 1)
         self._lineage(live)
 
-    def _send(self, rows: Sequence[Row]) -> None:
+    def _send(self, rows: Sequence[HistoryRow]) -> None:
         live = self._live()
         for row in rows:
             step, part = int(row["step"]), (int(row["step"]), frozenset(row))

@@ -11,7 +11,8 @@ from face3d.coefficients import EXPRESSION, IDENTITY, TEXTURE
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.layers import resize
-from lightning_modules.hef.module import HEFModule, Portrait
+from lightning_modules.hef.module import HEFModule
+from lightning_modules.hef.tasks import Portrait
 
 CHUNK = 16
 """Frames that HEF draws at once."""

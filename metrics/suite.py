@@ -15,17 +15,17 @@ from metrics.backbones.videomae import FRAMES as FVD_FRAMES
 from metrics.face_clip import FaceClip, HeldFrames, Images, Made, Part, as_images, sync_boxes
 from metrics.functional.image import PSNR_CEILING, SSIM_WINDOW, frame_psnr, frame_ssim
 from metrics.functional.sync import sync_scores
-from metrics.look import Look, look_at_source, track
 from metrics.networks import Networks
 from metrics.protocol import METRIC_NAMES, ROLES, SET_METRICS, Crop, protocol_name
 from metrics.reasons import reasons
 from metrics.speech_activity import loudness, voiced
 from metrics.speech_features import FRAMES_PER_WINDOW, num_windows, sound_windows
+from metrics.video_features import VideoFeatures, source_identity, track
 
 LMD_CROP = 256
 """LMD is given in px of a crop of this size, whatever the frames' own size."""
 
-Row = dict[str, float | str]
+ScoreRow = dict[str, float | str]
 Progress = Callable[[int, int], None]
 
 
@@ -92,7 +92,7 @@ class Suite:
         return Suite(self.networks, self.crop, self.device)
 
     @torch.inference_mode()
-    def score(self, clip: FaceClip, progress: Progress = lambda done, total: None) -> dict[str, Row]:
+    def score(self, clip: FaceClip, progress: Progress = lambda done, total: None) -> dict[str, ScoreRow]:
         """For each row of `clip.made`: every name of `METRIC_NAMES`, counts of frames, and why a value is missing.
 
         A value that does not exist is NaN, and `why` names the reason. `progress` is called with frames done and all.
@@ -102,11 +102,11 @@ class Suite:
         known = self._tracked(clip)
         boxes = None if known is None or not clip.audio.numel() else _boxes(known, clip)
         with_sync = clip.crop != "none" and clip.audio.numel() > 0
-        truth = Look(self.networks, self.device, boxes, with_sync)
-        looks = {
+        truth = VideoFeatures(self.networks, self.device, boxes, with_sync)
+        by_row = {
             row: truth if made.frames is clip.true
             else self._held(clip, made, boxes, with_sync) if isinstance(made.frames, HeldFrames)
-            else Look(self.networks, self.device, boxes, with_sync)
+            else VideoFeatures(self.networks, self.device, boxes, with_sync)
             for row, made in clip.made.items()
         }  # fmt: skip
         pairs: dict[str, dict[str, list[Tensor]]] = {row: {} for row in clip.made}
@@ -116,16 +116,16 @@ class Suite:
             span = slice(start, start + len(part.pictures))
             true = truth.add(part, None if known is None else known[span])
             for row, stream in streams.items():
-                self._compare(pairs[row], self._add(looks[row], clip.made[row], next(stream), span), true)
+                self._compare(pairs[row], self._add(by_row[row], clip.made[row], next(stream), span), true)
             start = span.stop
             progress(start, len(clip.true))
-        return {row: self._row(row, clip, look, truth, pairs[row] or None) for row, look in looks.items()}
+        return {row: self._row(row, clip, features, truth, pairs[row] or None) for row, features in by_row.items()}
 
-    def unscored(self, clip: str, rows: Sequence[str] = ("per_clip",)) -> dict[str, Row]:
+    def unscored(self, clip: str, rows: Sequence[str] = ("per_clip",)) -> dict[str, ScoreRow]:
         """Rows without values for a clip that cannot be cut; `clip` is the reason."""
         for row in rows:
             self.num_clips[row] = self.num_clips.get(row, 0) + 1
-        empty: Row = dict.fromkeys(METRIC_NAMES, math.nan)
+        empty: ScoreRow = dict.fromkeys(METRIC_NAMES, math.nan)
         return {row: {**empty, "frames": 0.0, "frames_without_face": 0.0, "why": f"all: {clip}"} for row in rows}
 
     def score_clip(
@@ -137,7 +137,7 @@ class Suite:
         emotion: int | None = None,
         landmarks: Float[Tensor, "t 68 2"] | None = None,
         source_index: int | None = None,
-    ) -> Row:
+    ) -> ScoreRow:
         """One clip of frames in memory as the row `per_clip`; the longer of the two is cut (see `FaceClip`)."""
         length = min(len(generated), len(true))
         points = None if landmarks is None else landmarks[:length]
@@ -188,21 +188,23 @@ class Suite:
             return clip.landmarks
         return track(clip.true, self.networks)
 
-    def _held(self, clip: FaceClip, made: Made, boxes: Tensor | None, with_sync: bool) -> Look:
-        """The look of one picture held still, from as few frames as the networks need."""
+    def _held(self, clip: FaceClip, made: Made, boxes: Tensor | None, with_sync: bool) -> VideoFeatures:
+        """The features of one picture held still, from as few frames as the networks need."""
         assert isinstance(made.frames, HeldFrames)
         count = FVD_FRAMES if self.networks.fvd is not None else FRAMES_PER_WINDOW if with_sync else 1
-        look = Look(self.networks, self.device, None if boxes is None else boxes[:1].expand(count, -1), with_sync)
-        look.add(
+        features = VideoFeatures(
+            self.networks, self.device, None if boxes is None else boxes[:1].expand(count, -1), with_sync
+        )
+        features.add(
             made.frames.part.held(count), None if made.landmarks is None else made.landmarks[:1].expand(count, -1, -1)
         )
-        return look.held(len(clip.true))
+        return features.held(len(clip.true))
 
-    def _add(self, look: Look, made: Made, part: Part, span: slice) -> Tensor:
+    def _add(self, features: VideoFeatures, made: Made, part: Part, span: slice) -> Tensor:
         """The next generated pictures, looked at unless they are one picture held still."""
         if isinstance(made.frames, HeldFrames):
             return as_images(part.pictures.to(self.device))
-        return look.add(part, None if made.landmarks is None else made.landmarks[span])
+        return features.add(part, None if made.landmarks is None else made.landmarks[span])
 
     def _compare(self, pairs: dict[str, list[Tensor]], generated: Tensor, true: Tensor) -> None:
         """PSNR, SSIM and LPIPS of some frames."""
@@ -212,14 +214,21 @@ class Suite:
         if self.networks.lpips is not None:
             pairs.setdefault("lpips", []).append(self.networks.lpips.distance(generated, true).float().cpu())
 
-    def _row(self, row: str, clip: FaceClip, look: Look, truth: Look, pairs: Mapping[str, list[Tensor]] | None) -> Row:
+    def _row(
+        self,
+        row: str,
+        clip: FaceClip,
+        features: VideoFeatures,
+        truth: VideoFeatures,
+        pairs: Mapping[str, list[Tensor]] | None,
+    ) -> ScoreRow:
         if row not in self.collections:
             self.collections[row] = MetricCollection({**metric_classes(self.networks)}, compute_groups=False)
-        observed = self._observed(clip, look, truth, pairs)
+        observed = self._observed(clip, features, truth, pairs)
         why = reasons(clip, observed, self.networks)
         values = self.collections[row](**observed)
         self.num_clips[row] = self.num_clips.get(row, 0) + 1
-        found: Row = dict.fromkeys(METRIC_NAMES, math.nan)
+        found: ScoreRow = dict.fromkeys(METRIC_NAMES, math.nan)
         found |= {name: _plain(value) for name, value in values.items()}
         lost = (observed["landmarks"] + observed["true_landmarks"]).isnan().flatten(1).any(dim=1)
         found |= {"frames": float(clip.scored.sum()), "frames_without_face": float((lost & clip.scored).sum())}
@@ -228,7 +237,7 @@ class Suite:
         return found
 
     def _observed(
-        self, clip: FaceClip, look: Look, truth: Look, pairs: Mapping[str, list[Tensor]] | None
+        self, clip: FaceClip, features: VideoFeatures, truth: VideoFeatures, pairs: Mapping[str, list[Tensor]] | None
     ) -> dict[str, Any]:
         """What the metric classes ask for, by the names of their arguments."""
         length = len(clip.true)
@@ -236,11 +245,11 @@ class Suite:
         height, width = clip.true.size
         square = torch.tensor([width, height]) / max(width, height)
         for name in ("landmarks", "emotion", "probabilities", "identity", "fid", "fvd", "expression"):
-            for prefix, one in (("", look), ("true_", truth)):
+            for prefix, one in (("", features), ("true_", truth)):
                 observed[prefix + name] = one.get(name, (0, 1))
         for name in ("landmarks", "true_landmarks"):
             observed[name] = observed[name] * square
-        source = look_at_source(clip, self.networks, self.device)
+        source = source_identity(clip, self.networks, self.device)
         unknown = observed["identity"].new_full((1, observed["identity"].shape[1]), torch.nan)
         observed["source_identity"] = unknown if source is None else source
         if pairs is None:
@@ -250,19 +259,19 @@ class Suite:
             nothing = torch.full((length,), torch.nan)
             observed |= {n: torch.cat(pairs[n]) if n in pairs else nothing for n in ("psnr", "ssim", "lpips")}
         observed |= _spoken(clip.audio, length)
-        return observed | self._sync(clip, look, truth, observed["voice"])
+        return observed | self._sync(clip, features, truth, observed["voice"])
 
-    def _sync(self, clip: FaceClip, look: Look, truth: Look, voice: Tensor) -> dict[str, Tensor]:
+    def _sync(self, clip: FaceClip, features: VideoFeatures, truth: VideoFeatures, voice: Tensor) -> dict[str, Tensor]:
         """Embeddings of audio and of both videos; none without voice."""
         network = self.networks.sync
         count = num_windows(len(clip.true), len(clip.audio))
-        if network is None or count == 0 or not bool(voice.any()) or not look.has("sync"):
+        if network is None or count == 0 or not bool(voice.any()) or not features.has("sync"):
             return {name: torch.zeros(0, 1) for name in ("sync_audio", "sync_video", "sync_truth")}
         audio = network.audio(sound_windows(clip.audio, count).to(self.device)).float().cpu()
-        videos = [one.get("sync", (0, audio.shape[1]))[:count] for one in (look, truth)]
+        videos = [one.get("sync", (0, audio.shape[1]))[:count] for one in (features, truth)]
         return {"sync_audio": audio, "sync_video": videos[0], "sync_truth": videos[1]}
 
-    def _truth(self, observed: Mapping[str, Any]) -> Row:
+    def _truth(self, observed: Mapping[str, Any]) -> ScoreRow:
         """Confidence and offset of the truth itself: what Sync can be worth here."""
         scores = sync_scores(observed["sync_audio"], observed["sync_truth"])
         return {"Sync_truth": float(scores.confidence), "SyncOffset_truth": float(scores.offset)}

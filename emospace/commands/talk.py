@@ -19,7 +19,7 @@ from conventions.errors import EXIT_FAILURE, UserError
 from emospace.commands.output import add_json, add_runs, print_json, progress
 
 if TYPE_CHECKING:
-    from emospace.talker import Look, Refusal, Talker, TalkReport
+    from emospace.talker import FilmSettings, Refusal, Talker, TalkReport
 
 EXAMPLE = 'emospace talk --portrait me.png --audio speech.wav --emotion "quietly happy" --out me.mp4'
 
@@ -38,13 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mp4, mov or webm to write (default talk.mp4); for several portraits a folder (default talk), "
         "one mp4 each by its name; mov and webm keep a portrait's transparency",
     )
-    add_look(parser)
+    add_settings(parser)
     add_model(parser)
     parser.add_argument("--strict", action="store_true", help="stop before the first frame where a portrait is bad")
     add_json(parser)
 
 
-def add_look(parser: argparse.ArgumentParser) -> None:
+def add_settings(parser: argparse.ArgumentParser) -> None:
     """What is filmed, and what is added to the speech."""
     parser.add_argument("--crop", action="store_true", help="film the square of the face, not the whole portrait")
     parser.add_argument("--size", type=int, help="pixels of the film's longer side; by default the portrait's own")
@@ -92,18 +92,18 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def look_of(options: argparse.Namespace) -> "Look":
+def settings_of(options: argparse.Namespace) -> "FilmSettings":
     """What is filmed, from the options."""
     from PIL import ImageColor
 
-    from emospace.talker import Look
+    from emospace.talker import FilmSettings
     from emospace.talking.portrait import Frame
 
     try:
         red, green, blue = ImageColor.getcolor(options.background, "RGB")[:3]  # pyright: ignore[reportIndexIssue]
     except ValueError as error:
         raise UserError(f"background: {options.background!r} is no colour; give one such as #ffffff or grey") from error
-    return Look(
+    return FilmSettings(
         frame=Frame(options.crop, options.size),
         pose=options.pose,
         blinks=not options.no_blinks,
@@ -175,7 +175,7 @@ def run(options: argparse.Namespace) -> int:
 
     for cue in parse_schedule(options.emotion):
         modality_of(cue.emotion)
-    look = look_of(options)
+    settings = settings_of(options)
     from lightning_modules.training.memory import keep_freed_memory
 
     keep_freed_memory()
@@ -185,7 +185,7 @@ def run(options: argparse.Namespace) -> int:
             options.audio,
             options.emotion,
             level=options.level,
-            look=look,
+            settings=settings,
             strict=options.strict or len(made) == 1,
             progress=progress("frames"),
         )

@@ -17,7 +17,7 @@ from experiments.csvfiles import write_csv
 from metrics.networks import Networks, load_networks
 from metrics.protocol import METRIC_NAMES, SET_METRICS, USES, Crop
 from metrics.published import PUBLISHED, Choice
-from metrics.suite import Row, Suite
+from metrics.suite import ScoreRow, Suite
 
 ROWS = ("per_clip", "ground_truth", "copy_source")
 """Rows of the table; a row's values clip by clip go into the CSV file of this name."""
@@ -156,7 +156,7 @@ def score_pair(
     """Track, cut and score one pair; its values join `rows`."""
     clip = read_clip(pair, suite.networks.landmarks, suite.crop, lambda done: progress(f"frame {done} tracked"))
     if clip.clip is None:
-        found: Mapping[str, Row] = suite.unscored(clip.refused, ROWS)
+        found: Mapping[str, ScoreRow] = suite.unscored(clip.refused, ROWS)
     else:
         whole = clip.clip.with_references()
         found = suite.score(whole, lambda done, total: progress(f"frame {done} of {total} scored"))

@@ -20,9 +20,11 @@ from lightning_modules.hef import losses
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import Discriminator
 from lightning_modules.hef.evaluation import Reenactment, mean_scores, score
-from lightning_modules.hef.generator import Animation, Generator, SourceCode
+from lightning_modules.hef.generator import Animation, Generator
 from lightning_modules.hef.layers import resize
+from lightning_modules.hef.objective import GeneratorObjective
 from lightning_modules.hef.perceptual import RandomFeatures
+from lightning_modules.hef.tasks import Portrait, Task
 from lightning_modules.training.adversarial import refuse_half_precision, silence_step_hooks
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.ema import ExponentialAverage
@@ -30,37 +32,6 @@ from lightning_modules.training.extra_losses import load_losses
 from lightning_modules.training.optimisers import make_optimizer
 from lightning_modules.training.parents import Recipe
 from lightning_modules.training.stage import Phase, Rows, StageModule, without_gradients
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A batch with its renders, motion and emotion codes, computed once for both losses."""
-
-    frames: HEFBatch
-    source: Float[Tensor, "b 4 r r"]
-    """Render and mask of the source's face."""
-    target: Float[Tensor, "b 4 r r"]
-    """Render and mask of the target's face."""
-    motion: Float[Tensor, "b 3 r r"]
-    """The 3DMM's own flow (x, y) and where it is seen."""
-    keypoints: Float[Tensor, "b 68 2"]
-    """Landmarks of the target's face, (x, y) in [-1, 1] across the frame."""
-    region: Float[Tensor, "b 1 r r"]
-    """Soft map of mouth and eyes."""
-    code: EmotionCode
-
-
-@dataclasses.dataclass(frozen=True)
-class Portrait:
-    """What is computed once per portrait; from the coefficients follows the motion to each driven frame."""
-
-    code: SourceCode
-    coefficients: Float[Tensor, "b 257"]
-    placement: Float[Tensor, "b 3"]
-
-    def expand(self, count: int) -> "Portrait":
-        """One portrait for `count` driven frames, without copying."""
-        return Portrait(self.code.expand(count), self.coefficients.expand(count, -1), self.placement.expand(count, -1))
 
 
 class HEFModule(StageModule):
@@ -108,11 +79,9 @@ class HEFModule(StageModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam for each network, generator first."""
-        rates = {
-            self.generator: self.config.learning_rate,
-            self.discriminator: self.config.discriminator_learning_rate,
-        }
-        return [make_optimizer([net], learning_rate=rate, betas=self.config.betas) for net, rate in rates.items()]
+        config = self.config
+        rates = {self.generator: config.learning_rate, self.discriminator: config.discriminator_learning_rate}
+        return [make_optimizer([net], learning_rate=rate, betas=config.betas) for net, rate in rates.items()]
 
     def on_fit_start(self) -> None:
         """Refuse loss-scaling precisions before the first batch."""
@@ -218,55 +187,21 @@ class HEFModule(StageModule):
         flow, seen = self.renderer.motion(source_coefficients, source_placement, coefficients, placement)
         return torch.cat([flow * seen, seen], dim=1)
 
+    @property
+    def objective(self) -> GeneratorObjective:
+        """The generator's losses with the frozen networks that they have now."""
+        critics = self.perceptual, self.identity_critic, self.emotion_critic
+        return GeneratorObjective(self.config, *critics, extra=self.extra_losses)
+
     def generator_loss(self, part: Task) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
         """Weighted sum of the generator's losses."""
         source = self.generator.encode_source(part.frames.source, part.source)
         made = self.generator.drive(source, part.target, part.motion, part.code.vector, part.code.token)
         judged = self.discriminator(made.image, part.target, part.code.vector)
-        terms = {
-            **self._similarity_terms(made, part),
-            "adversarial": losses.generator_adversarial_loss(judged),
-        }
-        factors = self._factors(self.current_batch)
-        total = torch.stack([factors[name] * value for name, value in terms.items()]).sum()
+        similarity, adversarial = self.objective.similarity(made, part), losses.generator_adversarial_loss(judged)
+        terms = {**similarity, "adversarial": adversarial}
+        total = self.objective.total(terms, self.current_batch)
         return total, made.image, {**terms, "generator": total}
-
-    def _similarity_terms(self, made: Animation, part: Task) -> dict[str, Tensor]:
-        """The generator's losses that compare with the truth: all but the adversarial one."""
-        own = {name: loss(made.image, part.frames) for name, (loss, _) in self.extra_losses.items()}
-        appearance, critics = (
-            self._appearance_terms(made.image, part),
-            self._critic_terms(made.image, part),
-        )
-        return {**appearance, **critics, **self._flow_terms(made, part), **own}
-
-    def _factors(self, batch: int) -> dict[str, float]:
-        factors: dict[str, float] = dataclasses.asdict(self.config.weights)
-        factors["warp"] *= losses.warp_weight(batch, self.config.warmup_steps)
-        factors["adversarial"] *= losses.adversarial_weight(batch, self.config.warmup_steps)
-        return {**factors, **{name: weight for name, (_, weight) in self.extra_losses.items()}}
-
-    def _appearance_terms(self, image: Tensor, part: Task) -> dict[str, Tensor]:
-        true, weight = part.frames.target, 1 + self.config.weights.region * part.region
-        return {
-            "pixel": losses.pixel_loss(image, true, weight),
-            "perceptual": losses.perceptual_loss(self.perceptual(image), self.perceptual(true)),
-        }
-
-    def _critic_terms(self, image: Tensor, part: Task) -> dict[str, Tensor]:
-        terms, true, points = {}, part.frames.target, part.keypoints
-        if (critic := self.identity_critic) is not None:
-            terms["identity"] = losses.identity_loss(critic.embed(image, points), critic.embed(true, points))
-        if (critic := self.emotion_critic) is not None:
-            terms["emotion"] = losses.emotion_loss(critic.features(image, points), critic.features(true, points))
-        return terms
-
-    def _flow_terms(self, made: Animation, part: Task) -> dict[str, Tensor]:
-        return {
-            "warp": losses.warp_loss(made.warped, part.frames.target),
-            "motion": losses.motion_loss(made.flows, part.motion[:, :2], part.motion[:, 2:]),
-            "smoothness": losses.smoothness_loss(made.flows),
-        }
 
     def discriminator_loss(self, part: Task, generated: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Logistic loss, and each `penalty_every` batches the gradient penalty at real frames."""
@@ -342,8 +277,7 @@ class HEFModule(StageModule):
 
     def similarity_loss(self, made: Animation, task: Task) -> Float[Tensor, ""]:
         """The generator's loss after the warm-up without its adversarial part: what validation compares over time."""
-        factors = self._factors(self.config.warmup_steps)
-        return torch.stack([factors[name] * value for name, value in self._similarity_terms(made, task).items()]).sum()
+        return self.objective.total(self.objective.similarity(made, task), self.config.warmup_steps)
 
     def summary(self, rows: Rows, phase: Phase) -> dict[str, float]:
         """Means over all frames."""

@@ -18,7 +18,7 @@ from datamodules.mead import Reference
 from datamodules.speech_loading import load_feature
 from datamodules.speech_names import SpeechForm
 from emospace.commands.talk import spare_inputs, targets
-from emospace.talker import STREAMED, Look, Talker
+from emospace.talker import STREAMED, FilmSettings, Talker
 from emospace.talking.drawing import Canvas, Speech, perform
 from emospace.talking.model_file import TalkingModel
 from emospace.talking.motion import Liveliness, Motion, loudness
@@ -137,7 +137,10 @@ def test_frames_come_while_speech_arrives(talker: Talker) -> None:
 
 def test_all_of_the_speech_is_shown(talker: Talker) -> None:
     speech = np.random.default_rng(0).uniform(-0.3, 0.3, 31 * SAMPLES_PER_FRAME + 100).astype(np.float32)
-    assert len(list(talker.frames(portrait(), np.array_split(speech, 7), "happy", look=Look(pose="still")))) == 31
+    assert (
+        len(list(talker.frames(portrait(), np.array_split(speech, 7), "happy", settings=FilmSettings(pose="still"))))
+        == 31
+    )
 
 
 def test_the_feature_at_hand_is_the_one_that_eac_was_trained_on(pipeline: Pipeline, tmp_path: Path) -> None:

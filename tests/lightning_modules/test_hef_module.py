@@ -26,11 +26,11 @@ class Critic(nn.Module):
         super().__init__()
         self.layer = nn.Linear(3, 4)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
+    def features(self, images: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
         return self.layer(images.mean(dim=(2, 3)))
 
-    def embed(self, images: torch.Tensor) -> torch.Tensor:
-        return self.features(images)
+    def embed(self, images: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
+        return self.features(images, landmarks)
 
 
 def build(**changes: Any) -> HEFModule:

@@ -22,7 +22,7 @@ def track(frames: Frames, networks: Networks) -> Float[Tensor, "t 68 2"] | None:
         return torch.cat([networks.landmarks.landmarks(as_images(part.pictures)).cpu() for part in frames])
 
 
-class Look:
+class VideoFeatures:
     """Landmarks and features of one video; every tensor ends on the CPU.
 
     `boxes` [t, 3] are SyncNet's crops in px of the pictures, for parts that hold no crop of their own; None: no Sync.
@@ -94,14 +94,14 @@ class Look:
         """Whether there are values of a kind."""
         return name in self._parts
 
-    def held(self, length: int) -> "Look":
-        """The look of a video that holds this one's only picture: `length` frames, all the same."""
-        look = Look(self._networks, self._device, None, self._with_sync)
+    def held(self, length: int) -> "VideoFeatures":
+        """The features of a video that holds this one's only picture: `length` frames, all the same."""
+        features = VideoFeatures(self._networks, self._device, None, self._with_sync)
         for name, parts in self._parts.items():
             count = {"sync": length - FRAMES_PER_WINDOW + 1, "fvd": length // FVD_FRAMES}.get(name, length)
             if count > 0:
-                look._parts[name] = [parts[0][:1].expand(count, *parts[0].shape[1:])]
-        return look
+                features._parts[name] = [parts[0][:1].expand(count, *parts[0].shape[1:])]
+        return features
 
 
 def _found(networks: Networks, images: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def _found(networks: Networks, images: Tensor) -> Tensor:
     return networks.landmarks.landmarks(images)
 
 
-def look_at_source(clip: FaceClip, networks: Networks, device: torch.device | str) -> Float[Tensor, "1 d"] | None:
+def source_identity(clip: FaceClip, networks: Networks, device: torch.device | str) -> Float[Tensor, "1 d"] | None:
     """The portrait's identity; None without a portrait or network."""
     if clip.source is None or networks.identity is None:
         return None
