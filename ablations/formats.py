@@ -24,7 +24,9 @@ STAND_IN = (
     "substitute networks, trained on the toy world, in place of the published ones: not comparable with the paper"
 )
 
-FIRST_IDENTITY = "Runs of the first identity, found by experiment, variant and seed, and scored by an older protocol: {}."
+FIRST_IDENTITY = (
+    "Runs of the first identity, found by experiment, variant and seed, and scored by an older protocol: {}."
+)
 
 
 def markdown(table: Table) -> str:
@@ -73,7 +75,8 @@ def _notes(table: Table) -> list[str]:
 def latex(table: Table) -> str:
     """A booktabs table; needs \\usepackage{booktabs}."""
     metrics, best = table.paper.metrics, _best(table)
-    heads = " & ".join(f"{escape_latex(m)}{_arrow(m, latex=True)}{_dagger(table, m, latex=True)} & paper" for m in metrics)
+    marks = {m: f"{_arrow(m, latex=True)}{_dagger(table, m, latex=True)}" for m in metrics}
+    heads = " & ".join(f"{escape_latex(m)}{mark} & paper" for m, mark in marks.items())
     lines = [
         r"\begin{table}",
         r"\centering",
@@ -85,9 +88,8 @@ def latex(table: Table) -> str:
         if row.group != group:
             lines.append(r"\midrule")
         cells = [_latex_cell(row, m, (index, m) in best) for m in metrics]
-        lines.append(
-            rf"{escape_latex(row.group) if row.group != group else ''} & {escape_latex(row.title)} & {' & '.join(cells)} \\"
-        )
+        shown = escape_latex(row.group) if row.group != group else ""
+        lines.append(rf"{shown} & {escape_latex(row.title)} & {' & '.join(cells)} \\")
         group = row.group
     lines += [r"\bottomrule", r"\end{tabular}", *_latex_notes(table), r"\end{table}"]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""The finished runs behind a table: those that are planned, or, where none of them is done, those of the first identity."""
+"""The finished runs behind a table: the planned ones, or, where none of them is done, those of the first identity."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

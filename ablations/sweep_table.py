@@ -4,7 +4,6 @@ import csv as csv_module
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ablations.finite import unusable

@@ -24,7 +24,11 @@ def read_table(path: Path) -> dict[str, Any]:
         if key not in KEYS:
             raise UserError(f"{path}: unknown key {key!r}{nearest(str(key), KEYS)}")
     groups = content.get("groups")
-    if not isinstance(groups, dict) or not groups or not all(isinstance(rows, list) and rows for rows in groups.values()):
+    if (
+        not isinstance(groups, dict)
+        or not groups
+        or not all(isinstance(rows, list) and rows for rows in groups.values())
+    ):
         raise UserError(f"{path}: groups: expected a mapping of names to lists of rows")
     rows = {name: [_row(f"{path}: groups.{name}", row) for row in rows] for name, rows in groups.items()}
     return {**content, "groups": rows}

@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to be written in any format."""
+    """A table, which `ablations.formats` writes as Markdown, LaTeX, CSV or JSON."""
 
     paper: PaperTable
     preset: str
@@ -72,30 +72,6 @@ class Table:
     """Whose networks other methods' are compared with."""
     first_identity: tuple[str, ...] = ()
     """Ids of shown runs that are of the first identity."""
-
-    def markdown(self) -> str:
-        """GitHub Markdown."""
-        from ablations import formats
-
-        return formats.markdown(self)
-
-    def latex(self) -> str:
-        """A booktabs table that compiles by itself inside a document."""
-        from ablations import formats
-
-        return formats.latex(self)
-
-    def csv(self) -> str:
-        """One line for each row and metric."""
-        from ablations import formats
-
-        return formats.csv(self)
-
-    def json(self) -> dict[str, Any]:
-        """The document of `emospace table --json`."""
-        from ablations import formats
-
-        return formats.json_document(self)
 
 
 def build_table(
@@ -141,8 +117,8 @@ def _runs(planned: Planned) -> list[StageRun]:
 
 
 def _old_references(found: Found) -> list[RunFolder]:
-    names = [folder.read("provenance.json").get("parents", {}).get("references") for folder in found.done.values()]
-    return [RunFolder(folder.path.parent / name) for folder, name in zip(found.done.values(), names, strict=True) if name]
+    parents = [(folder, folder.read("provenance.json").get("parents", {})) for folder in found.done.values()]
+    return [RunFolder(folder.path.parent / named["references"]) for folder, named in parents if "references" in named]
 
 
 @dataclass(frozen=True)

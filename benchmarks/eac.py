@@ -1,8 +1,8 @@
 """EAC's cost: speed of speech to expression at the paper's and the toy sizes, its growth, and what L_emo adds.
 
-python benchmarks/eac.py                     weights, and times real time for 1 s .. 1 min of speech
-python benchmarks/eac.py --hour              also a whole hour, and the process's peak memory
-python benchmarks/eac.py --loss --threads 2  the toy training step with L_emo against without
+python -m benchmarks.eac                     weights, and times real time for 1 s .. 1 min of speech
+python -m benchmarks.eac --hour              also a whole hour, and the process's peak memory
+python -m benchmarks.eac --loss --threads 2  the toy training step with L_emo against without
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""The experiment engine at scale: planning, `emospace status` and `emospace table` over 10,000 finished run folders.
+"""The experiment engine at scale: planning, `emospace status`, `table` and `sweep` over 10,000 finished run folders.
 
 `python -m benchmarks.engine`. The folders are the runs of table 3 over as many seeds as that takes. Each command is a
-fresh process; its wall time, CPU time and peak memory stand beside their bounds.
+fresh process; its wall time, CPU time and peak memory stand beside their bounds, which hold on two quiet cores.
 """
 
 import json
@@ -16,22 +16,25 @@ from pathlib import Path
 
 import numpy as np
 
-from ablations.paper import find_table
-from ablations.tables import planned_runs
+from ablations.tables import ask
 from datamodules.manifest import FORMAT, MANIFEST, VERSION
 from experiments.stage import StageRun
 from metrics.protocol import METRIC_NAMES, PROTOCOL
 
 ROOT = Path(__file__).parents[1]
 FOLDERS, CLIPS, HISTORY_LINES = 10_000, 300, 300
-BOUND_S, BOUND_MB, BOUND_IDLE_S = 10, 500, 5
+BOUND_MB = 500
+SWEEP_RUNS = 4_000
+"""Runs of the sweep that is planned; few of them have a folder."""
 
 PLAN_SWEEP = """
 import sys
-from emospace.commands.sweep import run_state
+from pathlib import Path
+from emospace.points import read_points
 from experiments.sweep import expand_sweep
-states = [run_state(job.words) for job in expand_sweep(sys.argv[1]).jobs]
-assert set(states) == {"done"}, set(states)
+points = read_points(expand_sweep(sys.argv[1]), Path("runs"))
+states = [point.state() for point in points.values()]
+assert len(states) == int(sys.argv[2]), len(states)
 """
 
 
@@ -63,9 +66,8 @@ def fill(root: Path) -> list[int]:
     os.chdir(root)
     seeds, made = 0, set[str]()
     while len(made) < FOLDERS:
-        targets = [
-            run for by_seed in planned_runs(find_table("3"), "toy", [seeds]).values() for run in by_seed.values()
-        ]
+        planned = ask("3", "toy", [seeds]).planned()
+        targets = [run for by_seed in planned.values() for run in by_seed.values()]
         for run in unique(targets):
             if run.id not in made:
                 finish(run, root / "runs")
@@ -91,7 +93,8 @@ def finish(run: StageRun, runs: Path) -> None:
     marked = {"protocol": PROTOCOL, "stand_ins": ["EFD", "LMD", "Sync"], "refused": []} if measured else {}
     write(place / "metrics.json", {**facts, **marked})
     write(place / "provenance.json", {**PROVENANCE, "parents": {role: p.id for role, p in run.parents.items()}})
-    identity = {"hash": run.hash, "stage": run.stage, "variant": run.variant, "seed": run.seed}
+    labels = {"experiment": run.config.name, "variant": run.variant, "seed": run.seed, "fields": {}}
+    identity = {"hash": run.hash, "stage": run.stage, "title": run.title, "sweep": "", **labels}
     ended = {"state": "done", "reason": None, "pid": 1, "heartbeat": 1.8e9, "step": 300, "total": 300, "seconds": 60.5}
     write(place / "status.json", {**identity, **ended, "peak_memory_bytes": 2**31})
     (place / ".lock").touch()
@@ -142,23 +145,31 @@ def main() -> None:
         seeds = [str(seed) for seed in fill(root)]
         folders = sum(1 for _ in (root / "runs").iterdir())
         print(f"{folders} run folders: table 3 on {len(seeds)} seeds, {8 * len(seeds)} evaluations", flush=True)
-        variants = ", ".join(find_table("3").variants)
-        (root / "sweep.yaml").write_text(
-            f"method: grid\nparameters:\n  seed: {{values: [{', '.join(seeds)}]}}\n"
-            f"  variant: {{values: [{variants}]}}\n"
-            'command: ["${env}", "${interpreter}", -m, emospace.cli, run, toy, "${args_no_hyphens}"]\n'
-        )
-        cli = ("-m", "emospace.cli")
-        told("plan the sweep", cost("-c", PLAN_SWEEP, "sweep.yaml", cwd=root))
-        told("emospace status", cost(*cli, "status", cwd=root))
-        told("emospace status --json", cost(*cli, "status", "--json", cwd=root))
-        told("emospace table 3, all seeds", cost(*cli, "table", "3", "--seeds", *seeds, cwd=root))
-        told("emospace table 3 --seeds 0 1 2", cost(*cli, "table", "3", "--seeds", "0", "1", "2", cwd=root))
-        run = cost(*cli, "table", "3", "--run", "--seeds", "0", "1", "2", cwd=root)
-        told("emospace table 3 --run, all done", run, BOUND_IDLE_S)
+        variants = ask("3").table.variants
+        write_sweep(root / "done.yaml", variants, len(seeds))
+        write_sweep(root / "wide.yaml", variants, SWEEP_RUNS // len(variants))
+        cli, table = ("-m", "emospace.cli"), ("table", "3", "--preset", "toy")
+        plan = cost("-c", PLAN_SWEEP, "wide.yaml", str(SWEEP_RUNS), cwd=root)
+        report(f"plan a sweep of {SWEEP_RUNS} runs", plan, 30)
+        report("emospace status", cost(*cli, "status", cwd=root), 3)
+        report("emospace status --json", cost(*cli, "status", "--json", cwd=root), 3)
+        report("emospace table 3, all seeds", cost(*cli, *table, "--seeds", *seeds, cwd=root), 30)
+        report("emospace table 3 --seeds 0 1 2", cost(*cli, *table, "--seeds", "0", "1", "2", cwd=root), 10)
+        report("emospace table of the sweep", cost(*cli, "table", "done.yaml", cwd=root), 30)
+        run = cost(*cli, *table, "--run", "--seeds", "0", "1", "2", cwd=root)
+        report("emospace table 3 --run, all done", run, 10)
 
 
-def told(what: str, found: Cost, bound_s: int = BOUND_S) -> None:
+def write_sweep(path: Path, variants: Sequence[str], seeds: int) -> None:
+    """A grid of variants and seeds."""
+    path.write_text(
+        f"method: grid\nmetric: {{name: test/EFD}}\nparameters:\n  seed: {{values: {list(range(seeds))}}}\n"
+        f"  variant: {{values: [{', '.join(variants)}]}}\n"
+        'command: ["${env}", "${interpreter}", -m, emospace.cli, run, toy, "${args_no_hyphens}"]\n'
+    )
+
+
+def report(what: str, found: Cost, bound_s: int) -> None:
     """One line."""
     times = f"{found.seconds:6.2f} s (bound {bound_s}), {found.cpu_seconds:6.2f} s CPU"
     print(f"{what:<36}{times}, {found.peak_mb:4.0f} MB (bound {BOUND_MB})", flush=True)

@@ -1,7 +1,7 @@
 """HEF on a machine: frames a second, and a training step's share of the best plain convolution of its own shapes.
 
-python benchmarks/hef.py toy --threads 2
-python benchmarks/hef.py paper --device cuda --dtype bfloat16 --compile
+python -m benchmarks.hef toy --threads 2
+python -m benchmarks.hef paper --device cuda --dtype bfloat16 --compile
 
 `emospace bench` counts parameters, FLOP and memory by sub-module.
 """
@@ -18,12 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from emospace.bench.hef import frame_inputs
 from emospace.bench.measure import gigaflop, milliseconds
+from emospace.bench.subjects import EXPERIMENTS, preset_config
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import Discriminator
 from lightning_modules.hef.generator import Generator, SourceCode
 from lightning_modules.training.memory import keep_freed_memory
-
-PRESETS = {"toy": HEFConfig.toy, "small": HEFConfig.small, "paper": HEFConfig.paper}
 
 
 class Convolutions(TorchDispatchMode):
@@ -108,7 +107,7 @@ def time_step(config: HEFConfig, arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("preset", choices=PRESETS)
+    parser.add_argument("preset", choices=EXPERIMENTS)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -118,7 +117,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()  # as training on the CPU does
-    config = PRESETS[arguments.preset]()
+    config = preset_config(arguments.preset).hef
     print(f"{arguments.preset} on {arguments.device}, {arguments.dtype}, {arguments.threads} threads")
     for batch in (1, 8):
         time_frame(config, batch, arguments)

@@ -1,6 +1,6 @@
 """What one run costs beside its training: from its process's start to its first batch, and the engine in each step.
 
-Run it in the folder in which `make demo` has finished: `python benchmarks/one_run.py`. EAC and HEF begin anew on the
+Run it in the folder in which `make demo` has finished: `python -m benchmarks.one_run`. EAC and HEF begin anew on the
 demo's finished parents; each is stopped after STEPS batches, from which the step's own time is taken.
 """
 
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -22,11 +22,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from datamodules.endless import EndlessData, MakeBatch
+from experiments.graph import compose, plan
 from experiments.interruption import Interruption
 from experiments.progress import Progress, heartbeat
 from experiments.rundir import RunFolder, read_history
 from experiments.schema import TrainerConfig
-from experiments.training import Job, train
+from experiments.stage import StageRun, Work
+from experiments.training import train
 from lightning_modules.training.stage import StageModule
 
 ROOT = Path(__file__).parents[1]
@@ -59,11 +62,16 @@ def start(stage: str, runs: Path) -> tuple[float, float, float]:
     return times[0] - began, used, statistics.median(steps)
 
 
+@dataclass(frozen=True)
+class NothingConfig:
+    steps: int = BARE_STEPS
+
+
 class Nothing(StageModule):
     """A step that costs next to nothing and logs as many scalars as HEF's does."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(NothingConfig())
         self.net = nn.Linear(4, 1)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
@@ -75,23 +83,27 @@ class Nothing(StageModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
-class Batches:
-    """Endless batches."""
-
-    def __iter__(self) -> Iterator[Tensor]:
-        while True:
-            yield torch.ones(2, 4)
+def ones(number: int) -> Tensor:
+    """Any batch."""
+    return torch.ones(2, 4)
 
 
-def with_engine(root: Path) -> float:
+class Batches(EndlessData):
+    """Endless equal batches."""
+
+    def batch_maker(self) -> MakeBatch:
+        return ones  # pyright: ignore[reportReturnType]
+
+
+def with_engine(run: StageRun, root: Path) -> float:
     """CPU seconds of a step through the engine's own `train`, heartbeat, history and checkpoints included."""
-    folder = RunFolder(root / f"bench-eac.full.s0.{time.monotonic_ns()}")
+    folder = RunFolder(root / f"{run.id}.{time.monotonic_ns()}")
     folder.path.mkdir()
     folder.set_status("running")
-    progress, config = Progress(folder.id, BARE_STEPS), TrainerConfig(accelerator="cpu")
+    work = Work(run, root, folder, Progress(folder.id, BARE_STEPS), Interruption())
     began = time.process_time()
-    with heartbeat(folder, progress):
-        train(Job(Nothing(), lambda first: Batches(), BARE_STEPS, dict), folder, config, progress, Interruption())
+    with heartbeat(folder, work.progress):
+        train(Nothing(), Batches(), work, TrainerConfig(accelerator="cpu"), start="")
     return (time.process_time() - began) / BARE_STEPS
 
 
@@ -100,7 +112,7 @@ def bare(root: Path) -> float:
     off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="cpu", devices=1, max_steps=BARE_STEPS, default_root_dir=root, **off)
     began = time.process_time()
-    trainer.fit(Nothing(), Batches())
+    trainer.fit(Nothing(), datamodule=Batches())
     return (time.process_time() - began) / BARE_STEPS
 
 
@@ -115,11 +127,12 @@ def checkpoint_seconds(weights: Path, root: Path) -> float:
 def main() -> None:
     """Print each figure beside its bound."""
     warnings.filterwarnings("ignore")
-    if not list(Path("runs").glob("demo-hef.full.*/checkpoints/final.pt")):
-        sys.exit("runs/: holds no HEF of the demo; `make demo` first")
+    demo = {run.stage: run for run in plan(compose("demo"))}
+    if any(demo[stage].folder(Path("runs")).state() != "done" for stage in ("eac", "hef")):
+        sys.exit("runs/: holds no EAC and HEF of the demo; `make demo` first")
     with tempfile.TemporaryDirectory(prefix="emospace-one-run-") as name:
         root = Path(name)
-        pairs = [(with_engine(root), bare(root)) for _ in range(REPEATS)]
+        pairs = [(with_engine(demo["eac"], root), bare(root)) for _ in range(REPEATS)]
         extra = sorted(engine - alone for engine, alone in pairs)
         own = statistics.median(extra)
         spread = f"{1e6 * extra[0]:.0f} to {1e6 * extra[-1]:.0f}"
@@ -128,14 +141,14 @@ def main() -> None:
         shutil.copytree("runs", runs, ignore=shutil.ignore_patterns("wandb", "samples", ".logs"))
         for stage in ("eac", "hef"):
             first, used, step = start(stage, runs)
-            [weights] = Path("runs").glob(f"demo-{stage}.full.*/checkpoints/final.pt")
+            weights = demo[stage].folder(Path("runs")).checkpoints / "final.pt"
             saving = checkpoint_seconds(weights, root) / TrainerConfig().checkpoint_every
             share = (own + saving) / step
             print(
                 f"{stage}: first batch done {first:.1f} s after process start (bound {BOUND_START_S}), {used:.1f} s CPU"
             )
-            told = f"{100 * share:.2f} % of a step of {1e3 * step:.0f} ms (bound {100 * BOUND_SHARE:.0f} %)"
-            print(f"{stage}: engine {told}, checkpoints each {TrainerConfig().checkpoint_every} batches included")
+            share_line = f"{100 * share:.2f} % of a step of {1e3 * step:.0f} ms (bound {100 * BOUND_SHARE:.0f} %)"
+            print(f"{stage}: engine {share_line}, checkpoints each {TrainerConfig().checkpoint_every} batches included")
 
 
 if __name__ == "__main__":

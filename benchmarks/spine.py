@@ -1,14 +1,15 @@
 """What a user waits for: `emospace --help`, a demo that is already done, and the memory that the demo's runs took.
 
-Run it in the folder in which `make demo` has finished: `python benchmarks/spine.py`.
+Run it in the folder in which `make demo` has finished: `python -m benchmarks.spine`.
 """
 
-import json
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from experiments.rundir import RunFolder, list_runs
 
 
 def seconds(*command: str, times: int = 5) -> float:
@@ -26,7 +27,8 @@ def main() -> None:
     bare = seconds(sys.executable, "-c", "pass")
     shown = seconds(sys.executable, "-m", "emospace.cli", "--help")
     print(f"emospace --help: {shown:.3f} s, {shown / bare:.1f} x a bare Python (bound 1 s)")
-    states = [json.loads(path.read_text()) for path in Path("runs").glob("demo-*/status.json")]
+    runs = Path("runs")
+    states = [RunFolder(runs / run.id).status for run in list_runs(runs) if run.experiment == "demo"]
     if not states:
         sys.exit("runs/: holds no run of the demo; `make demo` first")
     again = seconds(sys.executable, "-m", "emospace.cli", "demo", times=1)

@@ -1,6 +1,6 @@
 """Sync distance of a 60 s clip: `metrics.functional.sync` against the loop of the official SyncNet script.
 
-python benchmarks/sync.py      prints the best of some runs of each, their ratio and the largest difference.
+python -m benchmarks.sync      prints the best of some runs of each, their ratio and the largest difference.
 """
 
 import time

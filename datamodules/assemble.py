@@ -12,7 +12,7 @@ from conventions.emotions import EMOTIONS, STYLES, Style
 from conventions.rates import MEL_STEPS_PER_FRAME
 from datamodules.audio import MEL_FLOOR_DB
 from datamodules.batches import AMEBatch, Batch, EACBatch, HEFBatch
-from datamodules.sampling import SameActorPairs, StyleBalanced, generator, stretch
+from datamodules.sampling import SameActorPairs, Sampler, StyleBalanced, generator, stretch
 from datamodules.store import Store, StoredClip
 
 
@@ -51,13 +51,18 @@ class _Maker:
     """Makes batch number `step`; picklable, so that worker processes can do it."""
 
     store: Store
-    clips: Sequence[StoredClip]
+    sampler: Sampler
     batch_size: int
     seed: int
     rank: int
     frames: int
     size: int
     speech: str
+
+    @classmethod
+    def sampler_of(cls, clips: Sequence[StoredClip]) -> Sampler:
+        """What draws the material of each batch; it is built once."""
+        return StyleBalanced(clips)
 
     def __call__(self, step: int) -> Batch:
         raise NotImplementedError
@@ -68,7 +73,7 @@ class _Maker:
     def _stretches(self, step: int) -> tuple[list[StoredClip], list[slice], Tensor]:
         """Clips, the rows of a stretch of each, and one picture of each."""
         random = self._random(step)
-        clips = StyleBalanced(self.clips).draw(random, self.batch_size)
+        clips = self.sampler.draw(random, self.batch_size)
         spans = [stretch(random, clip, self.frames) for clip in clips]
         rows = [slice(c.start + first, c.start + first + n) for c, (first, n) in zip(clips, spans, strict=True)]
         chosen = [int(random.integers(clip.length)) for clip in clips]
@@ -109,8 +114,13 @@ class _EAC(_Maker):
 
 
 class _HEF(_Maker):
+    @classmethod
+    def sampler_of(cls, clips: Sequence[StoredClip]) -> Sampler:
+        """Pairs of frames of one actor."""
+        return SameActorPairs(clips)
+
     def __call__(self, step: int) -> HEFBatch:
-        pairs = SameActorPairs(self.clips).draw(self._random(step), self.batch_size)
+        pairs = self.sampler.draw(self._random(step), self.batch_size)
         sources = [(pair.source, pair.source_index) for pair in pairs]
         targets = [(pair.target, pair.target_index) for pair in pairs]
         return HEFBatch(
@@ -145,4 +155,5 @@ def maker(
     speech: str = "mfcc",
 ) -> Callable[[int], Batch]:
     """The function from a batch's number to the batch of a view."""
-    return _MAKERS[view](store, clips, batch_size, seed, rank, frames, size, speech)
+    kind = _MAKERS[view]
+    return kind(store, kind.sampler_of(clips), batch_size, seed, rank, frames, size, speech)

@@ -3,7 +3,6 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +10,11 @@ from typing import NamedTuple
 from conventions.emotions import StyleKind
 from conventions.errors import UserError
 from conventions.files import regular_file
-from datamodules import naming
-from datamodules.naming.name import Name
+from datamodules.naming import AUTO, MANIFEST, naming_of
+from datamodules.naming.table import MANIFEST as TABLE
+from datamodules.naming.table import read_table, roles_of
 from datamodules.reasons import REASONS
+from datamodules.records import ClipRecord, Finder, LeftOut, Listed
 
 __all__ = ["REASONS", "ClipRecord", "LeftOut", "catalogue", "read_styles"]
 
@@ -24,41 +25,6 @@ AUDIO_SUFFIXES = frozenset(
     (".m4a", ".wav", ".mp3", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma", ".aif", ".aiff", ".mka")
 )
 STYLES_FILE = "styles.json"
-
-_LABEL_FOLDERS = frozenset(("video", "audio"))
-
-
-@dataclass(frozen=True, slots=True)
-class ClipRecord:
-    """One clip: where its files lie and what its name says."""
-
-    id: str
-    """Unique in the catalogue: `M030_front_happy_3_001`, or the relative path of an unlabelled clip."""
-    actor: str
-    """An unlabelled clip is its own actor."""
-    emotion: str | None
-    """None: the clip has no label."""
-    level: int | None
-    kind: StyleKind | None
-    view: str
-    number: int
-    video: Path
-    audio: Path | None
-    """A sound file of its own; None: the video's sound, where it has one."""
-    coefficients: Path | None
-    source: str
-    """The data set whose spelling this is: a key of `datamodules.naming.PARSERS`, or `plain`."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A file that is no clip, and why."""
-
-    path: Path
-    reason: str
-    """A key of `REASONS`."""
-    detail: str = ""
-    id: str | None = None
 
 
 class Catalogue(NamedTuple):
@@ -103,7 +69,7 @@ class _Files:
         stem, suffix = os.path.splitext(relative)
         suffix = suffix.lower()
         if suffix not in {*VIDEO_SUFFIXES, *AUDIO_SUFFIXES, ".mat"}:
-            self.unhandled.update([suffix] if relative != STYLES_FILE else [])
+            self.unhandled.update([suffix] if relative not in (STYLES_FILE, TABLE) else [])
         elif (state := _no_file(Path(self.root, relative))) is not None:
             self.left_out.append(LeftOut(Path(self.root, relative), "unreadable", state))
         elif suffix == ".mat":
@@ -142,82 +108,35 @@ def read_styles(root: Path) -> dict[str, StyleKind]:
     return styles
 
 
-def catalogue(root: Path) -> Catalogue:
+def catalogue(root: Path, naming: str = AUTO) -> Catalogue:
     """Clips under `root`, the files left out, each with its reason, and the suffixes that nothing reads.
 
-    MEAD, CREMA-D and RAVDESS are known by their names wherever they lie; a video that no parser knows and that bears no
-    sign of a label is an unlabelled clip. A coefficient file is the `.mat` beside the video.
+    `naming` is `auto`, `plain`, `manifest`, the path of a `.csv` manifest, or a parser (see `datamodules.naming`).
+    `auto` knows data sets by their names wherever they lie, after what a `manifest.csv` in `root` states; a video that
+    no parser knows and that does not look like MEAD's is an unlabelled clip. A coefficient file is the `.mat` beside
+    the video.
     """
     if not os.path.isdir(root):
         raise UserError(f"{root}: no such folder")
     files, styles = _Files(str(root)), read_styles(root)
     files.walk()
-    left_out = files.left_out
-    records, used = _records(root, files, styles, left_out)
-    orphans = sorted(set(files.audios.values()) - used)
+    table = _table(root, naming)
+    listed = Listed(table, read_table(table, styles) if table else [])
+    found = files.videos, files.audios, files.coefficients
+    finder = Finder(root, *found, styles, naming_of(naming), listed, naming not in (MANIFEST, str(table)))
+    records = finder.records()
+    left_out = files.left_out + finder.left_out
+    orphans = sorted(set(files.audios.values()) - finder.used)
     left_out += [LeftOut(root / path, "no_video") for path in orphans]
     by_id = sorted(records, key=lambda record: record.id)
+    if table is not None:
+        roles_of(table, ((record.actor, record.split) for record in by_id))
     return Catalogue(by_id, sorted(left_out, key=lambda item: str(item.path)), dict(sorted(files.unhandled.items())))
 
 
-def _records(
-    root: Path, files: _Files, styles: Mapping[str, StyleKind], left_out: list[LeftOut]
-) -> tuple[list[ClipRecord], set[str]]:
-    """The videos as records, and the sound files that belong to one."""
-    sounds = _sounds_by_label(files, styles)
-    records: dict[str, ClipRecord] = {}
-    used: set[str] = set()
-    for stem, path in files.videos.items():
-        parsed = naming.parse(stem, styles)
-        if parsed is None and _half_labelled(stem):
-            left_out.append(LeftOut(root / path, "unknown_name"))
-            continue
-        source, name = parsed or ("plain", None)
-        audio = files.audios.get(stem) or (sounds.get(_label(name)) if name else None)
-        used |= {audio} if audio else set()
-        record = _record(root, stem, files, name, audio, source)
-        if record.id in records:
-            left_out.append(LeftOut(root / path, "duplicate", f"of {records[record.id].video}", record.id))
-        else:
-            records[record.id] = record
-    return list(records.values()), used
-
-
-def _label(name: Name) -> tuple[str, str, int, int]:
-    """What a MEAD sound file shares with the videos of all views."""
-    return name.actor, name.emotion, name.level, name.number
-
-
-def _sounds_by_label(files: _Files, styles: Mapping[str, StyleKind]) -> dict[tuple[str, str, int, int], str]:
-    sounds: dict[tuple[str, str, int, int], str] = {}
-    for stem, path in files.audios.items():
-        if stem not in files.videos and (parsed := naming.parse(stem, styles)) is not None:
-            sounds.setdefault(_label(parsed[1]), path)
-    return sounds
-
-
-def _half_labelled(stem: str) -> bool:
-    """Whether a path that no parser knows still claims to belong to a labelled data set."""
-    folders = stem.lower().split("/")[:-1]
-    return bool(_LABEL_FOLDERS.intersection(folders)) or naming.mead.parse_actor(stem) is not None
-
-
-def _record(root: Path, stem: str, files: _Files, name: Name | None, audio: str | None, source: str) -> ClipRecord:
-    coefficients = root / f"{stem}.mat" if stem in files.coefficients else None
-    video, sound = root / files.videos[stem], None if audio is None else root / audio
-    if name is None:
-        identifier = stem.replace("/", "__")
-        return ClipRecord(identifier, identifier, None, None, None, "front", 0, video, sound, coefficients, source)
-    return ClipRecord(
-        name.id,
-        name.actor,
-        name.emotion,
-        name.level,
-        name.kind,
-        name.view,
-        name.number,
-        video,
-        sound,
-        coefficients,
-        source,
-    )
+def _table(root: Path, naming: str) -> Path | None:
+    """The manifest that a naming asks for, or that lies in the folder where names are found automatically."""
+    if naming.endswith(".csv"):
+        return Path(naming)
+    path = root / TABLE
+    return path if naming == MANIFEST or (naming == AUTO and path.exists()) else None

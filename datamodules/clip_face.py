@@ -2,7 +2,8 @@
 
 import io
 import itertools
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,10 @@ from datamodules.clock import Clock
 from datamodules.crop import Window, align, bounds, camera_windows, cut, fixed_crop, lie_about, placement, to_crop
 from datamodules.deep3d import Checkpoint, cut_frame, measure, open_network, transform_params
 from datamodules.landmarks import find_faces
-from datamodules.video import DecodedFrame, iterate_frames, probe
+from datamodules.row_offset import measure_offset, mouth_opening
+from datamodules.video import DecodedFrame, VideoInfo, iterate_frames, probe
 from face3d.camera import CROP_WIDENING, FRAME_SIZE
+from face3d.coefficients import EXPRESSION
 from face3d.landmarker import Landmarker
 from face3d.morphable import load_model
 
@@ -69,10 +72,24 @@ class Face:
     landmarks: Float[np.ndarray, "t 68 2"] | None
     coefficients: Float[np.ndarray, "t 257"] | None
     model: str | None
+    skipped: int = 0
+    """Frames at the beginning of the clip that have no coefficients and are left out."""
+    row_offset: int | None = None
+    """Rows by which the coefficient file begins late, where that was measured."""
 
 
-def _frames(video: Path, limit: int) -> Iterator[DecodedFrame]:
-    return itertools.islice(iterate_frames(video), limit)
+def _frames(video: Path, frames: range) -> Iterator[DecodedFrame]:
+    """Those of a video's 25 fps frames that there are."""
+    return itertools.islice(iterate_frames(video), frames.start, frames.stop)
+
+
+def _check_span(record: ClipRecord, clip: VideoInfo) -> None:
+    """A part that a manifest names lies within the film."""
+    if record.span is None:
+        return
+    end = record.span[0] if math.isinf(record.span[1]) else record.span[1]
+    if round(end * VIDEO_FPS) > math.ceil(clip.seconds * VIDEO_FPS):
+        raise RejectedClip("bad_range", f"{record.video}: lasts {clip.seconds:.2f} s, the part ends at {end:g} s")
 
 
 def _check_length(record: ClipRecord, length: int) -> None:
@@ -82,10 +99,10 @@ def _check_length(record: ClipRecord, length: int) -> None:
         raise RejectedClip("too_long", f"{record.video}: more than {MAX_FRAMES / VIDEO_FPS / 60:.0f} minutes")
 
 
-def _crops(video: Path, limit: int, crop: Window, size: int, clock: Clock) -> tuple[list[int], list[bytes]]:
+def _crops(video: Path, frames: range, crop: Window, size: int, clock: Clock) -> tuple[list[int], list[bytes]]:
     """Number of the source frame and JPEG of the crop of each frame."""
     indices, pictures = [], []
-    for frame in clock.each("decode", _frames(video, limit)):
+    for frame in clock.each("decode", _frames(video, frames)):
         with clock("crop"):
             pictures.append(_jpeg(frame, crop, size))
         indices.append(frame.source_index)
@@ -135,20 +152,57 @@ def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clo
     measured = coefficient_files.read_mat(record.coefficients)
     with clock("decode"):
         clip = probe(record.video)
-    whole_pixels = measured.model == coefficient_files.BFM09
-    with np.errstate(all="ignore"):
-        windows = camera_windows(measured.params, clip.width, clip.height, whole_pixels)
+    _check_span(record, clip)
+    frames = range(record.first_frame, record.first_frame + limit)
+    windows = measured.windows(clip.width, clip.height)
     if not lie_about(windows, clip.width, clip.height):
         raise RejectedClip("bad_coefficients", f"{record.coefficients}: transform_params place no face in the picture")
-    crop = fixed_crop(windows)
-    indices, pictures = _crops(record.video, limit, crop, settings.size, clock)
-    rows = measured.rows(indices, clip, record.coefficients)
-    length = min(len(pictures), len(rows))
-    _check_length(record, length)
-    coefficients, place = measured.coefficients[rows[:length]], placement(windows[rows[:length]], crop)
-    pictures = pictures[:length]
+    crop = fixed_crop(windows[_rows_about(record, clip, len(windows))])
+    shown, pictures = _crops(record.video, frames, crop, settings.size, clock)
+    offset = _row_offset(record, measured, clip, shown, settings, frames, clock)
+    rows, skipped = measured.rows(shown, clip, record.coefficients, frames.start, offset or 0)
+    _check_length(record, len(rows))
+    pictures = pictures[skipped : skipped + len(rows)]
+    coefficients, place = measured.coefficients[rows], placement(windows[rows], crop)
     landmarks = _landmarks_of(measured.model, coefficients, place, pictures, settings, clock)
-    return Face(crop, pictures, place, landmarks, coefficients, measured.model)
+    return Face(crop, pictures, place, landmarks, coefficients, measured.model, skipped, offset)
+
+
+def _rows_about(record: ClipRecord, clip: VideoInfo, count: int) -> slice:
+    """The rows, or nearly those, of the part of the film that is the clip."""
+    if record.span is None:
+        return slice(None)
+    first, last = (min(1.0, second / clip.seconds) * count for second in record.span)
+    return slice(min(math.floor(first), count - 1), math.ceil(last))
+
+
+def _row_offset(
+    record: ClipRecord,
+    measured: coefficient_files.Measured,
+    clip: VideoInfo,
+    shown: Sequence[int],
+    settings: Settings,
+    frames: range,
+    clock: Clock,
+) -> int | None:
+    """Rows by which a coefficient file begins late, measured where it has not one for each frame; None where it has.
+
+    RejectedClip where the measure is not sure.
+    """
+    path = record.coefficients
+    assert path is not None
+    missing = measured.missing(clip, path)
+    if missing == 0:
+        return None
+    found = f"{path}: {len(measured.coefficients)} rows for {len(measured.coefficients) + missing} frames"
+    if settings.weights is None:
+        raise RejectedClip("coefficients_mismatch", f"{found}; measuring which are missing needs the face landmarker")
+    points, _ = track_landmarks(record.video, settings.weights, frames.stop - frames.start, clock, frames.start)
+    rows = shown if measured.at_source_rate(clip, path) else range(frames.start, frames.start + len(shown))
+    offset = measure_offset(mouth_opening(points), measured.coefficients[:, EXPRESSION], rows, missing)
+    if offset is None:
+        raise RejectedClip("coefficients_mismatch", f"{found}; the mouth does not show which are missing")
+    return offset
 
 
 def _landmarks_of(
@@ -169,26 +223,28 @@ def _landmarks_of(
 
 
 def track_landmarks(
-    video: Path, weights: Path, limit: int, clock: Clock | None = None
+    video: Path, weights: Path, limit: int, clock: Clock | None = None, first: int = 0
 ) -> tuple[Float[np.ndarray, "t 68 2"], tuple[int, int]]:
-    """Landmarks of a video's first `limit` frames in pixels, and the pictures' (width, height).
+    """Landmarks of at most `limit` frames of a video from `first` on, in pixels, and the pictures' (width, height).
 
     `RejectedClip` where there is no face, or two of like size.
     """
     clock = clock or Clock()
     with clock("decode"):
         width, height = next(iterate_frames(video)).size
-    pictures = clock.each("decode", (frame.rgb(TRACKING_SIDE) for frame in _frames(video, limit)))
+    pictures = clock.each("decode", (frame.rgb(TRACKING_SIDE) for frame in _frames(video, range(first, first + limit))))
     return _track(pictures, weights, str(video), clock) * _scale(width, height), (width, height)
 
 
 def tracked_face(record: ClipRecord, settings: Settings, limit: int, clock: Clock) -> Face:
     """The face of a clip as the landmarker sees it; coefficients are fitted to its landmarks."""
     assert settings.weights is not None
-    points, (width, height) = track_landmarks(record.video, settings.weights, limit, clock)
+    _check_span(record, probe(record.video))
+    frames = range(record.first_frame, record.first_frame + limit)
+    points, (width, height) = track_landmarks(record.video, settings.weights, limit, clock, frames.start)
     _check_length(record, len(points))
     crop = fixed_crop(camera_windows(align(points, width, height), width, height))
-    _, jpegs = _crops(record.video, limit, crop, settings.size, clock)
+    _, jpegs = _crops(record.video, frames, crop, settings.size, clock)
     landmarks = to_crop(points, crop)
     place = np.tile(np.array([1 / CROP_WIDENING, 0, 0], np.float32), (len(jpegs), 1))
     if settings.mode == "none":
@@ -202,18 +258,20 @@ def regressed_face(record: ClipRecord, settings: Settings, limit: int, clock: Cl
     """The face of a clip by Deep3DFaceRecon's network: as if a `.mat` of its own lay beside the clip."""
     assert settings.weights is not None
     assert settings.deep3d is not None
-    points, (width, height) = track_landmarks(record.video, settings.weights, limit, clock)
+    _check_span(record, probe(record.video))
+    frames = range(record.first_frame, record.first_frame + limit)
+    points, (width, height) = track_landmarks(record.video, settings.weights, limit, clock, frames.start)
     _check_length(record, len(points))
     params = transform_params(points, width, height)
     windows = camera_windows(params, width, height, whole_pixels=True)
     crop = fixed_crop(windows)
     with clock("network"):
         network = open_network(settings.deep3d)
-    frames = zip(_frames(record.video, limit), params, windows, strict=True)
+    measured = zip(_frames(record.video, frames), params, windows, strict=True)
     jpegs, coefficients = [], []
     for _ in range(0, len(points), NETWORK_BATCH):
         with clock("decode"):
-            batch = list(itertools.islice(frames, NETWORK_BATCH))
+            batch = list(itertools.islice(measured, NETWORK_BATCH))
         with clock("crop"):
             jpegs += [_jpeg(frame, crop, settings.size) for frame, _, _ in batch]
             pictures = np.stack([_network_picture(*item) for item in batch])

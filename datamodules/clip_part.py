@@ -1,10 +1,12 @@
 """One raw clip to one part: sound, face and features. A pure function of the files and the settings."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
 from conventions.errors import RejectedClip
-from conventions.rates import MEL_BINS, MEL_STEPS_PER_FRAME, SAMPLES_PER_FRAME
+from conventions.rates import MEL_BINS, MEL_STEPS_PER_FRAME, SAMPLE_RATE, SAMPLES_PER_FRAME, VIDEO_FPS
 from datamodules import audio as sound_files
 from datamodules.catalogue import ClipRecord
 from datamodules.clip_face import (
@@ -17,13 +19,14 @@ from datamodules.clip_face import (
     tracked_face,
 )
 from datamodules.clock import Clock
+from datamodules.media import warn
 from datamodules.parts import PICTURES, SIZES, Part
 from datamodules.sound_offset import read_sound
 from datamodules.store import INT16_MAX
 from face3d.coefficients import NUM_COEFFICIENTS
 
 SILENCE_PEAK = 1e-3
-"""A sound that never exceeds -60 dB of full scale is a failed recording."""
+"""A sound that never exceeds -60 dB of full scale counts as none."""
 
 _FACES = {"mat": measured_face, "landmarks": tracked_face, "none": tracked_face, "deep3d": regressed_face}
 
@@ -35,10 +38,14 @@ def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
     with clock("sound"):
         waveform, offset = _sound(record)
     limit = MAX_FRAMES + 1 if waveform is None else min(len(waveform) // SAMPLES_PER_FRAME, MAX_FRAMES + 1)
+    if record.span is not None and not math.isinf(record.span[1]):
+        limit = min(limit, round((record.span[1] - record.span[0]) * VIDEO_FPS))
     if limit < MIN_FRAMES:
         raise RejectedClip("too_short", f"{record.audio or record.video}: {limit} frames of sound")
     face = _FACES[settings.mode](record, settings, limit, clock)
     length = len(face.pictures)
+    if waveform is not None:
+        waveform = waveform[face.skipped * SAMPLES_PER_FRAME :]
     with clock("features"):
         arrays = {**_sound_arrays(waveform, length), **_face_arrays(face, length)}
     meta = {
@@ -50,6 +57,7 @@ def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
         "crop": face.crop,
         "model": face.model,
         "sound_offset": offset,
+        "row_offset": face.row_offset,
     }
     return Part(meta, arrays)
 
@@ -59,11 +67,17 @@ def _sound(record: ClipRecord) -> tuple[Float[np.ndarray, " n"] | None, float | 
     try:
         waveform, offset = read_sound(record.video, record.audio)
     except RejectedClip as error:
-        if record.audio is None and error.reason == "no_audio_stream":
-            return None, None
-        raise
+        if error.reason == "empty_audio":
+            warn(f"{error}; the clip is taken to have none")
+        elif record.audio is not None or error.reason != "no_audio_stream":
+            raise
+        return None, None
+    if record.span is not None:
+        begin, end = (second * SAMPLE_RATE for second in record.span)
+        waveform = waveform[round(begin) : None if math.isinf(end) else round(end)]
     if not len(waveform) or np.abs(waveform).max() < SILENCE_PEAK:
-        raise RejectedClip("silent_audio", f"{record.audio or record.video}: no sound above -60 dB")
+        warn(f"{record.audio or record.video}: no sound above -60 dB; the clip is taken to have none")
+        return None, None
     return waveform, offset
 
 

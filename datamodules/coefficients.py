@@ -1,5 +1,6 @@
 """3DMM coefficients of a clip: read from the `.mat` of another tool, or fitted to landmarks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from jaxtyping import Float
 
 from conventions.errors import RejectedClip
 from conventions.rates import VIDEO_FPS
+from datamodules.crop import camera_windows
 from datamodules.video import VideoInfo
 from face3d.coefficients import ANGLE, EXPRESSION, NUM_COEFFICIENTS, TRANSLATION, split
 from face3d.morphable import PROCEDURAL, MorphableModel
@@ -24,7 +26,7 @@ MOST = 1e4
 """Greatest value that a coefficient may have; a damaged file shows any."""
 
 ROW_TOLERANCE = 0.02
-"""A file may have this share (and 2) fewer or more rows than the clip has frames; both are trimmed to the shorter."""
+"""A file may have this share (and 2) fewer or more rows than the clip has frames; which, is then measured."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,39 @@ class Measured:
     params: Float[np.ndarray, "t 5"]
     """(w0, h0, s, t0, t1) as in Deep3DFaceRecon's `align_img`."""
 
-    def rows(self, source_indices: list[int], clip: VideoInfo, path: Path) -> list[int]:
-        """The row of each 25 fps frame, given the source frames that these show; it may end before they do.
-
-        A file measured at the source's own rate has a row for each source frame: taking the row of the very frame that
-        is shown keeps picture and coefficients together. A file measured at 25 fps is taken as it is.
-        """
-        have = len(self.coefficients)
-        if _near(have, clip.frames):
-            return [index for index in source_indices if index < have]
-        if _near(have, round(clip.seconds * VIDEO_FPS)):
-            return list(range(min(have, len(source_indices))))
+    def at_source_rate(self, clip: VideoInfo, path: Path) -> bool:
+        """Whether rows are source frames and not frames at 25 fps; RejectedClip where their number fits neither."""
+        have, wanted = len(self.coefficients), round(clip.seconds * VIDEO_FPS)
+        if _near(have, clip.frames) and abs(have - clip.frames) <= abs(have - wanted):
+            return True
+        if _near(have, wanted):
+            return False
         raise RejectedClip("coefficients_mismatch", f"{path}: {have} rows for a clip of {clip.frames} frames")
+
+    def missing(self, clip: VideoInfo, path: Path) -> int:
+        """Frames of the clip beyond the rows, at the file's own rate; negative where rows are left over."""
+        frames = clip.frames if self.at_source_rate(clip, path) else round(clip.seconds * VIDEO_FPS)
+        return frames - len(self.coefficients)
+
+    def rows(
+        self, source_indices: Sequence[int], clip: VideoInfo, path: Path, first: int = 0, offset: int = 0
+    ) -> tuple[list[int], int]:
+        """The row of each 25 fps frame from number `first` on, given the source frames that these show.
+
+        Frames that lie before the first row are left out, and counted in the second value; those beyond the last row
+        are left out too. A file measured at the
+        source's own rate has a row for each source frame: taking the row of the very frame that is shown keeps picture
+        and coefficients together. A file measured at 25 fps is taken as it is. `offset` is the rows by which the file
+        begins late.
+        """
+        shown = source_indices if self.at_source_rate(clip, path) else range(first, first + len(source_indices))
+        rows = [index - offset for index in shown]
+        return [row for row in rows if 0 <= row < len(self.coefficients)], sum(row < 0 for row in rows)
+
+    def windows(self, width: int, height: int) -> Float[np.ndarray, "t 3"]:
+        """Camera window of each row in a picture of that size, rounded as Deep3DFaceRecon does in files of its own."""
+        with np.errstate(all="ignore"):
+            return camera_windows(self.params, width, height, whole_pixels=self.model == BFM09)
 
 
 def _near(rows: int, frames: int) -> bool:

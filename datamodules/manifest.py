@@ -85,7 +85,7 @@ def _wrong_extra(manifest: dict[str, Any]) -> str | None:
         return "left_out"
     if not all(isinstance(name, str) for name in manifest["files"].values()):
         return "files"
-    for name, kind in (("sound_offsets", float | int), ("notes", list)):
+    for name, kind in (("sound_offsets", float | int), ("row_offsets", int), ("notes", list)):
         values = manifest.get(name, {})
         if not isinstance(values, dict) or not all(isinstance(value, kind) for value in values.values()):
             return name

@@ -1,6 +1,8 @@
 """`MEADDataModule`: endless, exactly resumable batches of a store for training, and clips for evaluation."""
 
 import dataclasses
+import functools
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -129,7 +131,7 @@ class MEADDataModule(EndlessData):
         return (
             (clip.has_audio or view == "hef")
             and (clip.has_coefficients or view == "ame")
-            and (clip.emotion is not None or view != "ame")
+            and (view != "ame" or (clip.emotion is not None and clip.level is not None))
         )
 
     @property
@@ -237,12 +239,18 @@ class MEADDataModule(EndlessData):
             style=style,
         )
 
+    @functools.cached_property
+    def _by_actor(self) -> dict[str, list[StoredClip]]:
+        actors: dict[str, list[StoredClip]] = defaultdict(list)
+        for clip in self.store.clips:
+            actors[clip.actor].append(clip)
+        return dict(actors)
+
     def reference_frame(self, actor: str) -> Reference:
         """The portrait of an actor: the first frame of their first neutral clip, or of their mildest one."""
-        clips = [c for c in self.store.clips if c.actor == actor and c.view in self.config.views]
+        clips = [clip for clip in self._by_actor.get(actor, []) if clip.view in self.config.views]
         if not clips:
-            actors = {clip.actor for clip in self.store.clips}
-            raise UserError(f"{self.store.path}: no clip of actor {actor!r}{nearest(actor, actors)}")
+            raise UserError(f"{self.store.path}: no clip of actor {actor!r}{nearest(actor, self._by_actor)}")
         clip = min(clips, key=lambda c: (c.emotion not in ("neutral", None), c.level or 0, c.id))
         return Reference(
             assemble.pictures(self.store, clip, [0], self.resolution)[0],

@@ -15,7 +15,7 @@ from datamodules.manifest import FORMAT, MANIFEST, VERSION, content_hash
 from datamodules.parts import PICTURES, SIZES, read_part
 from datamodules.store import ARRAYS, FRAME_ENDS, FRAMES
 
-_OF_THE_SOURCE = ("model", "sound_offset", "notes")
+_OF_THE_SOURCE = ("model", "sound_offset", "row_offset", "notes")
 """What a part's meta says beyond the fields of a `StoredClip`."""
 
 

@@ -23,7 +23,7 @@ class Part:
     """One clip's share of a store, or the reason why it has none."""
 
     meta: dict[str, Any]
-    """The fields of a `StoredClip` but `start`, with `model`, `sound_offset` and `notes`; or `reason` and `detail`."""
+    """A `StoredClip`'s fields but `start`, `model`, `sound_offset`, `row_offset`, `notes`; or `reason` and `detail`."""
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     """Those of `store.ARRAYS`, `pictures` (uint8: JPEG files end to end) and `sizes` (bytes of each)."""
 
@@ -62,6 +62,7 @@ def part_of(store: Store, clip: StoredClip) -> Part:
     del meta["start"]
     meta["model"] = store.coefficient_model if clip.has_coefficients else None
     meta["sound_offset"] = store.sound_offsets.get(clip.id)
+    meta["row_offset"] = store.row_offsets.get(clip.id)
     meta["notes"] = store.notes.get(clip.id, [])
     pictures, sizes = store.packed_pictures(clip)
     arrays = {name: np.array(getattr(store, name)[clip.rows]) for name in ARRAYS}

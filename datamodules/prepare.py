@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from conventions.errors import MediaWarning, RejectedClip, UserError
-from conventions.files import sha256_of
+from conventions.files import sha256_of, write_text
 from conventions.published import LANDMARKER
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
 from datamodules.clip_face import Settings, release
@@ -22,14 +24,18 @@ from datamodules.crop import CROP
 from datamodules.deep3d import Checkpoint, find_checkpoint, identify, open_network
 from datamodules.disk import space_on
 from datamodules.manifest import MANIFEST, VERSION
+from datamodules.naming import AUTO
 from datamodules.packing import pack
 from datamodules.parts import PARTS, Part, digest, part_of, read_meta, write_part
 from datamodules.pool import TASK_LIMIT_S, described, run_tasks
 from datamodules.prepare_report import PrepareReport, Spent, suffixes
 from datamodules.reasons import FAILURES
+from datamodules.splits import ROLES
 from datamodules.store import Store
 
 Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
+SPLIT = "split.yaml"
+"""File of a store that holds the roles which a manifest names."""
 LARGEST_SIZE = 4096
 """Side of stored pictures in pixels."""
 
@@ -68,6 +74,7 @@ def prepare(
     look: bool = True,
     progress: Progress | None = None,
     max_bad_share: float = 0.5,
+    naming: str = AUTO,
 ) -> PrepareReport:
     """Prepare the clips under `raw` into the packed store `store`, pictures of `size` pixels.
 
@@ -78,12 +85,13 @@ def prepare(
     holds it; None: among the weights. Killed at any moment, the next call finishes the rest; finished, it does nothing.
     `workers` processes each have `limit_s` seconds for a clip, and may die of one: the clip is left out. `again` tries
     once more those that were left out so. With 0 workers this process does the work itself, unprotected.
-    More than `max_bad_share` of the clips unusable is an error.
+    More than `max_bad_share` of the clips unusable is an error. `naming` says how paths are read (see `catalogue`);
+    where a manifest names roles, `split.yaml` in the store holds them.
     """
     spent = Spent()
     _check_folders(raw, store)
     with space_on(store):
-        job = _plan(raw, store, coefficients, size, weights, deep3d, look)
+        job = _plan(raw, store, coefficients, size, weights, deep3d, look, naming)
         if (done := _finished(job, again)) is not None:  # it may be on a disk that cannot be written
             return _report(job, done, 0, spent)
         store.mkdir(parents=True, exist_ok=True)
@@ -94,6 +102,7 @@ def prepare(
             todo = [name for name in job.records if _missing(job.part(name), again)]
             _work(job, todo, workers, limit_s, spent, progress)
             with spent.clock("pack"):
+                _write_split(job)
                 manifest = _pack(job, max_bad_share)
     return _report(job, manifest, len(todo), spent)
 
@@ -108,10 +117,19 @@ def _check_folders(raw: Path, store: Path) -> None:
         raise UserError(f"{store}: is neither empty nor a store; give a folder of its own")
 
 
-def _plan(raw: Path, store: Path, mode: Mode, size: int, weights: Path | None, deep3d: Path | None, look: bool) -> _Job:
+def _plan(
+    raw: Path,
+    store: Path,
+    mode: Mode,
+    size: int,
+    weights: Path | None,
+    deep3d: Path | None,
+    look: bool,
+    naming: str,
+) -> _Job:
     if not 16 <= size <= LARGEST_SIZE or size % 2:
         raise UserError(f"size {size}: must be even, from 16 to {LARGEST_SIZE}")
-    records, left_out, unhandled = catalogue(raw)
+    records, left_out, unhandled = catalogue(raw, naming)
     if not records:
         others = f", and nothing reads {suffixes(unhandled)}" if unhandled else ""
         raise UserError(f"{raw}: holds no clip that can be read by name; {len(left_out)} files left out{others}")
@@ -156,7 +174,8 @@ def _files_of(record: ClipRecord, raw: Path) -> list[Any]:
     """Labels, and name, size and time of each file of a clip."""
     files = [path for path in (record.video, record.audio, record.coefficients) if path is not None]
     stats = [(str(path.relative_to(raw)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return [record.id, record.actor, record.emotion, record.level, record.kind, record.source, stats]
+    labels = [record.id, record.actor, record.emotion, record.level, record.kind, record.source, stats]
+    return labels if record.span is None else [*labels, *map(str, record.span)]
 
 
 @contextmanager
@@ -277,10 +296,20 @@ def _pack(job: _Job, max_bad_share: float) -> dict[str, Any]:
         "styles": read_styles(job.raw),
         "left_out": left_out,
         "sound_offsets": offsets,
+        "row_offsets": {meta["id"]: meta["row_offset"] for _, meta in good if meta.get("row_offset") is not None},
         "notes": {meta["id"]: [_relative(job, line) for line in meta["notes"]] for _, meta in good if meta["notes"]},
         "origin": _origin(job),
     }
     return pack(job.store, good, job.settings.size, extra)
+
+
+def _write_split(job: _Job) -> None:
+    """The roles that a manifest names, as `split.yaml` in the store; none where it names none."""
+    actors = {role: sorted({r.actor for r in job.records.values() if r.split == role}) for role in ROLES}
+    named = {role: names for role, names in actors.items() if names}
+    if named:
+        text = yaml.safe_dump({"name": "manifest", **named}, sort_keys=False, allow_unicode=True)
+        write_text(job.store / SPLIT, text)
 
 
 def _check_share(job: _Job, bad: list[LeftOut], max_bad_share: float) -> None:

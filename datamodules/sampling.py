@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +23,15 @@ class Pair:
     source_index: int
     target: StoredClip
     target_index: int
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Draws what a batch is made of; built once for all batches."""
+
+    def draw(self, random: np.random.Generator, count: int) -> list[Any]:
+        """Clips, or pairs of frames."""
+        ...
 
 
 class StyleBalanced:

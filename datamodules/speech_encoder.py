@@ -122,6 +122,9 @@ def find_folder(place: str) -> Path | None:
             return folder
     if path.is_absolute() or place.startswith((".", "~")):
         raise UserError(f"{place}: is no folder of an encoder; expected config.json and model.safetensors in it")
+    if "/" not in place:
+        looked = ", ".join(map(str, weight_folders(None)))
+        raise UserError(f"speech encoder {place}: no folder of that name in {looked}; EMOSPACE_WEIGHTS names another")
     return None
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from conventions.errors import UserError
 from conventions.registry import Registry
 from datamodules.speech_features import SpeechFeature
-from datamodules.speech_names import HUGGING_FACE, canonical, split_layer
+from datamodules.speech_names import HUGGING_FACE, SpeechForm, canonical, split_layer
 
 FEATURES = Registry(
     "speech feature",
@@ -34,6 +34,17 @@ def load_feature(name: str) -> SpeechFeature:
         made = Adapted(made)
     made.name = name
     return made
+
+
+def feature_of(form: SpeechForm) -> SpeechFeature:
+    """The feature for which a network was built; UserError where what has its name today is another one."""
+    feature = load_feature(form.name)
+    if feature.shape != form.shape:
+        raise UserError(f"speech feature {form.name!r}: has frames of {list(feature.shape)}, not {list(form.shape)}")
+    if form.digest and feature.digest != form.digest:
+        found, expected = feature.digest[:16], form.digest[:16]
+        raise UserError(f"speech feature {form.name!r}: its weights have SHA-256 {found}, the network needs {expected}")
+    return feature
 
 
 class Adapted(SpeechFeature):

@@ -121,6 +121,14 @@ class Store:
         return self.manifest.get("sound_offsets", {})
 
     @property
+    def row_offsets(self) -> dict[str, int]:
+        """Rows by which a clip's coefficient file began late, by clip, where it had not a row for each frame.
+
+        The stored coefficients are on the picture's clock already.
+        """
+        return self.manifest.get("row_offsets", {})
+
+    @property
     def notes(self) -> dict[str, list[str]]:
         """What had to be mended in the files of a clip, by clip: gaps, channels that cancel, frames out of order."""
         return self.manifest.get("notes", {})
@@ -280,6 +288,7 @@ def describe(store: Store) -> dict[str, Any]:
         "clips_without_coefficients": sum(not clip.has_coefficients for clip in store.clips),
         "clips_without_landmarks": sum(not clip.has_landmarks for clip in store.clips),
         "sound_offset_ms": _offsets_ms(store),
+        "row_offsets": _counts(store.row_offsets.values()),
         "clips_with_notes": len(store.notes),
         "by_actor": _counts(clip.actor for clip in store.clips),
         "by_emotion": _counts(clip.emotion for clip in store.clips),

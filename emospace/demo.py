@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 from skimage.data import astronaut
 
+from ablations import formats
 from ablations.registry import compose_variant
 from ablations.tables import build_table
 from conventions.files import atomic_path, write_text
@@ -44,7 +45,7 @@ def demo(work: Path, runs: Path) -> int:
         if code != 0:
             return code
     table = build_table("3", runs, EXPERIMENT, (0,))
-    print(table.markdown())
+    print(formats.markdown(table))
     full = plan(experiment)[-1]
     video, page = work / "talk.mp4", work / "report.html"
     world = Path(experiment.config.world.root)

@@ -1,7 +1,7 @@
 """The runs of a sweep before they are launched: composed, planned and checked in this process."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,7 @@ from pathlib import Path
 from ablations.registry import compose_variant
 from conventions.errors import UserError
 from experiments.graph import STAGES, Experiment, plan
-from experiments.rundir import State
-from experiments.stage import StageRun
+from experiments.rundir import RunFolder, State
 from experiments.sweep import Sweep, SweepJob
 
 
@@ -22,17 +21,17 @@ class Point:
     runs: Path
     force: bool
 
-    def planned(self) -> StageRun | None:
-        """The run that it ends with; None while a store or a file that identifies it is not there."""
+    def folder(self) -> RunFolder | None:
+        """The folder of the run that it ends with; None while a store or a file that identifies it is not there."""
         try:
-            return plan(self.experiment)[-1]
+            return plan(self.experiment)[-1].folder(self.runs)
         except UserError:
             return None
 
     def state(self) -> State:
         """The verified state of its run; `missing` with `--force`, which makes it again."""
-        run = None if self.force else self.planned()
-        return "missing" if run is None else run.folder(self.runs).state()
+        folder = None if self.force else self.folder()
+        return "missing" if folder is None else folder.state()
 
 
 def read_point(words: Sequence[str], runs: Path) -> Point:
@@ -45,22 +44,17 @@ def read_point(words: Sequence[str], runs: Path) -> Point:
     return Point(experiment, options.runs, options.force)
 
 
-def read_points(sweep: Sweep, runs: Path) -> list[Point]:
+def read_points(sweep: Sweep, runs: Path) -> dict[SweepJob, Point]:
     """Every point of a sweep; UserError for the first whose words are wrong, or which never has the sweep's metric."""
-    points = []
+    points = dict[SweepJob, Point]()
     for job in sweep.jobs:
         with _named(job):
-            points.append(read_point(job.words, runs))
-            _check_metric(sweep, points[-1].experiment)
+            points[job] = read_point(job.words, runs)
+            _check_metric(sweep, points[job].experiment)
     return points
 
 
-def check_jobs(jobs: Sequence[SweepJob], runs: Path) -> None:
-    """`check_points` of jobs."""
-    check_points(read_points(Sweep("", tuple(jobs)), runs), jobs)
-
-
-def check_points(points: Sequence[Point], jobs: Sequence[SweepJob]) -> None:
+def check_points(points: Mapping[SweepJob, Point]) -> None:
     """UserError for the first point whose plan cannot give a result; one whose data the toy world has still to write
     is checked by its own run.
 
@@ -70,7 +64,7 @@ def check_points(points: Sequence[Point], jobs: Sequence[SweepJob]) -> None:
     from experiments.world import missing_data
 
     checked = set[str]()
-    for job, point in zip(jobs, points, strict=True):
+    for job, point in points.items():
         with _named(job):
             if missing_data(point.experiment):
                 continue
@@ -83,18 +77,6 @@ def check_points(points: Sequence[Point], jobs: Sequence[SweepJob]) -> None:
             checked |= {run.id for run in planned}
 
 
-def state_of(runs: Path) -> Callable[[SweepJob], State]:
-    """The verified state of a job's run; `missing` also where its words are wrong, which its own process reports."""
-
-    def state(job: SweepJob) -> State:
-        try:
-            return read_point(job.words, runs).state()
-        except UserError:
-            return "missing"
-
-    return state
-
-
 @contextmanager
 def _named(job: SweepJob) -> Iterator[None]:
     try:
@@ -104,12 +86,20 @@ def _named(job: SweepJob) -> Iterator[None]:
 
 
 def _check_metric(sweep: Sweep, experiment: Experiment) -> None:
-    if sweep.goal and not sweep.goal.metric.startswith("test/"):
-        if not STAGES[experiment.target].num_steps(experiment.config):
-            raise UserError(
-                f"the sweep's metric {sweep.goal.metric} is logged by training, and the stage {experiment.target} "
-                "trains nothing; end with --stage ame, eac or hef, or give test/NAME"
-            )
+    """UserError where a run that is done has no value of the sweep's metric."""
+    if sweep.goal is None or sweep.goal.metric.startswith("test/"):
+        return
+    metric, config = sweep.goal.metric, experiment.config
+    steps, every = STAGES[experiment.target].num_steps(config), config.trainer.val_every
+    if not steps:
+        raise UserError(
+            f"the sweep's metric {metric} is logged by training, and the stage {experiment.target} trains nothing; "
+            "end with --stage ame, eac or hef, or give test/NAME"
+        )
+    if metric.startswith("val/") and steps < every:
+        raise UserError(
+            f"the sweep's metric {metric} is logged every {every} batches of {steps}; lower trainer.val_every"
+        )
 
 
 @functools.lru_cache(maxsize=4)

@@ -27,5 +27,4 @@ def table_of_sweep(name: str, runs: Path) -> SweepTable:
 
 def sweep_folders(sweep: Sweep, runs: Path) -> list[RunFolder | None]:
     """The run folder of each point; None while a store or a file that identifies it is not there."""
-    planned = [(point, point.planned()) for point in read_points(sweep, runs)]
-    return [None if run is None else run.folder(point.runs) for point, run in planned]
+    return [point.folder() for point in read_points(sweep, runs).values()]

@@ -14,8 +14,9 @@ from conventions.errors import UserError
 from conventions.rates import VIDEO_FPS
 from datamodules.pictures import BACKGROUND
 from datamodules.speech import MARGIN, pieces_of, speech_frames, speech_pieces
+from datamodules.speech_loading import feature_of
 from datamodules.video_writer import VideoWriter, film_form
-from emospace.talking.drawing import Canvas, perform
+from emospace.talking.drawing import Canvas, Speech, perform
 from emospace.talking.model_file import TalkingModel, build, read_model
 from emospace.talking.motion import Liveliness, Motion
 from emospace.talking.portrait import Frame, Portrait, read_portrait
@@ -88,6 +89,7 @@ class Talker:
             module.to(self.device)
         self.pipeline, self.resolution = pipeline, pipeline.hef.config.resolution
         self.face_model = pipeline.hef.renderer.model.to("cpu")
+        self.feature = feature_of(pipeline.eac.config.speech)
 
     @classmethod
     def from_file(cls, path: Path, device: torch.device | str = "cpu", face_model: Path | None = None) -> "Talker":
@@ -105,7 +107,7 @@ class Talker:
     @property
     def latency_ms(self) -> int:
         """Milliseconds of speech that must be known beyond a frame's end before `frames` yields it."""
-        ahead = self.pipeline.eac.network.look_ahead + MARGIN + (STREAMED - 1)
+        ahead = self.pipeline.eac.network.look_ahead + max(MARGIN, self.feature.look_ahead) + (STREAMED - 1)
         return round(ahead * 1000 / VIDEO_FPS)
 
     def talk(
@@ -178,8 +180,8 @@ class Talker:
         look = look or Look()
         _, tracks = self._tracks(emotion, level)
         read = portrait if isinstance(portrait, Portrait) else self.read(portrait, look)
-        mfcc = (torch.from_numpy(piece.mfcc) for piece in pieces_of(audio_chunks, 1))
-        yield from self._frames(read, mfcc, tracks, self._liveliness(look, 0), STREAMED)
+        speech = map(Speech.of, pieces_of(audio_chunks, 1, self.feature))
+        yield from self._frames(read, speech, tracks, self._liveliness(look, 0), STREAMED)
 
     def read(self, path: Path, look: Look | None = None, alpha: bool = False) -> Portrait:
         """A portrait as `frames` and the films take it, measured once for many speeches."""
@@ -212,23 +214,23 @@ class Talker:
     ) -> Iterator[int]:
         height, width, channels = portrait.picture.shape
         form = film_form(out, alpha=channels == 4)
-        mfcc = (torch.from_numpy(piece.mfcc) for piece in speech_pieces(audio, CHUNK))
+        speech = map(Speech.of, speech_pieces(audio, CHUNK, self.feature))
         with VideoWriter(out, height, width, form=form, sound=audio) as writer:
-            for frame in self._frames(portrait, mfcc, tracks, lively, CHUNK):
+            for frame in self._frames(portrait, speech, tracks, lively, CHUNK):
                 writer.add_frames(frame[None])
                 yield 1
 
     def _frames(
         self,
         portrait: Portrait,
-        mfcc: Iterable[torch.Tensor],
+        speech: Iterable[Speech],
         tracks: tuple[EmotionTrack, EmotionTrack],
         lively: Liveliness,
         at_once: int,
     ) -> Iterator[np.ndarray]:
         canvas = Canvas(self.pipeline, portrait)
         motion = Motion(portrait.reference, self.face_model, lively)
-        yield from perform(self.pipeline, canvas, motion, mfcc, tracks, at_once)
+        yield from perform(self.pipeline, canvas, motion, speech, tracks, at_once)
 
     def _report(
         self, portrait: Portrait, out: Path, frames: int, look: Look, cues: Sequence[Cue], track: EmotionTrack

@@ -96,12 +96,6 @@ def ended_line(report: JobReport, reports: Sequence[JobReport]) -> str:
     return f"[{ended}/{len(reports)}] {report.job.label}: {report.state} in {report.seconds:.0f} s{why}"
 
 
-def states_table(reports: Sequence[JobReport]) -> str:
-    """One line a job: state, time, what it is, why it failed."""
-    rows = [f"{r.state:<12}{r.seconds:>7.0f} s  {r.job.label}{f'  ({r.reason})' if r.reason else ''}" for r in reports]
-    return "\n".join(rows)
-
-
 def last_line(log: Path | None) -> str:
     """The last line of a log that is still written, or nothing."""
     if log is None or not log.exists():

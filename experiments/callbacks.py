@@ -140,15 +140,7 @@ class Curves(pl.Callback):
     def __init__(self, every: int) -> None:
         self.every = every
         self._due = False
-
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
-        """Norm before clipping."""
-        if self._due:
-            gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-            norm = torch.nn.utils.get_total_norm(gradients)
-            pl_module.log(f"train/grad_norm{_suffix(trainer, optimizer)}", norm)
+        self._norms: dict[str, Tensor] = {}
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -157,6 +149,21 @@ class Curves(pl.Callback):
         self._due = (trainer.global_step + 1) % self.every == 0
         for optimizer in trainer.optimizers:
             pl_module.log(f"train/lr{_suffix(trainer, optimizer)}", float(optimizer.param_groups[0]["lr"]))
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Norm before clipping."""
+        if self._due:
+            gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            self._norms[f"train/grad_norm{_suffix(trainer, optimizer)}"] = torch.nn.utils.get_total_norm(gradients)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Norms of all optimisers at once: what a hook logs in its first of two calls, Lightning drops at times."""
+        pl_module.log_dict(self._norms)
+        self._norms = {}
 
 
 def _suffix(trainer: pl.Trainer, optimizer: Optimizer) -> str:

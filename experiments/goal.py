@@ -34,8 +34,18 @@ def metric_of(folder: RunFolder, name: str) -> float | None:
     phase, _, short = name.partition("/")
     if phase == "test":
         return _finite(folder.read("metrics.json").get("metrics", {}).get(short))
-    values = [row[name] for row in read_history(folder.history) if name in row]
-    return _finite(values[-1]) if values else None
+    return last_values(folder, phase).get(name)
+
+
+def last_values(folder: RunFolder, phase: str) -> dict[str, float]:
+    """The last value of each scalar `phase/NAME` of history.jsonl; without those whose last one is not finite."""
+    last = {
+        name: value
+        for row in read_history(folder.history)
+        for name, value in row.items()
+        if name.startswith(f"{phase}/")
+    }
+    return {name: number for name, value in last.items() if (number := _finite(value)) is not None}
 
 
 def _finite(value: object) -> float | None:

@@ -17,14 +17,24 @@ HASH_LENGTH = 8
 """Characters of the hash in a run id; the whole hash stands in the run's status.json."""
 
 
+_PLAIN = {str, bool, int, type(None)}
+
+
+@functools.cache
+def _fields(kind: type) -> tuple[str, ...]:
+    """Names of a dataclass's fields that change numbers, sorted."""
+    return tuple(sorted(one.name for one in dataclasses.fields(kind) if one.metadata.get("numbers", True)))
+
+
 def canonical(value: Any) -> Any:
     """`value` as plain JSON data: dataclass fields that change numbers, whole floats as integers, keys sorted.
 
     A field whose metadata has `numbers=False` is left out.
     """
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field for field in dataclasses.fields(value) if field.metadata.get("numbers", True)]
-        return {field.name: canonical(getattr(value, field.name)) for field in sorted(fields, key=lambda f: f.name)}
+        return {name: canonical(getattr(value, name)) for name in _fields(type(value))}
     if isinstance(value, Mapping):
         return {str(key): canonical(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, list | tuple):

@@ -24,7 +24,7 @@ HEAD = f"""# Every config field
 Written by `{COMMAND}` from the code; a test fails where the two differ. Set a field in an experiment's
 YAML (`eac: {{steps: 200}}`), in a variant's `overrides` (`eac.steps: 200`), or on the command line:
 `emospace run toy eac.steps=200`. The defaults below are those of the code; `experiments/configs/*.yaml` state what the
-presets `toy`, `demo` and `mead` change.
+presets `toy`, `demo`, `mead` and `mead_256` change.
 
 A field's type decides what a value is, wherever it is written: `data.store=007` is the folder `007`, and no text
 becomes a number. Text keeps the way in which it is written (in YAML: between its quotes, if any); whole numbers take no

@@ -17,6 +17,7 @@ import psutil
 
 from conventions.errors import MissingPackage
 from experiments import wandb_server
+from experiments.goal import last_values
 from experiments.identity import canonical
 from experiments.progress import say
 from experiments.rundir import Row, RunFolder, read_history
@@ -48,6 +49,8 @@ class Mirror:
         self._wandb_run: Any = None
         self._sent = -1
         """Last step of the history that W&B was given."""
+        self._parts: set[tuple[int, frozenset[str]]] = set()
+        """Rows of that step that W&B was given."""
 
     def follow(self, row: Row) -> None:
         """A new row of history.jsonl: sent at once when online, with those that an earlier process wrote."""
@@ -76,7 +79,8 @@ class Mirror:
     def _publish(self) -> None:
         live = self._live()
         metrics = self.folder.read("metrics.json").get("metrics", {})
-        live.summary.update({f"test/{name}": value for name, value in metrics.items()})
+        tested = {f"test/{name}": value for name, value in metrics.items()}
+        live.summary.update({**last_values(self.folder, "val"), **tested})
         if media := self._media():
             live.log(media, step=self._sent + 1)
         self._lineage(live)
@@ -84,8 +88,9 @@ class Mirror:
     def _send(self, rows: Sequence[Row]) -> None:
         live = self._live()
         for row in rows:
-            step = int(row["step"])
-            if step > self._sent:
+            step, part = int(row["step"]), (int(row["step"]), frozenset(row))
+            if step >= self._sent and part not in self._parts:  # training and validation share a step
+                self._parts = {part} | (self._parts if step == self._sent else set())
                 values = {name: value for name, value in row.items() if name not in NOT_SCALARS and value is not None}
                 live.log({**values, "batch": step, "_timestamp": row["time"]}, step=step)
                 self._sent = step

@@ -28,5 +28,3 @@ def finish(run: StageRun, runs: Path, shift: float) -> None:
     folder.write("metrics.json", {**facts, "metrics": metrics})
     folder.write("provenance.json", {"git": {"commit": "abc"}, "packages": {"torch": "2"}, "store": {"hash": "5" * 64}})
     folder.set_status("done", hash=run.hash)
-
-

@@ -1,5 +1,6 @@
 """What README and docs tell a user to type is understood, names what exists, and the files they point to are there."""
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from ablations.registry import BY_ID, compose_variant
+from ablations.tables import ask
 from ablations.variants import Variant
 from emospace.cli import COMMANDS, build_parser, parse
 from experiments.graph import plan
@@ -59,8 +61,8 @@ def test_command_is_understood(line: str) -> None:
         given = getattr(options, option, "toy") or []
         for named in [given] if isinstance(given, str) else given:
             assert (
-                named in shown
-                or named in ("toy", "mead", "demo", "default", "tiny", "small", "paper")
+                named.partition("#")[0] in shown
+                or named in ("toy", "mead", "mead_256", "demo", "default", "tiny", "small", "paper")
                 or named in BY_ID
             )
 
@@ -80,12 +82,15 @@ def test_make_commands_exist() -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if yaml_files(page)], ids=lambda page: page.name)
 def test_files_that_a_page_shows_are_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An experiment composes, a variant changes what an experiment runs, a sweep's runs are words of `emospace run`."""
+    """An experiment composes, a variant changes it, runs of a sweep and of a table are words of `emospace run`."""
     monkeypatch.chdir(tmp_path)
     for name, text in written(page, tmp_path).items():
-        if "overrides:" in text:
-            experiment = compose_variant("toy", name)
-            assert plan(experiment, "store")[-1].id != plan(compose_variant("toy"), lambda path: "store")[-1].id
+        if "groups:" in text:
+            for job in ask(name).jobs():
+                compose_variant(job.words[0], overrides=job.words[1:])
+        elif "overrides:" in text:
+            ids = {plan(compose_variant("toy", one), lambda path: "store")[-1].id for one in (name, "full")}
+            assert len(ids) == 2
         elif "method:" in text:
             for job in expand_sweep(name).jobs:
                 options = parse(build_parser("run"), job.words)
@@ -98,8 +103,8 @@ def test_the_registry_entry_of_the_page_on_variants_is_one() -> None:
     page = ROOT / "docs" / "variants.md"
     [entry] = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
     variant = eval(entry, {"Variant": Variant})
-    [(name, text)] = yaml_files(page).items()
-    assert name == f"{variant.id}.yaml"
+    name = f"{variant.id}.yaml"
+    text = yaml_files(page)[name]
     assert yaml.safe_load(text) == {
         "title": variant.title,
         "claim": variant.claim,
@@ -125,10 +130,14 @@ def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "emospace.cli", *words]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}: {done.stderr[-2000:]}"
-        said[words[0]] = done.stdout
+        said[words[0]] = said.get(words[0], "") + done.stdout
     states = [line.split()[0] for line in said["status"].splitlines()]
     assert set(states) == {"done"}
-    assert len([path for path in (tmp_path / "runs").iterdir() if ".short_memory." in path.name]) == 4
+    statuses = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/status.json")]
+    assert [status["variant"] for status in statuses].count("short_memory") == 4
+    assert {status["sweep"] for status in statuses if status["seed"] == 1} == {"first_sweep"}
+    assert said["table"].count("| Attention over 5 frames |") == 1
+    assert "Sweep first_sweep" in (tmp_path / "sweep.html").read_text()
     [mlp] = [line for line in said["table"].splitlines() if "| MLPs |" in line]
     assert "(2)" in mlp
-    assert "short_memory" in (tmp_path / "report.html").read_text()
+    assert "What EAC remembers" in (tmp_path / "report.html").read_text()

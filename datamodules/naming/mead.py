@@ -42,10 +42,18 @@ def _flatten(path: str) -> str:
     return "_" + re.sub(r"[/\\\s.-]+", "_", path.lower()) + "_"
 
 
-def parse_actor(path: str) -> str | None:
-    """The actor that a path names, whether or not the rest of it can be read."""
-    match = _ACTOR.search(_flatten(path))
-    return match[1].upper() if match else None
+def claims(path: str, styles: Mapping[str, StyleKind]) -> bool:
+    """Whether a path that cannot be read looks like MEAD's: it names two of actor, emotion and level.
+
+    As an unlabelled clip it would be an actor of its own, on whatever side of a split.
+    """
+    text = _flatten(path)
+    return sum(map(bool, (_ACTOR.search(text), _emotion_pattern(tuple(styles)).search(text), _LEVEL.search(text)))) > 1
+
+
+def spelling(emotion: str) -> str | None:
+    """MEAD's name of an emotion, from any spelling that is read in paths; None for another word."""
+    return _SPELLINGS.get(emotion.strip().lower())
 
 
 def parse(path: str, styles: Mapping[str, StyleKind]) -> Name | None:

@@ -7,19 +7,26 @@ from conventions.emotions import StyleKind
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Labels of one clip as its path spells them."""
+    """Identity and labels of one clip as its path spells them."""
 
     actor: str
-    emotion: str
-    """One of `conventions.emotions.EMOTIONS` or the name of an extra style."""
-    kind: StyleKind
-    level: int
-    """1..3; neutral has 1 only."""
-    view: str
-    number: int
+    emotion: str | None = None
+    """One of `conventions.emotions.EMOTIONS`, the name of an extra style, or None where the data set has no labels."""
+    kind: StyleKind | None = None
+    level: int | None = None
+    """1..3; neutral has 1 only; None where the data set has no levels."""
+    view: str = "front"
+    number: int = 0
     """Number of the take; it does not identify the sentence."""
+    clip: str | None = None
+    """The clip's id in data sets whose labels do not identify it."""
 
     @property
     def id(self) -> str:
         """`M030_front_happy_3_001`: the clip's name in catalogues, stores and tables."""
-        return f"{self.actor}_{self.view}_{self.emotion}_{self.level}_{self.number:03d}"
+        return self.clip or f"{self.actor}_{self.view}_{self.emotion}_{self.level}_{self.number:03d}"
+
+    @property
+    def speech(self) -> tuple[str | int | None, ...]:
+        """What a sound file shares with the videos of all views."""
+        return self.clip, self.actor, self.emotion, self.level, self.number

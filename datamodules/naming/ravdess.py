@@ -22,6 +22,14 @@ LEVELS = {"01": 2, "02": 3}
 _NAME = re.compile(r"(?:^|/)0[123]-01-(\d\d)-(0[12])-(0[12])-(0[12])-(\d\d)$")
 
 
+_ANY = re.compile(r"(?:^|/)0[123]-0[12](-\d\d){5}$")
+
+
+def claims(path: str) -> bool:
+    """Whether a path is RAVDESS's, songs and calm included, which have an actor but no label here."""
+    return _ANY.search(path) is not None
+
+
 def parse(path: str, styles: Mapping[str, StyleKind]) -> Name | None:
     """Labels of a RAVDESS speech path, or None (songs and calm included)."""
     match = _NAME.search(path)

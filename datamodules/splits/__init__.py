@@ -54,10 +54,11 @@ class Split:
 
     def role(self, actor: str) -> Role | None:
         """The role of an actor, or None where the split does not use them."""
-        for role, names in self.actors.items():
-            if actor in names:
-                return role
-        return self.rest
+        return self._roles.get(actor, self.rest)
+
+    @functools.cached_property
+    def _roles(self) -> dict[str, Role]:
+        return {name: role for role, names in self.actors.items() for name in names}
 
 
 @functools.lru_cache(maxsize=16)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from emospace.bench.subjects import Call, Subject
+from experiments.schema import ExperimentConfig
 from lightning_modules.ame.emotion import EMOTION_DIM, TOKEN_DIM
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import Discriminator
@@ -21,8 +22,9 @@ def frame_inputs(config: HEFConfig, batch: int, device: str) -> tuple[Tensor, ..
     )
 
 
-def build(config: HEFConfig, device: str) -> Subject:
+def build(experiment: ExperimentConfig, device: str) -> Subject:
     """HEF at batch 1: the driven frame, the portrait's features (once), and the discriminator (training only)."""
+    config = experiment.hef
     with torch.device(device):
         net, judge = Generator(config).eval(), Discriminator(config).eval()
     net, judge = net.to(memory_format=torch.channels_last), judge.to(memory_format=torch.channels_last)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from experiments.compose import experiment_sources, experiment_texts, merge
+from experiments.graph import compose
 from experiments.schema import ExperimentConfig
-from lightning_modules.hef.config import HEFConfig
 
 SPEECH_SECONDS = 4
 """Length of the speech that EAC speaks and that AME listens to."""
@@ -37,20 +36,25 @@ class Subject:
     calls: Sequence[Call]
 
 
-PRESETS: Mapping[str, Mapping[str, str | HEFConfig]] = {
-    "hef": {"toy": HEFConfig.toy(), "small": HEFConfig.small(), "paper": HEFConfig.paper()},
-    "eac": {"toy": "toy", "paper": "mead"},
-    "ame": {"toy": "toy", "paper": "mead"},
+EXPERIMENTS: Mapping[str, str] = {"toy": "toy", "small": "mead_256", "paper": "mead"}
+"""Preset -> the experiment of experiments/configs that has its numbers."""
+
+PRESETS: Mapping[str, Sequence[str]] = {
+    "hef": ("toy", "small", "paper"),
+    "eac": ("toy", "paper"),
+    "ame": ("toy", "paper"),
 }
-"""Module -> preset -> its configuration; a name is that of an experiment in experiments/configs."""
+"""Module -> the presets in which it differs."""
 
 COUNTED_ON = {"hef": "meta", "eac": "cpu", "ame": "cpu"}
 """Where arithmetic and memory are counted: on meta tensors nothing is computed, which only HEF needs."""
 
 
+def preset_config(preset: str) -> ExperimentConfig:
+    """The configuration of a preset: `toy`, `small` or `paper`."""
+    return compose(EXPERIMENTS[preset]).config
+
+
 def build(module: str, preset: str, device: str) -> Subject:
-    """The module of `emospace.bench` that bears the name builds it, so that only what is asked for is imported."""
-    config = PRESETS[module][preset]
-    if isinstance(config, str):
-        config = merge(ExperimentConfig, *experiment_sources(experiment_texts(config)[1]))
-    return importlib.import_module(f"emospace.bench.{module}").build(config, device)
+    """Build a module in a preset; imports nothing of the other modules."""
+    return importlib.import_module(f"emospace.bench.{module}").build(preset_config(preset), device)

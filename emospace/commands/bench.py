@@ -17,9 +17,8 @@ PRESETS = ("toy", "small", "paper")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace bench`."""
     parser.add_argument("--module", nargs="+", choices=MODULES, default=MODULES, help="default: all")
-    parser.add_argument(
-        "--preset", nargs="+", choices=PRESETS, default=PRESETS, help="default: all; `small` (256 px) is HEF's alone"
-    )
+    presets = "numbers of the experiments toy, mead_256 (HEF alone) and mead; default: all"
+    parser.add_argument("--preset", nargs="+", choices=PRESETS, default=PRESETS, help=presets)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to time")
     parser.add_argument("--counts", action="store_true", help="count only, time nothing")
     add_json(parser)

@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--deep3d", metavar="PATH", type=Path, help="its checkpoint; default: epoch_20.pth in --weights"
     )
+    parser.add_argument(
+        "--naming",
+        default="auto",
+        help="how paths are read: auto (manifest.csv in RAW, then the data sets known by their names), plain (no "
+        "labels), manifest, FILE.csv, mead, crema_d, ravdess, hdtf, voxceleb2, celebv_hq, or module:function",
+    )
     add_json(parser)
 
 
@@ -57,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
         again=options.again,
         weights=options.weights,
         deep3d=options.deep3d,
+        naming=options.naming,
         progress=_told(),
     )
     if options.json:

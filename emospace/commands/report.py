@@ -17,7 +17,7 @@ EXAMPLE = "emospace report work/report.html --table 3 --preset demo"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace report`."""
     parser.add_argument("out", metavar="OUT.html", type=Path)
-    parser.add_argument("--table", nargs="*", help="tables to show, by name or YAML file (default 3; none with --sweep)")
+    parser.add_argument("--table", nargs="*", help="tables to show, as `emospace table` takes them (default 3)")
     preset = "experiment whose runs fill the tables (default: the table's own, else toy); shows only its runs"
     parser.add_argument("--preset", help=preset)
     parser.add_argument("--sweep", nargs="*", default=[], help="sweeps to show, by name or YAML file; only their runs")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ablations.sweep_table import Found
     from emospace.points import Point
     from experiments.board import JobReport
-    from experiments.sweep import Sweep
+    from experiments.rundir import State
+    from experiments.sweep import Sweep, SweepJob
 
 EXAMPLE = "emospace sweep table3 --launcher slurm --partition gpu --gpus 1 --cpus 8"
 
@@ -48,9 +49,9 @@ def run(options: argparse.Namespace) -> int:
     given = _slurm_options(options)
     sweep = expand_sweep(options.sweep)
     points = read_points(sweep, options.runs)
-    check_points(points, sweep.jobs)
-    code, reports = _launch(options, sweep, given)
-    found = [_ended(point, report) for point, report in zip(points, reports, strict=True)]
+    check_points(points)
+    code, reports = _launch(options, sweep, points, given)
+    found = [_ended(points[report.job], report) for report in reports]
     table = sweep_table(sweep, found)
     if options.json:
         timed = {r.job.label: {"seconds": r.seconds, "task": r.task} for r in reports}
@@ -61,24 +62,27 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _launch(options: argparse.Namespace, sweep: "Sweep", slurm: Mapping[str, Any]) -> "tuple[int, list[JobReport]]":
-    from emospace.points import state_of
+def _launch(
+    options: argparse.Namespace, sweep: "Sweep", points: "Mapping[SweepJob, Point]", slurm: Mapping[str, Any]
+) -> "tuple[int, list[JobReport]]":
     from experiments.launchers import local_launcher, run_sweep, run_variables
     from experiments.slurm import Resources, SlurmLauncher
 
-    states, wait = state_of(options.runs), not options.no_wait
+    def state_of(job: "SweepJob") -> "State":
+        return points[job].state()
+
+    wait = not options.no_wait
     if options.launcher == "slurm":
-        launcher = SlurmLauncher(Resources(**slurm), options.runs, states, slots=options.slots, wait=wait)
+        launcher = SlurmLauncher(Resources(**slurm), options.runs, state_of, slots=options.slots, wait=wait)
     else:
         slots = 1 if options.slots is None else options.slots
-        launcher = local_launcher(slots, states, run_variables(options.runs, sweep.name))
+        launcher = local_launcher(slots, state_of, run_variables(options.runs, sweep.name))
     code, reports = run_sweep(sweep.jobs, options.runs / ".logs" / sweep.name, launcher)
     return code if wait else 0, reports
 
 
 def _ended(point: "Point", report: "JobReport") -> "Found":
-    run = point.planned()
-    return None if run is None else run.folder(point.runs), report.state, report.reason
+    return point.folder(), report.state, report.reason
 
 
 def _slurm_options(options: argparse.Namespace) -> dict[str, Any]:

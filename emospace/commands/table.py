@@ -60,6 +60,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
+    from ablations import formats
     from ablations.merge import with_scored
     from ablations.published_values import published_json, published_markdown, read_published
     from ablations.scored import read_scored
@@ -72,24 +73,28 @@ def _table(options: argparse.Namespace) -> int:
     published = read_published() if options.with_published else ()
     if options.format == "json":
         extra = {"published": published_json(published)} if published else {}
-        print_json({**table.json(), **extra})
+        print_json({**formats.json_document(table), **extra})
         return code
-    print({"md": table.markdown, "latex": table.latex, "csv": table.csv}[options.format]())
+    write = {"md": formats.markdown, "latex": formats.latex, "csv": formats.csv}[options.format]
+    print(write(table))
     if published:
         print(published_markdown(published), file=sys.stdout if options.format == "md" else sys.stderr)
     return code
 
 
 def _run_missing(options: argparse.Namespace, asked: "Asked") -> int:
-    from emospace.points import check_jobs, state_of
+    from emospace.points import check_points, read_points
     from experiments.launchers import local_launcher, run_sweep, run_variables
+    from experiments.sweep import Sweep
 
     jobs = asked.missing(options.runs)
     if not jobs:
         return 0
-    check_jobs(jobs, options.runs)
-    launcher = local_launcher(options.slots, state_of(options.runs), run_variables(options.runs))
-    code, reports = run_sweep(jobs, options.runs / ".logs" / f"table-{asked.table.name}", launcher)
+    name = f"table-{asked.table.name}"
+    points = read_points(Sweep(name, tuple(jobs)), options.runs)
+    check_points(points)
+    launcher = local_launcher(options.slots, lambda job: points[job].state(), run_variables(options.runs))
+    code, reports = run_sweep(jobs, options.runs / ".logs" / name, launcher)
     for report in reports:
         if report.state != "done":
             print(f"{report.job.label}: {report.state}: {report.reason or 'not started'}", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from ablations import formats
 from ablations.sweep_table import SweepTable
 from ablations.tables import Table
 from conventions.files import write_text
@@ -47,7 +48,7 @@ def stage_colours(runs: Sequence[RunView]) -> dict[str, int]:
 
 def _titled(tables: Sequence[Table], sweeps: Sequence[SweepTable]) -> list[tuple[str, str]]:
     """Title and Markdown of every table."""
-    papers = [(f"Table {table.paper.name}: {table.paper.title}", table.markdown()) for table in tables]
+    papers = [(f"Table {table.paper.name}: {table.paper.title}", formats.markdown(table)) for table in tables]
     return [*papers, *((f"Sweep {sweep.name}{sweep.order}", sweep.markdown()) for sweep in sweeps)]
 
 

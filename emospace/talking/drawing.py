@@ -1,12 +1,14 @@
 """From speech to frames: expression, motion, HEF, and its frames on the portrait's picture."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from datamodules.speech import SpeechPiece
 from emospace.talking.motion import Motion, loudness
 from emospace.talking.portrait import Portrait
 from emospace.talking.schedule import EmotionTrack
@@ -15,6 +17,20 @@ from lightning_modules.eac.backbones import State
 from lightning_modules.eac.network import ExpressionNetwork
 from lightning_modules.hef.enlarge import Enlarger, Place, Source
 from lightning_modules.pipeline import Pipeline
+
+
+class Speech(NamedTuple):
+    """Some frames of speech as they arrive."""
+
+    feature: Float[Tensor, "t *feature"]
+    """What EAC receives."""
+    energy: Float[Tensor, " t"]
+    """Log energy."""
+
+    @classmethod
+    def of(cls, piece: SpeechPiece) -> "Speech":
+        """A piece of a recording or of a stream."""
+        return cls(torch.tensor(piece.speech), loudness(torch.tensor(piece.mfcc)))
 
 
 class Canvas:
@@ -49,15 +65,15 @@ def perform(
     pipeline: Pipeline,
     canvas: Canvas,
     motion: Motion,
-    mfcc: Iterable[Float[Tensor, "_ 28 13"]],
+    speech: Iterable[Speech],
     tracks: tuple[EmotionTrack, EmotionTrack],
     at_once: int,
 ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
     """Frames of a portrait that speaks, drawn `at_once` at a time; nothing is kept but what EAC looks back on.
 
-    `mfcc` is the speech in pieces of any length; `tracks` are the emotion for EAC and for HEF.
+    `speech` arrives in pieces of any length; `tracks` are the emotion for EAC and for HEF.
     """
-    heard = express(pipeline.eac.network, mfcc, tracks[0], canvas.identity)
+    heard = express(pipeline.eac.network, speech, tracks[0], canvas.identity)
     start = 0
     for piece in rechunk(heard, at_once):
         expression, energy = piece[:, :-1], piece[:, -1]
@@ -68,7 +84,7 @@ def perform(
 
 def express(
     network: ExpressionNetwork,
-    pieces: Iterable[Float[Tensor, "_ 28 13"]],
+    pieces: Iterable[Speech],
     track: EmotionTrack,
     identity: Float[Tensor, "1 80"],
 ) -> Iterator[Float[Tensor, "_ 65"]]:
@@ -76,38 +92,38 @@ def express(
 
     All frames but the last `network.look_ahead` that have arrived are known after each piece.
     """
-    waiting: Tensor | None = None
+    waiting: Speech | None = None
     state: State = None
     start = 0
     for piece in pieces:
-        waiting = piece if waiting is None else torch.cat([waiting, piece])
-        if (ready := len(waiting) - network.look_ahead) > 0:
+        waiting = piece if waiting is None else Speech(*map(torch.cat, zip(waiting, piece, strict=True)))
+        if (ready := len(waiting.energy) - network.look_ahead) > 0:
             known, state = _advance(network, waiting, ready, track, identity, state, start)
-            waiting, start = waiting[ready:], start + ready
+            waiting, start = Speech(waiting.feature[ready:], waiting.energy[ready:]), start + ready
             yield known
-    if waiting is not None and len(waiting):
-        yield _advance(network, waiting, len(waiting), track, identity, state, start)[0]
+    if waiting is not None and len(waiting.energy):
+        yield _advance(network, waiting, len(waiting.energy), track, identity, state, start)[0]
 
 
 @torch.no_grad()
 def _advance(
     network: ExpressionNetwork,
-    mfcc: Tensor,
+    speech: Speech,
     new: int,
     track: EmotionTrack,
     identity: Tensor,
     state: State,
     start: int,
 ) -> tuple[Tensor, State]:
-    """The first `new` frames of `mfcc`, in runs of one emotion."""
+    """The first `new` frames of `speech`, in runs of one emotion."""
     parts, done = [], 0
     device = identity.device
     for count, code in track.spans(start, new):
-        heard = mfcc[None, done : done + count + network.look_ahead].to(device)
+        heard = speech.feature[None, done : done + count + network.look_ahead].to(device)
         expression, state = network.advance(heard, count, code, identity, state)
         parts.append(expression[0].cpu())
         done += count
-    return torch.cat([torch.cat(parts), loudness(mfcc[:new])[:, None]], dim=1), state
+    return torch.cat([torch.cat(parts), speech.energy[:new, None]], dim=1), state
 
 
 def rechunk(pieces: Iterator[Tensor], size: int) -> Iterator[Tensor]:

@@ -1,7 +1,7 @@
 """What finished runs can talk: the parts of a model from run folders. The one place that knows how runs are kept."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from conventions.errors import UserError
 from datamodules.store import Store
-from emospace.talking.model_file import HEF_WEIGHTS, ModelParts
+from emospace.talking.model_file import HEF_WEIGHTS, ModelParts, State
 from experiments import legacy
 from experiments.graph import FULL
 from experiments.readback import read_run
@@ -17,6 +17,7 @@ from experiments.rundir import RunFolder, RunSummary, list_runs
 from experiments.stage import StageRun
 from face3d.morphable import PROCEDURAL
 from lightning_modules.ame.config import STANDIN
+from lightning_modules.eac.network import speech_form_of
 from lightning_modules.training.checkpoints import read_checkpoint
 
 
@@ -66,10 +67,11 @@ def parts_of(folder: RunFolder) -> ModelParts:
     members = dict(_members(eac.parents["ame"], "")) | {"eac": eac, "hef": hef}
     if hef.parents["ame"].id != eac.parents["ame"].id:
         members |= dict(_members(hef.parents["ame"], "hef_"))
+    states = {name: _state(member, runs) for name, member in members.items()}
     return ModelParts(
         face_model=_face_model(hef, folder),
-        configs={name: dataclasses.asdict(_config(member, name)) for name, member in members.items()},
-        states={name: _state(member, runs) for name, member in members.items()},
+        configs={name: dataclasses.asdict(_config(member, name, states)) for name, member in members.items()},
+        states=states,
         card=_card(run, members, folder),
     )
 
@@ -98,8 +100,10 @@ def _eac_beside(runs: Path, hef: StageRun) -> StageRun:
     return read_run(_only(fitting, f"run {hef.id}: more than one EAC fits it; choose a run of stage evaluate"))
 
 
-def _config(run: StageRun, name: str) -> Any:
+def _config(run: StageRun, name: str, states: Mapping[str, State]) -> Any:
     stage = name.removeprefix("hef_")
+    if stage == "eac":
+        return dataclasses.replace(run.config.eac, speech=speech_form_of(states["eac"], run.config.data.speech))
     return getattr(run.config.prior if stage in ("clip", "gpt2") else run.config, stage)
 
 

@@ -125,7 +125,7 @@ def _from_mat(shape: tuple[int, int], sidecar: Path, model: MorphableModel) -> F
     if measured.model != model.name:
         line = f"holds coefficients of {measured.model}, these weights were trained on {model.name}"
         raise UserError(f"{sidecar}: {line}")
-    x, y, half = camera_windows(measured.params[:1], shape[1], shape[0])[0].tolist()
+    x, y, half = measured.windows(shape[1], shape[0])[0].tolist()
     row = torch.from_numpy(np.asarray(measured.coefficients[0], np.float32))
     tilt = eye_line(_keypoints(row, model).numpy())
     return Face(Square(x, y, half * CROP_WIDENING, tilt), level(row, tilt), torch.zeros(68, 2))

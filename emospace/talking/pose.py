@@ -13,7 +13,7 @@ from conventions.errors import UserError
 from conventions.published import LANDMARKER
 from datamodules.catalogue import VIDEO_SUFFIXES
 from datamodules.clip_face import MAX_FRAMES, release, track_landmarks
-from datamodules.coefficients import BFM09, Measured, fit, read_mat
+from datamodules.coefficients import Measured, fit, read_mat
 from datamodules.crop import align, camera_windows, fixed_crop, placement, to_crop
 from datamodules.mead import Reference
 from datamodules.video import iterate_frames, probe
@@ -103,11 +103,11 @@ def _of_mat(path: Path) -> HeadPose:
 def _beside(video: Path, sidecar: Path, limit: int) -> HeadPose:
     measured, clip = read_mat(sidecar), probe(video)
     shown = [frame.source_index for frame in itertools.islice(iterate_frames(video), limit)]
-    return _measured(measured, measured.rows(shown, clip, sidecar), clip.width, clip.height)
+    return _measured(measured, measured.rows(shown, clip, sidecar)[0], clip.width, clip.height)
 
 
 def _measured(measured: Measured, rows: list[int], width: int, height: int) -> HeadPose:
-    windows = camera_windows(measured.params[rows], width, height, measured.model == BFM09)
+    windows = measured.windows(width, height)[rows]
     return _pose(measured.coefficients[rows], placement(windows, fixed_crop(windows)))
 
 

@@ -117,7 +117,8 @@ def _score(work: Work) -> Measured:
     if not rows:
         raise UserError(f"run {work.run.id}: the encoder can express the style of none of {len(refused)} test clips")
     write_csv(work.folder.path / "per_clip.csv", rows)
-    return Measured(scoring.suite.aggregate(rows), {**scoring.suite.facts(rows), "refused": refused, "frames_sha256": made})
+    facts = {**scoring.suite.facts(rows), "refused": refused, "frames_sha256": made}
+    return Measured(scoring.suite.aggregate(rows), facts)
 
 
 STAGE = Evaluate()

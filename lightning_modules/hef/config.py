@@ -1,6 +1,6 @@
-"""Configuration of HEF, and its three presets: `toy` (64 px), `small` (256 px) and `paper` (512 px)."""
+"""Configuration of HEF; the defaults are the sizes of the toy world, 64 px."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from conventions.errors import UserError
 from datamodules.config import StageDataConfig
@@ -142,32 +142,3 @@ class HEFConfig:
         """Height of the flow field predicted at each scale: the scale's own, or at most 1/8 of full resolution."""
         limit = self.resolution if self.flow.hierarchical else self.resolution // 8
         return tuple(min(size, limit) for size in self.sizes)
-
-    @classmethod
-    def toy(cls) -> "HEFConfig":
-        """64 px, minutes on two CPU cores."""
-        return cls()
-
-    @classmethod
-    def small(cls) -> "HEFConfig":
-        """256 px, one GPU."""
-        return replace(
-            cls(),
-            resolution=256,
-            width=32,
-            max_width=256,
-            style_dim=256,
-            discriminator_width=32,
-            steps=100_000,
-            batch_size=16,
-            warmup_steps=5_000,
-            ema_decay=0.999,
-        )
-
-    @classmethod
-    def paper(cls) -> "HEFConfig":
-        """512 px, the resolution of the paper's figures."""
-        return replace(
-            cls.small(), resolution=512, max_width=384, style_dim=512, mapping_layers=4, discriminator_width=32,
-            steps=200_000, micro_batches=2,
-        )  # fmt: skip

@@ -125,13 +125,17 @@ class HEFModule(StageModule):
         generator, discriminator = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
         silence_step_hooks(discriminator)
         parts = self.parts(batch)
-        generated, generator_loss = self._generator_step(generator, parts)
-        discriminator_loss = self._discriminator_step(discriminator, parts, generated)
+        generated, scalars = self._generator_step(generator, parts)
+        loss, judged = self._discriminator_step(discriminator, parts, generated)
         self.average.update(self.generator, self.current_batch)
-        return {"loss": generator_loss + discriminator_loss}
+        # In one call: in a fit's first batch Lightning drops what a hook logged before another hook had its turn.
+        self.log_scalars({**scalars, **judged})
+        return {"loss": scalars["generator"] + loss}
 
-    def _generator_step(self, optimizer: LightningOptimizer, parts: Sequence[Task]) -> tuple[list[Tensor], Tensor]:
-        """The frames made, and the loss; gradients flow through the discriminator but not into its parameters."""
+    def _generator_step(
+        self, optimizer: LightningOptimizer, parts: Sequence[Task]
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The frames made, and the losses; gradients flow through the discriminator but not into its parameters."""
         generated, logs = [], []
         with self.toggled_optimizer(optimizer):
             optimizer.zero_grad()
@@ -141,13 +145,11 @@ class HEFModule(StageModule):
                 generated.append(made.detach())
                 logs.append(scalars)
             optimizer.step()
-        means = _mean(logs)
-        self.log_scalars(means)
-        return generated, means["generator"]
+        return generated, _mean(logs)
 
     def _discriminator_step(
         self, optimizer: LightningOptimizer, parts: Sequence[Task], generated: Sequence[Tensor]
-    ) -> Tensor:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         losses_of_parts, logs = [], []
         with self.toggled_optimizer(optimizer):
             optimizer.zero_grad()
@@ -157,8 +159,7 @@ class HEFModule(StageModule):
                 losses_of_parts.append(loss.detach())
                 logs.append(scalars)
             optimizer.step()
-        self.log_scalars(_mean(logs))
-        return torch.stack(losses_of_parts).mean()
+        return torch.stack(losses_of_parts).mean(), _mean(logs)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip each optimiser's gradients by its own norm, after any unscaling."""

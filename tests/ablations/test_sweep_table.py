@@ -87,7 +87,10 @@ def test_without_a_metric_the_files_order_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_run_on_networks_that_diverged_has_no_value(tmp_path: Path, bad: float) -> None:
-    parent, child = finished(tmp_path / "ame.s0.aaaaaaaa", 9.0), finished(tmp_path / "hef.s3.bbbbbbbb", 30.0, ("ame.s0.aaaaaaaa",))
+    parent, child = (
+        finished(tmp_path / "ame.s0.aaaaaaaa", 9.0),
+        finished(tmp_path / "hef.s3.bbbbbbbb", 30.0, ("ame.s0.aaaaaaaa",)),
+    )
     weights(parent, 1.0)
     assert unusable(child) is None
     assert {one.id for one in lineage(child)} == {parent.id, child.id}

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from finished_runs import BASE, CLIPS, finish
 
+from ablations import formats
 from ablations.merge import with_scored
 from ablations.paper import TABLES
 from ablations.scored import Scored
 from ablations.tables import Table, ask, build_table
 from conventions.errors import UserError
-from finished_runs import BASE, CLIPS, finish
 
 SEEDS = (0, 1, 2)
 ROWS, VARIANTS = len(TABLES["3"].rows), len(TABLES["3"].variants)
@@ -53,7 +54,7 @@ def table(runs: Path) -> Table:
 
 
 def test_json_says_everything_a_script_needs(table: Table) -> None:
-    document = json.loads(json.dumps(table.json(), allow_nan=False))
+    document = json.loads(json.dumps(formats.json_document(table), allow_nan=False))
     rows = {row["title"]: row for row in document["rows"]}
     assert (document["table"], document["protocol"]) == ("3", "emospace-metrics-v2")
     assert rows["MLPs"]["metrics"]["EFD"]["mean"] == pytest.approx(0.15, abs=0.01)
@@ -66,7 +67,7 @@ def test_json_says_everything_a_script_needs(table: Table) -> None:
 
 
 def test_directions_follow_the_paper_only_where_the_data_say_so(table: Table) -> None:
-    rows = {row["title"]: row for row in table.json()["rows"]}
+    rows = {row["title"]: row for row in formats.json_document(table)["rows"]}
     directions = {title: {d["metric"]: d["reproduced"] for d in row["directions"]} for title, row in rows.items()}
     assert directions["MLPs"] == {"EFD": True, "LMD": True, "Sync": False}, "EFD and LMD rise as in the paper"
     assert directions["GRUs"] == {"EFD": None, "LMD": None, "Sync": None}, "two seeds claim nothing"
@@ -78,7 +79,7 @@ def test_directions_follow_the_paper_only_where_the_data_say_so(table: Table) ->
 
 
 def test_markdown_shows_seeds_gaps_paper_and_stand_ins(table: Table) -> None:
-    text = table.markdown()
+    text = formats.markdown(table)
     lines = {line.split(" | ")[1]: line for line in text.splitlines() if line.startswith("| ")}
     assert "EFD ↓ †" in text
     assert "LMD ↓ |" in text
@@ -95,20 +96,22 @@ def test_markdown_shows_seeds_gaps_paper_and_stand_ins(table: Table) -> None:
 
 def test_where_the_paper_has_no_value_better_and_worse_are_told(table: Table) -> None:
     rows = tuple(replace(row, paper={}) for row in table.rows)
-    lines = {line.split(" | ")[1]: line for line in replace(table, rows=rows).markdown().splitlines() if "| " in line}
+    lines = {
+        line.split(" | ")[1]: line for line in formats.markdown(replace(table, rows=rows)).splitlines() if "| " in line
+    }
     assert "EFD worse, LMD worse, Sync better" in lines["MLPs"]
-    assert "where the paper has no value" not in table.markdown()
+    assert "where the paper has no value" not in formats.markdown(table)
 
 
 def test_csv_has_a_line_for_each_row_and_metric(table: Table) -> None:
-    lines = list(csv.DictReader(io.StringIO(table.csv())))
+    lines = list(csv.DictReader(io.StringIO(formats.csv(table))))
     assert len(lines) == (ROWS + 2) * len(BASE)
     [line] = [one for one in lines if one["title"] == "MLPs" and one["metric"] == "Sync"]
     assert (line["n"], line["reproduced"], line["stand_in"]) == ("3", "false", "false")
 
 
 def test_latex_is_balanced_and_escaped(table: Table) -> None:
-    text = table.latex()
+    text = formats.latex(table)
     assert text.count("{") == text.count("}")
     assert r"w/o L\_emo" in text
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
@@ -119,7 +122,9 @@ def test_latex_is_balanced_and_escaped(table: Table) -> None:
 def test_latex_compiles(table: Table, tmp_path: Path) -> None:
     program = shutil.which("pdflatex") or pytest.skip("pdflatex is not installed")
     source = (
-        "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + table.latex() + "\\end{document}\n"
+        "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+        + formats.latex(table)
+        + "\\end{document}\n"
     )
     (tmp_path / "table.tex").write_text(source)
     command = [program, "-halt-on-error", "-interaction=nonstopmode", "table.tex"]
@@ -142,11 +147,11 @@ def test_without_a_store_everything_is_missing(tmp_path: Path) -> None:
     table = build_table("3", tmp_path, "toy", [0], words)
     assert all(value.n == 0 for row in table.rows for value in row.values.values())
     assert len(ask("3", "toy", [0], words).missing(tmp_path)) == VARIANTS
-    assert "missing (0/1)" in table.markdown()
+    assert "missing (0/1)" in formats.markdown(table)
 
 
 def test_other_methods_stand_in_table_1_with_the_papers_values_alone(runs: Path) -> None:
-    text = build_table("1", runs, "toy", SEEDS).markdown()
+    text = formats.markdown(build_table("1", runs, "toy", SEEDS))
     [line] = [line for line in text.splitlines() if "Wav2Lip" in line]
     assert "| - | 0.112 |" in line
 
@@ -168,29 +173,31 @@ def cells(text: str, title: str) -> list[str]:
 
 def test_a_scored_method_stands_beside_the_paper_and_says_whose_networks_it_was_scored_by(runs: Path) -> None:
     ours = replace(build_table("1", runs, "toy", SEEDS), networks={"landmarks": "judge"}, clips=frozenset("abc"))
-    like = with_scored(ours, [scored_by("judge")]).markdown()
+    like = formats.markdown(with_scored(ours, [scored_by("judge")]))
     assert cells(like, "Wav2Lip")[2:6] == ["-", "0.112", "2.50", "2.59"]
     assert "‡" not in like
     assert "2 clips, 2 of them among our runs' 3" in like
     table = with_scored(ours, [scored_by("MediaPipe"), scored_by("judge", "GC-AVT")])
-    text = table.markdown()
+    text = formats.markdown(table)
     assert cells(text, "Wav2Lip")[4:6] == ["2.50 ‡", "2.59"]
     assert cells(text, "Wav2Lip")[12:14] == ["**30.00**", "29.22"] or "**30.00**" in cells(text, "GC-AVT")
     assert cells(text, "GC-AVT")[4:6] == ["2.50", "-"]
     assert "‡ Wav2Lip: LMD by other networks than our runs (landmarks: judge): not to be compared." in text
     others = [row.title for row in table.paper.rows if row.variant is None]
     assert [row.title for row in table.rows][: len(others) + 2] == [*others, "GC-AVT", "Ours-A"]
-    rows = {row["title"]: row for row in table.json()["rows"]}
+    rows = {row["title"]: row for row in formats.json_document(table)["rows"]}
     assert (rows["Wav2Lip"]["metrics"]["LMD"]["unlike"], rows["Wav2Lip"]["metrics"]["PSNR"]["unlike"]) == (True, False)
-    assert table.latex().count(r"2.50$^\ddagger$") == 1
-    assert {line["unlike"] for line in csv.DictReader(io.StringIO(table.csv())) if line["title"] == "Wav2Lip"} == {
-        *("true", "false")
-    }
+    assert formats.latex(table).count(r"2.50$^\ddagger$") == 1
+    assert {
+        line["unlike"] for line in csv.DictReader(io.StringIO(formats.csv(table))) if line["title"] == "Wav2Lip"
+    } == {*("true", "false")}
 
 
 def test_another_protocol_and_the_lack_of_runs_are_said_too(runs: Path, tmp_path: Path) -> None:
     table = replace(build_table("1", tmp_path, "toy", SEEDS), networks={}, clips=frozenset())
-    text = with_scored(table, [scored_by("a"), scored_by("b", "EVP"), scored_by("a", "EAMM", "older")]).markdown()
+    text = formats.markdown(
+        with_scored(table, [scored_by("a"), scored_by("b", "EVP"), scored_by("a", "EAMM", "older")])
+    )
     assert "‡ EVP: LMD by other networks than Wav2Lip: not to be compared." in text
     assert "‡ EAMM: LMD, PSNR, SSIM by another protocol (older) than Wav2Lip" in text
     assert "‡ Wav2Lip" not in text
@@ -206,7 +213,7 @@ ODD = "a|b $x$ ~c~ <d> {e} ^f \\g `h` *i* _j_ %k #l &m\nn"
 
 def test_any_title_is_one_cell(table: Table) -> None:
     rows = tuple(replace(row, title=ODD, group=ODD) for row in table.rows)
-    text = replace(table, rows=rows).markdown()
+    text = formats.markdown(replace(table, rows=rows))
     [head, _, *body] = [line for line in text.splitlines() if line.startswith("|")]
     columns = len(head.split("|"))
     assert len(body) == len(rows) + len(table.references)
@@ -214,19 +221,19 @@ def test_any_title_is_one_cell(table: Table) -> None:
 
 
 def test_any_title_is_plain_in_latex(table: Table) -> None:
-    text = replace(table, rows=tuple(replace(row, title=ODD, group="") for row in table.rows)).latex()
+    text = formats.latex(replace(table, rows=tuple(replace(row, title=ODD, group="") for row in table.rows)))
     expected = r"a\textbar{}b \$x\$ \textasciitilde{}c\textasciitilde{} \textless{}d\textgreater{} \{e\} "
     expected += r"\textasciicircum{}f \textbackslash{}g `h` *i* \_j\_ \%k \#l \&m n"
     assert expected in text
 
 
 def test_undecided_rows_state_what_they_rest_on_and_what_would_decide_them(table: Table) -> None:
-    text = table.markdown()
+    text = formats.markdown(table)
     assert "GRUs, EFD: undecided (interval " in text
     assert "over 2 seeds, 30 actors, 30 clips); needs 3 seeds at least." in text
     [line] = [line for line in text.splitlines() if line.startswith("w/o res., EFD: undecided")]
     assert "over 3 seeds" in line
-    rows = {row["title"]: row for row in table.json()["rows"]}
+    rows = {row["title"]: row for row in formats.json_document(table)["rows"]}
     decided, undecided = (rows[title]["directions"][0] for title in ("MLPs", "GRUs"))
     assert decided["needed"] is None
     assert (decided["seeds"], decided["clips"]) == (3, 30)
@@ -247,5 +254,5 @@ def test_networks_of_one_name_and_other_weights_are_other_networks(runs: Path) -
     ours = replace(build_table("1", runs, "toy", SEEDS), networks={"landmarks": "N (aaaaaaaa)"})
     one = scored_by("N")
     same, other = (replace(one, digests={"landmarks": digit * 64}) for digit in "ab")
-    assert "‡" not in with_scored(ours, [same]).markdown()
-    assert "‡ Wav2Lip: LMD by other networks" in with_scored(ours, [other]).markdown()
+    assert "‡" not in formats.markdown(with_scored(ours, [same]))
+    assert "‡ Wav2Lip: LMD by other networks" in formats.markdown(with_scored(ours, [other]))

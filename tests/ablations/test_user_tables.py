@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ablations import formats
 from ablations.paper import TABLES
 from ablations.registry import compose_variant, find_variant
 from ablations.tables import ask, build_table
@@ -55,8 +56,8 @@ def test_its_jobs_are_what_the_table_then_reads(path: Path, tmp_path: Path) -> N
             experiment = compose_variant("demo", overrides=[f"variant={variant}", f"seed={seed}"])
             assert plan(experiment)[-1].id == run.id
     table = build_table(str(path), tmp_path / "runs")
-    assert json.loads(json.dumps(table.json()))["seeds"] == [3, 4]
-    assert "missing (0/2)" in table.markdown()
+    assert json.loads(json.dumps(formats.json_document(table)))["seeds"] == [3, 4]
+    assert "missing (0/2)" in formats.markdown(table)
     assert (ask(str(path), "toy", [7]).preset, ask(str(path), "toy", [7]).seeds) == ("toy", (7,))
 
 

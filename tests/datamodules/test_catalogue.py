@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from conventions.errors import UserError
-from datamodules import naming
 from datamodules.catalogue import catalogue
+from datamodules.naming import naming_of
 
 SPELLINGS = [
     ("M003/video/front/angry/level_1/001", ("M003", "angry", 1, "front", 1)),
@@ -28,7 +28,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize(("path", "expected"), SPELLINGS)
 def test_every_spelling_is_read(path: str, expected: tuple) -> None:
-    parsed = naming.parse(path, {"happily_surprised": "compound"})
+    parsed = naming_of("auto").parse(path, {"happily_surprised": "compound"})
     assert parsed is not None
     name = parsed[1]
     assert (name.actor, name.emotion, name.level, name.view, name.number) == expected
@@ -50,7 +50,7 @@ def test_every_spelling_is_read(path: str, expected: tuple) -> None:
     ],
 )
 def test_what_is_no_label_is_not_read(path: str) -> None:
-    assert naming.parse(path, {}) is None
+    assert naming_of("auto").parse(path, {}) is None
 
 
 def touch(root: Path, *paths: str) -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import DistributedSampler
 
 from conventions.emotions import STYLES, style_index
 from conventions.errors import UserError
+from datamodules import assemble
 from datamodules.batches import AMEBatch, Batch, EACBatch, HEFBatch
 from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule, View
@@ -265,3 +266,23 @@ def test_a_wrong_split_is_one_clear_line(tmp_path: Path, content: str, words: st
 def test_a_misspelt_split_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'eat'"):
         Split.load("eet")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_batch_looks_at_no_more_clips_than_it_draws(config: DataConfig, view: View) -> None:
+    """What sorts the clips is done once: batches of a store of any size take the same time."""
+
+    class Counted(list):
+        looks = 0
+
+        def __iter__(self):
+            Counted.looks += 1
+            return super().__iter__()
+
+    module = MEADDataModule(config, view, 2)
+    make = assemble.maker(view, module.store, Counted(module.train_clips()), 2, seed=0, size=32)
+    before = Counted.looks
+    assert before > 0
+    for number in range(3):
+        make(number)
+    assert Counted.looks == before

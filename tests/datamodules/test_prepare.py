@@ -141,24 +141,20 @@ def good_clips(tmp_path: Path, clip: Clip) -> Path:
 
 
 def spoil(raw: Path, clip: Clip) -> dict[str, str]:
-    """Seven spoilt clips; the reason of each."""
-    names = ("half", "empty", "silent", "no_samples", "short", "mismatch", "no_mat", "bad_mat")
+    """Six spoilt clips; the reason of each."""
+    names = ("half", "empty", "short", "mismatch", "no_mat", "bad_mat")
     for name in names:
         clip(raw / name, 5 if name == "short" else 40)
     content = (raw / "half.mp4").read_bytes()
     (raw / "half.mp4").write_bytes(content[: len(content) // 2])
     (raw / "empty.mp4").write_bytes(b"")
     (raw / "empty.wav").unlink()
-    write_audio(raw / "silent.wav", np.zeros(16000, np.float32))
-    (raw / "no_samples.wav").write_bytes((raw / "half.wav").read_bytes()[:44])
     (raw / "mismatch.mat").write_bytes((raw / "good_0.mat").read_bytes())
     (raw / "no_mat.mat").unlink()
     (raw / "bad_mat.mat").write_bytes(b"no matlab file")
     return {
         "half.mp4": "truncated",
         "empty.mp4": "empty_file",
-        "silent.mp4": "silent_audio",
-        "no_samples.mp4": "empty_audio",
         "short.mp4": "too_short",
         "mismatch.mp4": "coefficients_mismatch",
         "no_mat.mp4": "no_coefficients",
@@ -176,7 +172,7 @@ def test_every_clip_left_out_has_its_reason(good_clips: Path, tmp_path: Path, cl
     assert all(found[path] == reason or {found[path], reason} <= either for path, reason in expected.items()), found
     assert all("\n" not in item["detail"] and str(tmp_path) not in item["detail"] for item in report.details)
     assert str(report.clips) in report.text()
-    with pytest.raises(UserError, match=r"8 of 13 clips cannot be used"):
+    with pytest.raises(UserError, match=r"6 of 11 clips cannot be used"):
         prepared(good_clips, tmp_path / "other")
 
 

@@ -1,7 +1,9 @@
 """`emospace bench`: the instruments against what is known by hand, and the document that scripts read."""
 
+import dataclasses
 import json
 
+import hef_world as world
 import pytest
 import torch
 from torch import nn
@@ -9,8 +11,10 @@ from torch import nn
 from emospace.bench.hef import build
 from emospace.bench.measure import gigaflop, memory_mib, milliseconds
 from emospace.bench.report import figures
+from emospace.bench.subjects import EXPERIMENTS, preset_config
 from emospace.cli import main
-from lightning_modules.hef.config import HEFConfig
+from experiments.schema import ExperimentConfig
+from lightning_modules.hef.config import FlowConfig
 
 
 class Two(nn.Module):
@@ -69,7 +73,7 @@ def test_command_prints_the_fixed_document(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_portrait_and_the_discriminator_stand_apart_from_a_driven_frame() -> None:
-    config = HEFConfig(resolution=16, width=8, max_width=16, style_dim=16, discriminator_width=8)
+    config = ExperimentConfig(hef=world.tiny_config())
     found = figures(build(config, "meta"), build(config, "cpu"), "cpu")
     calls = found["calls"]
     assert found["gflop"] == calls["drive"]["gflop"] > calls["source"]["gflop"] > 0
@@ -84,6 +88,21 @@ def test_a_portrait_and_the_discriminator_stand_apart_from_a_driven_frame() -> N
     assert set(real["ms"].values()) == {None}
 
 
+@pytest.mark.parametrize(
+    "flow", [FlowConfig(), FlowConfig(residual=False), FlowConfig(hierarchical=False)], ids=["full", "wo_res", "wo_hie"]
+)
+def test_the_paper_preset_costs_what_it_may(flow: FlowConfig) -> None:
+    paper = preset_config("paper")
+    config = dataclasses.replace(paper, hef=dataclasses.replace(paper.hef, flow=flow))
+    found = figures(build(config, "meta"), None, "cpu")
+    assert found["gflop"] <= 250
+    assert found["parameters"] <= 60e6
+
+
+def test_presets_are_of_their_sizes() -> None:
+    assert {name: preset_config(name).hef.resolution for name in EXPERIMENTS} == {"toy": 64, "small": 256, "paper": 512}
+
+
 @pytest.mark.slow
 def test_all_modules_and_presets_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--json"]) == 0
@@ -93,6 +112,3 @@ def test_all_modules_and_presets_are_timed(capsys: pytest.CaptureFixture[str]) -
     for module in ("hef", "eac", "ame"):
         for found in document[module].values():
             assert all(ms > 0 for ms in found["ms"].values())
-    paper = document["hef"]["paper"]
-    assert paper["gflop"] < 250
-    assert paper["parameters"] < 60e6

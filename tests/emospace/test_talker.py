@@ -1,6 +1,7 @@
 """The talking face with tiny random networks: frames as the speech arrives, and where the films go."""
 
 import argparse
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,16 +9,19 @@ import hef_world as world
 import numpy as np
 import pytest
 import torch
+from tiny_encoders import whisper
 from torch import Tensor
 
 from conventions.errors import UserError
 from conventions.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
 from datamodules.mead import Reference
+from datamodules.speech_loading import load_feature
+from datamodules.speech_names import SpeechForm
 from emospace.commands.talk import spare_inputs, targets
 from emospace.talker import STREAMED, Look, Talker
-from emospace.talking.drawing import Canvas, perform
+from emospace.talking.drawing import Canvas, Speech, perform
 from emospace.talking.model_file import TalkingModel
-from emospace.talking.motion import Liveliness, Motion
+from emospace.talking.motion import Liveliness, Motion, loudness
 from emospace.talking.portrait import Portrait
 from emospace.talking.pose import HeadPose
 from emospace.talking.schedule import Cue, EmotionTrack
@@ -38,6 +42,17 @@ def pipeline() -> Pipeline:
     eac = EACModule(EACConfig(backbone=BackboneConfig(width=16, heads=2, layers=1), weights=weights), encoder)
     hef = HEFModule(world.tiny_config(), encoder, world.renderer())
     return Pipeline(encoder, eac.eval(), hef.eval(), encoder)
+
+
+@pytest.fixture(params=["mfcc", "mel", "whisper"])
+def talker(request: pytest.FixtureRequest, pipeline: Pipeline, tmp_path: Path) -> Talker:
+    """One whose EAC receives a speech feature."""
+    name = f"hf:{whisper(tmp_path / 'encoder')}" if request.param == "whisper" else request.param
+    form = load_feature(name).form
+    eac = EACModule(
+        dataclasses.replace(pipeline.eac.config, speech=dataclasses.replace(form, name=name)), pipeline.encoder
+    )
+    return Talker(TalkingModel(dataclasses.replace(pipeline, eac=eac.eval()), "test", {}))
 
 
 def reference(seed: int = 0) -> Reference:
@@ -71,7 +86,8 @@ def track(pipeline: Pipeline) -> tuple[EmotionTrack, EmotionTrack]:
 def frames(pipeline: Pipeline, mfcc: Iterator[Tensor], lively: Liveliness, at_once: int = CHUNK) -> np.ndarray:
     model, shown = pipeline.hef.renderer.model, portrait()
     motion = Motion(shown.reference, model, lively)
-    return np.stack(list(perform(pipeline, Canvas(pipeline, shown), motion, mfcc, track(pipeline), at_once)))
+    speech = (Speech(piece, loudness(piece)) for piece in mfcc)
+    return np.stack(list(perform(pipeline, Canvas(pipeline, shown), motion, speech, track(pipeline), at_once)))
 
 
 def test_at_the_training_size_frames_are_the_networks_own(pipeline: Pipeline) -> None:
@@ -98,9 +114,9 @@ def test_pieces_make_no_difference(pipeline: Pipeline, head: HeadPose | None) ->
     assert np.abs(whole.astype(int) - pieces).max() <= 1
 
 
-def test_frames_come_while_speech_arrives(pipeline: Pipeline) -> None:
+def test_frames_come_while_speech_arrives(talker: Talker) -> None:
     """No frame waits for more than the stated look-ahead, however long the speech lasts."""
-    talker, arrived = Talker(TalkingModel(pipeline, "test", {})), 0
+    arrived = 0
 
     def speech() -> Iterator[np.ndarray]:
         nonlocal arrived
@@ -119,10 +135,21 @@ def test_frames_come_while_speech_arrives(pipeline: Pipeline) -> None:
     assert max(waits[50:]) <= max(waits[:50])
 
 
-def test_all_of_the_speech_is_shown(pipeline: Pipeline) -> None:
-    talker = Talker(TalkingModel(pipeline, "test", {}))
+def test_all_of_the_speech_is_shown(talker: Talker) -> None:
     speech = np.random.default_rng(0).uniform(-0.3, 0.3, 31 * SAMPLES_PER_FRAME + 100).astype(np.float32)
     assert len(list(talker.frames(portrait(), np.array_split(speech, 7), "happy", look=Look(pose="still")))) == 31
+
+
+def test_the_feature_at_hand_is_the_one_that_eac_was_trained_on(pipeline: Pipeline, tmp_path: Path) -> None:
+    name = f"hf:{whisper(tmp_path / 'encoder')}"
+    for form, line in (
+        (SpeechForm(name, (16,), "0" * 64), "its weights have SHA-256 .*, the network needs 0000"),
+        (SpeechForm(name, (17,)), r"has frames of \[16\], not \[17\]"),
+        (SpeechForm("hf:no-such-encoder", (16,)), "no folder of that name"),
+    ):
+        eac = EACModule(dataclasses.replace(pipeline.eac.config, speech=form), pipeline.encoder)
+        with pytest.raises(UserError, match=line):
+            Talker(TalkingModel(dataclasses.replace(pipeline, eac=eac), "test", {}))
 
 
 def test_where_the_films_go(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from conventions.errors import UserError
-from experiments.board import Board, JobReport, states_table
-from experiments.launchers import LocalLauncher, cli_command, exit_code
+from experiments.board import Board, JobReport
+from experiments.launchers import LocalLauncher, cli_command, exit_code, run_variables
 from experiments.rundir import RunFolder, State
 from experiments.sweep import SweepJob
 
@@ -19,6 +19,7 @@ SCRIPTS = {
     "killed": "import os; os.kill(os.getpid(), 9)",
     "usage": "import sys; print('emospace run: unknown key'); sys.exit(2)",
     "slow": "import signal, time; signal.signal(15, lambda *_: exit(75)); print('up', flush=True); time.sleep(60)",
+    "sweep": "import os; print(os.environ['EMOSPACE_SWEEP'], os.environ['EMOSPACE_RUNS'])",
     "where": "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ['OMP_NUM_THREADS'])",
 }
 
@@ -42,7 +43,6 @@ def test_a_job_that_dies_takes_nothing_with_it(tmp_path: Path) -> None:
         None,
     ]
     assert exit_code(reports) == 1
-    assert "MemoryError" in states_table(reports)
 
 
 def test_all_well_is_zero(tmp_path: Path) -> None:
@@ -55,6 +55,13 @@ def test_slots_share_gpus_and_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     LocalLauncher(3, gpus=2, command=command).run(jobs("where", "where", "where"), tmp_path)
     found = sorted(path.read_text().split() for path in tmp_path.glob("*.log"))
     assert found == [["0", "2"], ["0", "2"], ["1", "2"]]
+
+
+def test_runs_get_the_name_of_their_sweep_and_the_folder_of_runs(tmp_path: Path) -> None:
+    variables = run_variables(tmp_path / "runs", "rates")
+    LocalLauncher(command=command, variables=variables).run(jobs("sweep"), tmp_path)
+    assert (tmp_path / "0000.log").read_text().split() == ["rates", str(tmp_path / "runs")]
+    assert "EMOSPACE_SWEEP" not in run_variables(tmp_path), "runs of a table are of no sweep"
 
 
 def test_a_signal_stops_the_running_and_skips_the_waiting(tmp_path: Path) -> None:
@@ -94,6 +101,8 @@ from experiments.rundir import RunFolder, RunLockedError
 folder = RunFolder(Path(sys.argv[1]))
 try:
     with folder.lock():
+        if folder.state() == "done":
+            sys.exit(0)
         folder.set_status("running")
         time.sleep(0.3)
         with (folder.path.parent / "worked").open("a") as file:

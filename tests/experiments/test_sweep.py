@@ -1,19 +1,13 @@
-import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablations.registry import compose_variant
 from conventions.errors import UserError
-from emospace.cli import build_parser, parse
-from experiments.graph import Experiment, plan
+from experiments.goal import Goal, metric_of
+from experiments.rundir import RunFolder
 from experiments.sweep import SWEEPS, expand_sweep, sweep_names
 
 GRID = """
@@ -94,32 +88,68 @@ def test_files_that_are_absent_or_broken_are_one_line(tmp_path: Path) -> None:
         expand_sweep("tabel3")
 
 
-@pytest.mark.parametrize("name", sweep_names())
-def test_every_sweep_of_the_project_composes(name: str) -> None:
-    jobs = expand_sweep(name).jobs
-    composed = [composed_by(job.words) for job in jobs]
-    assert {experiment.config.name for experiment in composed} <= {"toy", "demo"}
-    assert len({plan(experiment, lambda path: "5" * 64)[-1].hash for experiment in composed}) == len(jobs), (
-        "no run twice"
-    )
-
-
-def composed_by(words: Sequence[str]) -> Experiment:
-    """The experiment of the words after `emospace run`."""
-    options = parse(build_parser("run"), words)
-    return compose_variant(options.experiment, options.variant, options.seed, options.overrides, target=options.stage)
-
-
 def test_each_paper_table_module_and_the_seed_has_its_sweep() -> None:
     assert {"table1", "table3", "unseen", "seeds", "ame_search", "eac_search", "hef_search"} <= set(sweep_names())
 
 
-@pytest.mark.parametrize("name", ["ame", "hef"])
-def test_a_search_of_a_module_ends_with_it_and_shares_all_before(name: str) -> None:
-    plans = [plan(composed_by(job.words), lambda path: "5" * 64) for job in expand_sweep(f"{name}_search").jobs]
-    assert len(plans) == 8
-    assert all(runs[-1].stage == name for runs in plans)
-    assert len({tuple(run.id for run in runs[:-1]) for runs in plans}) == 1
+def test_jobs_know_their_point_and_the_sweep_what_differs(tmp_path: Path) -> None:
+    sweep = expand_sweep(write(tmp_path, GRID.replace("method:", "metric: {name: test/EFD}\nmethod:")))
+    assert sweep.fields == ("variant", "seed")
+    assert sweep.jobs[4].point == {"variant": "eac_mlp", "seed": "1", "eac.steps": "7"}
+    assert sweep.goal == Goal("test/EFD", maximize=False)
+    drawn = expand_sweep(write(tmp_path, RANDOM))
+    assert drawn.fields == ("eac.learning_rate", "eac.batch_size", "ame.text.encoding")
+    assert all(f"{name}={value}" in job.words for job in drawn.jobs for name, value in job.point.items())
+
+
+@pytest.mark.parametrize(
+    ("metric", "part"),
+    [
+        ("{name: test/EFD, goal: minimize}", "must not choose by test actors; give val/NAME"),
+        ("{name: EFD}", "expected val/NAME, test/NAME or train/NAME"),
+        ("{name: valid/loss}", "expected val/NAME"),
+        ("{name: val/loss, goal: max}", "valid: maximize, minimize"),
+        ("{nam: val/loss}", "expected name"),
+        ("{name: val/loss, gaol: minimize}", "did you mean 'goal'"),
+        ("val/loss", "expected name"),
+    ],
+)
+def test_a_search_is_ordered_by_validation_actors(tmp_path: Path, metric: str, part: str) -> None:
+    with pytest.raises(UserError, match=part) as error:
+        expand_sweep(write(tmp_path, f"metric: {metric}\n{RANDOM}"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", sweep_names())
+def test_every_search_of_the_project_optimises_validation(name: str) -> None:
+    content = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())
+    assert content["metric"]["name"].startswith("val/" if content["method"] == "random" else "test/")
+
+
+def test_a_metric_is_read_from_the_last_row_that_has_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert metric_of(folder, "val/loss") is None
+    folder.write("metrics.json", {"metrics": {"EFD": 0.5}})
+    rows = [
+        '{"step": 5, "val/loss": 3.0}',
+        '{"step": 10, "val/loss": 2.0, "val/bad": null}',
+        '{"step": 15, "train/loss": 1',
+    ]
+    folder.history.write_text("\n".join(rows))
+    assert [metric_of(folder, name) for name in ("val/loss", "val/bad", "test/EFD", "test/LMD", "train/loss")] == [
+        *(2.0, None, 0.5, None, None)
+    ]
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.floats(-10, 10)), max_size=8),
+    st.booleans(),
+)
+def test_best_first_leaves_what_has_no_value_last(values: list[float | None], maximize: bool) -> None:
+    ordered = Goal("val/loss", maximize).best_first([(value, value) for value in values])
+    known = [value for value in ordered if value is not None]
+    assert known == sorted(known, reverse=maximize)
+    assert ordered == [*known, *([None] * (len(values) - len(known)))]
 
 
 @given(
@@ -137,82 +167,3 @@ def test_the_number_of_jobs_is_the_product(tmp_path_factory, seeds: list[int], f
     jobs = expand_sweep(write(tmp_path_factory.mktemp("sweep"), text)).jobs
     assert len(jobs) == len(seeds) * len(flags)
     assert all(job.words[2].removeprefix("hef.flow.residual=") in ("true", "false") for job in jobs)
-
-
-class Agent:
-    """W&B's own agent without its server: what it would start for one point of a sweep, or what came of it."""
-
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, start: bool = False) -> None:
-        module = pytest.importorskip("wandb.wandb_agent")
-        self.path, self.started = path, list[tuple[list[str], Mapping[str, str]]]()
-        monkeypatch.setenv("WANDB_SWEEP_ID", "s1")
-        if not start:
-            monkeypatch.setattr(module, "AgentProcess", self._note)
-        self.agent = module.Agent(None, None, sweep_id="s1")
-        self.agent._sweep_command = yaml.safe_load(path.read_text())["command"]
-
-    def _note(self, command: list[str], env: Mapping[str, str], **_: Any) -> "Agent":
-        self.started.append((command, env))
-        return self
-
-    def run(self, **values: Any) -> Any:
-        """Let the agent obey its server's order to run a point; its process."""
-        arguments = {name: {"value": value} for name, value in values.items()}
-        self.agent._command_run({"run_id": "r1", "program": None, "args": arguments})
-        return self.agent._run_processes["r1"]
-
-
-@pytest.fixture
-def agents_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where an agent was started; what it sets in the environment goes when the test ends."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_DIR"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    return tmp_path
-
-
-@pytest.mark.parametrize("name", sweep_names())
-def test_an_agent_of_wandb_starts_what_our_launcher_starts(
-    name: str, agents_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    agent = Agent(SWEEPS / f"{name}.yaml", monkeypatch)
-    parameters = yaml.safe_load(agent.path.read_text())["parameters"]
-    jobs = expand_sweep(name).jobs[:3]
-    for job in jobs:
-        point = dict(word.split("=") for word in job.words if "=" in word)
-        agent.run(**{key: yaml.safe_load(point[key]) for key in parameters})
-    for job, (command, environment) in zip(jobs, agent.started, strict=True):
-        assert command[:3] == ["/usr/bin/env", "python", "-m"]
-        assert composed_by(command[5:]) == composed_by(job.words)
-        assert (environment["WANDB_SWEEP_ID"], environment["WANDB_RUN_ID"]) == ("s1", "r1")
-
-
-TINY = """
-data: {store: store}
-prior: {gpt2: {steps: 20}}
-trainer: {accelerator: cpu}
-"""
-MANIFEST = '{"format": "emospace-store", "version": 1, "hash": "%s", "clips": []}' % ("5" * 64)
-
-
-@pytest.mark.slow
-def test_a_run_that_an_agent_started_is_done_though_no_server_answers(
-    agents_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = '["${env}", "${interpreter}", -m, emospace.cli, run, tiny.yaml, --stage, gpt2, "${args_no_hyphens}"]'
-    sweep = write(agents_home, f"method: grid\nparameters: {{prior_seed: {{values: [4]}}}}\ncommand: {command}\n")
-    (agents_home / "tiny.yaml").write_text(TINY)
-    (agents_home / "store").mkdir()
-    (agents_home / "store" / "manifest.json").write_text(MANIFEST)
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(SWEEPS.parent.parent))
-    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    process = Agent(sweep, monkeypatch, start=True).run(prior_seed=4)
-    assert process.wait(timeout=300) == 0
-    told = subprocess.run(
-        [sys.executable, "-m", "emospace.cli", "status"], cwd=agents_home, capture_output=True, text=True, check=True
-    ).stdout
-    assert told.startswith("done")
-    assert "tiny-gpt2.full.s4." in told

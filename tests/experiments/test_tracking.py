@@ -45,6 +45,7 @@ def folder(run: StageRun, tmp_path: Path) -> RunFolder:
     folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(run.config)))
     folder.write("provenance.json", {"parents": PARENTS, "git": GIT})
     rows = [{"step": step, "time": 1.5 * step, "train/loss": 1 / step} for step in (10, 20, 30)]
+    rows[1]["val/loss"] = 0.75
     folder.history.write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_csv(folder.path / "per_clip.csv", [{"id": "a", "EFD": 0.2}, {"id": "b", "EFD": float("nan")}])
     folder.checkpoints.mkdir()
@@ -92,7 +93,7 @@ def test_an_offline_run_holds_everything_and_leaves_no_trace_outside(
 
     [begun] = of_kind(records, "run")
     assert (begun["run_id"], begun["run_group"], begun["job_type"]) == (run.id, "toy", "clip")
-    assert begun["tags"] == ["full", "seed0"]
+    assert (begun["display_name"], begun["tags"]) == ("clip full s0", ["full", "seed0"])
     config = begun["config"]["update"]
     assert (config["hash"], config["variant"], config["parents"]) == (run.hash, "full", PARENTS)
     assert (config["prior"]["clip"]["steps"], config["origin"]["git"]) == (run.config.prior.clip.steps, GIT)
@@ -101,8 +102,25 @@ def test_an_offline_run_holds_everything_and_leaves_no_trace_outside(
     assert json.loads(artifacts["weights"]["metadata"]) == {"hash": run.hash, "parents": PARENTS}
     kept = [content["local_path"] for one in artifacts.values() for content in one["manifest"]["contents"]]
     assert all(Path(path).is_relative_to(folder.path) and Path(path).exists() for path in kept)
-    assert {"test/EFD": 0.25} in [record["update"] for record in of_kind(records, "summary")]
+    assert {"test/EFD": 0.25, "val/loss": 0.75} in [record["update"] for record in of_kind(records, "summary")]
     assert [ended["exit_code"] for ended in of_kind(records, "exit")] == [0]
+
+
+def test_swept_fields_stand_in_name_and_tags_and_the_sweep_is_the_group(
+    tmp_path: Path, offline: TrackingConfig
+) -> None:
+    words = ["prior.clip.steps=7", f"prior.clip.learning_rate=0.0{'1' * 60}", "hef.steps=3"]
+    run = plan(compose("toy", overrides=words, target="clip"), lambda path: "5" * 64)[0]
+    folder = run.folder(tmp_path)
+    labels = {"hash": run.hash, "stage": run.stage, "variant": "full", "seed": 0, "fields": dict(run.fields)}
+    folder.set_status("done", sweep="steps", **labels)
+    folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(run.config)))
+    Mirror(read_alone(folder), folder, offline, target=False).publish()
+    [begun] = of_kind(inspect(folder), "run")
+    assert begun["run_group"] == "steps"
+    assert begun["display_name"].startswith("clip full s0 prior.clip.steps=7 prior.clip.learning_rate=0.01")
+    assert begun["tags"][:3] == ["full", "seed0", "prior.clip.steps=7"], "HEF's steps do not change this stage"
+    assert [len(tag) for tag in begun["tags"][3:]] == [64]
 
 
 def test_published_again_it_is_the_same_run_and_no_second(

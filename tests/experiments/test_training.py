@@ -7,7 +7,7 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 from small_training import CONFIG, STEPS, Line, Points, batch, run, work
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from conventions.errors import UserError
@@ -18,6 +18,7 @@ from experiments.rundir import RunFolder, read_history
 from experiments.schema import TrainerConfig
 from experiments.stage import Work
 from experiments.training import load_final, measure, train
+from lightning_modules.training.adversarial import silence_step_hooks
 from lightning_modules.training.checkpoints import read_checkpoint
 
 
@@ -208,7 +209,7 @@ def test_a_users_callback_is_made_from_words() -> None:
     with pytest.raises(UserError, match=r"trainer\.callbacks: .*unexpected keyword argument 'limits'"):
         user_callback(f"{__name__}:Noted limits=3")
     with pytest.raises(UserError, match="is no Lightning callback"):
-        user_callback(f"{__name__}:LineConfig")
+        user_callback("small_training:LineConfig")
 
 
 class Slow(Points):
@@ -234,3 +235,34 @@ def test_gradients_are_clipped_where_asked(tmp_path: Path) -> None:
         run(folder, Line(), config=TrainerConfig(accelerator="cpu", log_every=1, gradient_clip=clip))
         norms[clip] = weights(folder)["net.0.weight"]
     assert not torch.equal(norms[0.0], norms[1e-4])
+
+
+class Twofold(Line):
+    """Two optimisers, as an adversarial stage has, stepped and logged by hand."""
+
+    def __init__(self, steps: int = STEPS) -> None:
+        super().__init__(steps)
+        self.automatic_optimization = False
+        self.other = nn.Linear(3, 1)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        losses = {"loss": self.loss(batch), "other": self.other(batch.cos()).square().mean()}
+        first, second = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
+        silence_step_hooks(second)
+        for optimizer, loss in zip((first, second), losses.values(), strict=True):
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+        self.log_scalars(losses)
+        return losses["loss"]
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(part.parameters(), lr=0.01) for part in (self.net, self.other)]
+
+
+def test_every_row_has_the_norms_of_every_optimiser(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    run(folder, Twofold(3), config=TrainerConfig(accelerator="cpu", log_every=1))
+    names = {f"train/{name}" for name in ("lr/1", "lr/2", "grad_norm/1", "grad_norm/2", "loss", "other")}
+    rows = read_history(folder.history)
+    assert [row.keys() >= names for row in rows] == [True] * 3, rows
