@@ -95,8 +95,9 @@ def _row(values: Mapping[str | None, str | None], place: str, styles: Mapping[st
     if given["path"] is None:
         raise UserError(f"{place}: names no path")
     for name in ("path", "audio"):
-        if given[name] and (Path(given[name]).is_absolute() or ".." in Path(given[name]).parts):
-            raise UserError(f"{place}: {name}: {given[name]!r} must lie below the folder of raw clips")
+        value = given[name]
+        if value and (Path(value).is_absolute() or ".." in Path(value).parts):
+            raise UserError(f"{place}: {name}: {value!r} must lie below the folder of raw clips")
     start, end = _seconds(given["start"], "start", place), _seconds(given["end"], "end", place)
     if end is not None and end <= (start or 0.0):
         raise UserError(f"{place}: end: {end:g} s is not after the start, {start or 0:g} s")

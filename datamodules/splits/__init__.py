@@ -54,7 +54,7 @@ class Split:
 
     def role(self, actor: str) -> Role | None:
         """The role of an actor, or None where the split does not use them."""
-        return self._roles.get(actor, self.rest)
+        return self._roles[actor] if actor in self._roles else self.rest
 
     @functools.cached_property
     def _roles(self) -> dict[str, Role]:

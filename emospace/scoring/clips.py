@@ -14,7 +14,7 @@ from conventions.errors import RejectedClip, UserError
 from conventions.rates import SAMPLES_PER_FRAME
 from datamodules.audio import read_audio
 from datamodules.crop import Window, align, camera_windows, fixed_crop, lie_about
-from datamodules.naming import parse
+from datamodules.naming import AUTO, naming_of
 from emospace.scoring.frames import CutFrames, WholeFrames
 from emospace.scoring.media import Media
 from emospace.scoring.pairs import Pair
@@ -188,7 +188,7 @@ def labels_of(truth: Path) -> Labels:
     """
     parts = truth.resolve().with_suffix("").parts
     for count in range(1, NAMED_PARTS + 1):
-        if (named := parse("/".join(parts[-count:]), {})) is not None:
+        if (named := naming_of(AUTO).parse("/".join(parts[-count:]), {})) is not None:
             name = named[1]
             return Labels(name.actor, name.emotion or "", "" if name.level is None else str(name.level))
     return Labels()

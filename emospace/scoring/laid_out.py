@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ablations.methods import Layout
 from conventions.errors import UserError
-from datamodules.naming import parse
+from datamodules.naming import AUTO, naming_of
 from emospace.scoring.pairs import Pair, Pairs, videos
 
 
@@ -85,7 +85,7 @@ def _names(truth: Path, path: Path) -> Iterator[str]:
     """By the path below the folder; else with the folder's own name before it, which may be the actor's."""
     stem = path.with_suffix("").as_posix()
     for spelled in (stem, f"{truth.resolve().name}/{stem}"):
-        if (found := parse(spelled, {})) is not None:
+        if (found := naming_of(AUTO).parse(spelled, {})) is not None:
             yield found[1].id
 
 
