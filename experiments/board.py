@@ -78,7 +78,7 @@ class Board:
 
 
 def row(report: JobReport) -> str:
-    """`toy variant=full seed=0: toy-eac.full.s0.1f2e3d4c  120/400  loss 0.12  12.3/s  0:23 left`."""
+    """`toy variant=full seed=0: eac.s0.1f2e3d4c  120/400  loss 0.12  12.3/s  0:23 left`."""
     return f"{report.job.label}: {last_line(report.log) or 'starting'}"
 
 

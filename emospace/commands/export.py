@@ -9,7 +9,7 @@ from pathlib import Path
 from conventions.errors import UserError
 from emospace.commands.output import add_json, add_runs, print_json
 
-EXAMPLE = "emospace export toy-evaluate.full.s0.1a2b3c4d model.emospace"
+EXAMPLE = "emospace export evaluate.s0.1a2b3c4d model.emospace"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,18 +1,15 @@
 """HEF's losses against closed forms."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
-from conventions.errors import UserError
 from face3d.grid import warp
 from lightning_modules.hef import losses
 from lightning_modules.hef.evaluation import endpoint_error
 from lightning_modules.hef.flow import Flows
 from lightning_modules.hef.layers import resize
-from lightning_modules.hef.perceptual import RandomFeatures, VGGFeatures
+from lightning_modules.hef.perceptual import RandomFeatures
 from metrics.functional.image import frame_psnr
 
 
@@ -115,19 +112,6 @@ def test_random_features_are_the_same_everywhere_and_see_differences() -> None:
         assert torch.equal(a, b)
     assert float(losses.perceptual_loss(first(image), first(image.flip(3)))) > 0
     assert first.stand_in
-
-
-@pytest.mark.slow
-def test_vgg_weights_come_from_a_file_and_are_checked(tmp_path: Path) -> None:
-    from torchvision.models import vgg16
-
-    path = tmp_path / "vgg16.pth"
-    torch.save(vgg16(weights=None).state_dict(), path)
-    features = VGGFeatures(path)(torch.rand(1, 3, 64, 64) * 2 - 1)
-    assert [f.shape[1] for f in features] == [64, 128, 256, 512]
-    torch.save({"features.0.weight": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match=r"vgg16\.pth: weight 'features\.0\.weight' has shape"):
-        VGGFeatures(path)
 
 
 def test_psnr_and_endpoint_error_in_their_units() -> None:

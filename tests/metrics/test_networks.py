@@ -151,3 +151,6 @@ def test_vgg_maps_are_torchvisions(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(maps, expected)
     maps[-1].sum().backward()
     assert images.grad is not None
+    torch.save({**network.state_dict(), "features.0.weight": torch.zeros(1)}, tmp_path / "vgg.pth")
+    with pytest.raises(UserError, match=r"vgg\.pth: tensor 'features\.0\.weight' has shape"):
+        vgg.VGGFeatures(tmp_path / "vgg.pth")
