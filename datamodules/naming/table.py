@@ -22,7 +22,7 @@ COLUMNS = ("path", "audio", "actor", "emotion", "level", "split", "start", "end"
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of a manifest; None: not stated."""
 
     path: str
@@ -50,7 +50,7 @@ class Row:
         return f"_{round(1000 * self.span[0])}-{end}"
 
 
-def read_table(path: Path, styles: Mapping[str, StyleKind]) -> list[Row]:
+def read_table(path: Path, styles: Mapping[str, StyleKind]) -> list[TableRow]:
     """The rows of a manifest; a UserError names the line and the column where it cannot be read."""
     try:
         with regular_file(path).open(encoding="utf-8-sig", newline="") as file:
@@ -88,15 +88,14 @@ def _check_columns(path: Path, names: list[str]) -> None:
         raise UserError(f"{path}: has a column twice")
 
 
-def _row(values: Mapping[str | None, str | None], place: str, styles: Mapping[str, StyleKind]) -> Row:
+def _row(values: Mapping[str | None, str | None], place: str, styles: Mapping[str, StyleKind]) -> TableRow:
     if None in values or None in values.values():
         raise UserError(f"{place}: has not as many fields as there are columns")
     given = {name: (values.get(name) or "").strip() or None for name in COLUMNS}
     if given["path"] is None:
         raise UserError(f"{place}: names no path")
     for name in ("path", "audio"):
-        place_of = Path(given[name] or "")
-        if place_of.is_absolute() or ".." in place_of.parts:
+        if (value := given[name]) and (Path(value).is_absolute() or ".." in Path(value).parts):
             raise UserError(f"{place}: {name}: {given[name]!r} must lie below the folder of raw clips")
     start, end = _seconds(given["start"], "start", place), _seconds(given["end"], "end", place)
     if end is not None and end <= (start or 0.0):
@@ -106,7 +105,7 @@ def _row(values: Mapping[str | None, str | None], place: str, styles: Mapping[st
         raise UserError(f"{place}: split: {split!r}{nearest(split, ROLES)}")
     emotion = _emotion(given["emotion"], place, styles)
     level = _level(given["level"], emotion, place)
-    return Row(given["path"], given["audio"], given["actor"], emotion, level, split, start, end)
+    return TableRow(given["path"], given["audio"], given["actor"], emotion, level, split, start, end)
 
 
 def _emotion(value: str | None, place: str, styles: Mapping[str, StyleKind]) -> str | None:

@@ -90,8 +90,12 @@ def express(
 ) -> Iterator[Float[Tensor, "_ 65"]]:
     """Expression, and in the last column the log energy, of speech that arrives in pieces, on the CPU.
 
-    All frames but the last `network.look_ahead` that have arrived are known after each piece.
+    All frames but the last `network.look_ahead` that have arrived are known after each piece; of a backbone that does not
+    stream, all frames after the last piece.
     """
+    if not network.streams:
+        yield _whole(network, Speech(*map(torch.cat, zip(*pieces, strict=True))), track, identity)
+        return
     waiting: Speech | None = None
     state: State = None
     start = 0
@@ -103,6 +107,18 @@ def express(
             yield known
     if waiting is not None and len(waiting.energy):
         yield _advance(network, waiting, len(waiting.energy), track, identity, state, start)[0]
+
+
+@torch.no_grad()
+def _whole(network: ExpressionNetwork, speech: Speech, track: EmotionTrack, identity: Tensor) -> Tensor:
+    """All frames of `speech`; each run of one emotion is cut from the whole speech in that emotion."""
+    parts, done, length = [], 0, len(speech.energy)
+    heard = speech.feature[None].to(identity.device)
+    mask = torch.ones(1, length, dtype=torch.bool, device=identity.device)
+    for count, code in track.spans(0, length):
+        parts.append(network(heard, mask, code, identity)[0, done : done + count].cpu())
+        done += count
+    return torch.cat([torch.cat(parts), speech.energy[:, None]], dim=1)
 
 
 @torch.no_grad()

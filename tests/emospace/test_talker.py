@@ -30,6 +30,7 @@ from experiments.samples import as_pictures
 from face3d.coefficients import IDENTITY
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
 from lightning_modules.eac.module import EACModule
+from lightning_modules.eac.network import ExpressionNetwork
 from lightning_modules.hef.module import HEFModule
 from lightning_modules.pipeline import CHUNK, Pipeline, driving
 
@@ -112,6 +113,14 @@ def test_pieces_make_no_difference(pipeline: Pipeline, head: HeadPose | None) ->
     whole = frames(pipeline, iter([mfcc]), lively)
     pieces = frames(pipeline, iter(mfcc.split(1)), lively, STREAMED)
     assert np.abs(whole.astype(int) - pieces).max() <= 1
+
+
+def test_a_backbone_that_does_not_stream_talks_the_same(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    mfcc = 20 * torch.rand(40, 28, 13)
+    streamed = frames(pipeline, iter(mfcc.split(7)), plain(None))
+    monkeypatch.setattr(ExpressionNetwork, "streams", property(lambda network: False))
+    monkeypatch.setattr(ExpressionNetwork, "advance", None)
+    assert np.abs(frames(pipeline, iter(mfcc.split(7)), plain(None)).astype(int) - streamed).max() <= 1
 
 
 def test_frames_come_while_speech_arrives(talker: Talker) -> None:

@@ -29,9 +29,9 @@ def test_done_is_verified(tmp_path: Path) -> None:
         folder.write("metrics.json", {**metrics, **damaged})
         assert folder.state() == "damaged"
     (folder.path / "metrics.json").write_text('{"hash"')
-    assert folder.look().flaw == "metrics.json is absent or cut"
+    assert folder.inspect().flaw == "metrics.json is absent or cut"
     (folder.path / "metrics.json").write_text(json.dumps({**metrics, "metrics": {"EFD": float("nan")}}))
-    assert folder.look().flaw == "EFD is not finite"
+    assert folder.inspect().flaw == "EFD is not finite"
 
 
 def test_a_copied_folder_is_not_done_under_another_id(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_killed_holder_leaves_an_interrupted_run(tmp_path: Path) -> None:
     process.wait()
     [run] = list_runs(tmp_path)
     assert (run.state, run.progress) == ("interrupted", 0.25)
-    assert "without a word" in (run.reason or "")
+    assert "ended without writing its status" in (run.reason or "")
 
 
 def test_archive_moves_the_folder_aside(tmp_path: Path) -> None:

@@ -176,12 +176,12 @@ def test_files_of_any_content_are_one_line(content: bytes, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("text", [text for text in ODD if text])
 def test_a_config_comes_back_from_its_yaml(text: str) -> None:
-    config = merge(ExperimentConfig, ("o", parse_overrides([f"data.store={text}", f"hef.perceptual_path={text}"])))
+    config = merge(ExperimentConfig, ("o", parse_overrides([f"data.store={text}", f"face_model={text}"])))
     assert merge(ExperimentConfig, ("config.yaml", parse_mapping(Path("config.yaml"), to_yaml(config)))) == config
 
 
 def test_a_reference_leaves_other_values_as_they_are_written(tmp_path: Path) -> None:
-    text = "base: toy\nseed: 7\nhef: {perceptual_path: null}\ndata: {store: 007}\nworld: {seed: '${seed}'}\n"
+    text = "base: toy\nseed: 7\nface_model: null\ndata: {store: 007}\nworld: {seed: '${seed}'}\n"
     (tmp_path / "mine.yaml").write_text(text)
     config = compose(str(tmp_path / "mine.yaml")).config
-    assert (config.hef.perceptual_path, config.data.store, config.world.seed) == (None, "007", 7)
+    assert (config.face_model, config.data.store, config.world.seed) == (None, "007", 7)
