@@ -90,8 +90,8 @@ def express(
 ) -> Iterator[Float[Tensor, "_ 65"]]:
     """Expression, and in the last column the log energy, of speech that arrives in pieces, on the CPU.
 
-    All frames but the last `network.look_ahead` that have arrived are known after each piece; of a backbone that does not
-    stream, all frames after the last piece.
+    All frames but the last `network.look_ahead` that have arrived are known after each piece; all frames after the last
+    piece where the backbone does not stream.
     """
     if not network.streams:
         yield _whole(network, Speech(*map(torch.cat, zip(*pieces, strict=True))), track, identity)
