@@ -12,7 +12,6 @@ from datamodules.speech_names import OWN_SPEECH, canonical
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
-    PROMPTS,
     TrainedStage,
     clips_of,
     data_of,
@@ -21,7 +20,7 @@ from experiments.stages.base import (
     renderer,
     require_coefficients,
 )
-from experiments.stages.loss_networks import check_loss_networks, load_losses, loss_files, loss_names, needs_critics
+from experiments.stages.loss_networks import check_loss_networks, critics_parent, load_losses, loss_files, loss_names
 
 
 class EAC(TrainedStage):
@@ -39,13 +38,11 @@ class EAC(TrainedStage):
 
     def parents(self, config: ExperimentConfig) -> Parents:
         """The emotion space, and the critics where L_emo has a weight and no published network."""
-        critics = {"critics": ("critics", config)} if needs_critics(config, _losses(config)) else {}
-        return {"ame": ("ame", config), **critics}
+        return {"ame": ("ame", config), **critics_parent(config, _losses(config))}
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
         """The prompts, the face model where it is a file, and the published network of L_emo."""
-        face = {"face_model": Path(config.face_model)} if config.face_model else {}
-        return {"prompts.yaml": PROMPTS, **face, **loss_files(config, _losses(config))}
+        return loss_files(config, _losses(config))
 
     def store(self, config: ExperimentConfig) -> str:
         """Its own store, or the shared one."""

@@ -9,7 +9,6 @@ from conventions.errors import UserError
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
-    PROMPTS,
     TrainedStage,
     clips_of,
     data_of,
@@ -18,7 +17,7 @@ from experiments.stages.base import (
     renderer,
     require_coefficients,
 )
-from experiments.stages.loss_networks import check_loss_networks, load_losses, loss_files, loss_names, needs_critics
+from experiments.stages.loss_networks import check_loss_networks, critics_parent, load_losses, loss_files, loss_names
 
 
 class HEF(TrainedStage):
@@ -41,13 +40,11 @@ class HEF(TrainedStage):
         if config.ame.text.encoding != config.hef.text_encoding:
             text = dataclasses.replace(config.ame.text, encoding=config.hef.text_encoding)
             own = dataclasses.replace(config, ame=dataclasses.replace(config.ame, text=text))
-        critics = {"critics": ("critics", config)} if needs_critics(config, _losses(config)) else {}
-        return {"ame": ("ame", own), **critics}
+        return {"ame": ("ame", own), **critics_parent(config, _losses(config))}
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
         """The prompts, the face model where it is a file, and the published networks of losses."""
-        face = {"face_model": Path(config.face_model)} if config.face_model else {}
-        return {"prompts.yaml": PROMPTS, **face, **loss_files(config, _losses(config))}
+        return loss_files(config, _losses(config))
 
     def store(self, config: ExperimentConfig) -> str:
         """Its own store, or the shared one."""

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.schema import ExperimentConfig
+from experiments.stage import Parents
+from experiments.stages.base import PROMPTS
 from metrics.published import LOSS_ROLES, STAND_IN, Entry, check_networks, entries, load_loss_networks
 
 
@@ -18,9 +20,10 @@ def _choice(config: ExperimentConfig, roles: Sequence[str]) -> dict[str, str]:
     return {role: choice if isinstance(choice, str) else choice[role] for role in roles}
 
 
-def needs_critics(config: ExperimentConfig, roles: Sequence[str]) -> bool:
-    """Whether one of the roles is taken by the run's own critics."""
-    return any(entry.stand_in for entry in _entries(config, roles).values())
+def critics_parent(config: ExperimentConfig, roles: Sequence[str]) -> Parents:
+    """The run's own critics as a parent, where one of the roles is theirs."""
+    own = any(entry.stand_in for entry in _entries(config, roles).values())
+    return {"critics": ("critics", config)} if own else {}
 
 
 def loss_names(config: ExperimentConfig, roles: Sequence[str]) -> dict[str, str]:
@@ -30,9 +33,14 @@ def loss_names(config: ExperimentConfig, roles: Sequence[str]) -> dict[str, str]
 
 
 def loss_files(config: ExperimentConfig, roles: Sequence[str]) -> dict[str, Path]:
-    """Files of the published networks, by config key; absent ones are left to `check_loss_networks`."""
+    """The prompts, the face model where it is a file, and the published networks that are there, by config key.
+
+    Absent networks are left to `check_loss_networks`.
+    """
+    face = {"face_model": Path(config.face_model)} if config.face_model else {}
     paths = {role: entry.path(None) for role, entry in _entries(config, roles).items() if not entry.stand_in}
-    return {f"losses.networks.{role}": path for role, path in paths.items() if path is not None}
+    networks = {f"losses.networks.{role}": path for role, path in paths.items() if path is not None}
+    return {"prompts.yaml": PROMPTS, **face, **networks}
 
 
 def check_loss_networks(config: ExperimentConfig, roles: Sequence[str]) -> None:

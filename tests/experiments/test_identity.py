@@ -128,8 +128,8 @@ def test_the_content_of_the_prompts_counts(tmp_path: Path, monkeypatch: pytest.M
     before = hashes()
     prompts = tmp_path / "prompts.yaml"
     prompts.write_text("templates: []\n")
-    for stage in ("ame", "eac", "hef", "evaluate"):
-        monkeypatch.setattr(f"experiments.stages.{stage}.PROMPTS", prompts)
+    for module in ("ame", "loss_networks", "evaluate"):
+        monkeypatch.setattr(f"experiments.stages.{module}.PROMPTS", prompts)
     assert changed(before, hashes()) == {"ame", "eac", "hef", "evaluate"}
 
 
