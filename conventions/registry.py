@@ -1,5 +1,6 @@
 """Things by name: those that come with the project, and those of a user by import path or entry point."""
 
+import functools
 import importlib
 import os
 import sys
@@ -54,7 +55,13 @@ class Registry:
             raise UserError(f"{self.kind} {name!r}: cannot be imported ({reason})") from error
 
     def _entry_points(self) -> Any:
-        return entry_points(group=f"emospace.{self.group}")
+        return _entry_points(f"emospace.{self.group}", tuple(sys.path))
+
+
+@functools.lru_cache
+def _entry_points(group: str, path: tuple[str, ...]) -> Any:
+    """Entry points of a group, read once for an import path: looking through all packages takes 14 ms."""
+    return entry_points(group=group)
 
 
 def _import(module: str) -> ModuleType:

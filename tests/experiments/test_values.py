@@ -181,7 +181,7 @@ def test_a_config_comes_back_from_its_yaml(text: str) -> None:
 
 
 def test_a_reference_leaves_other_values_as_they_are_written(tmp_path: Path) -> None:
-    text = "base: toy\nseed: 7\nhef: {data: null}\ndata: {store: 007}\nworld: {seed: '${seed}'}\n"
+    text = "base: toy\nseed: 7\nface_model: 1e3\ndata: {store: 007}\nworld: {seed: '${seed}'}\n"
     (tmp_path / "mine.yaml").write_text(text)
     config = compose(str(tmp_path / "mine.yaml")).config
-    assert (config.hef.data, config.data.store, config.world.seed) == (None, "007", 7)
+    assert (config.face_model, config.data.store, config.world.seed) == ("1e3", "007", 7)

@@ -63,7 +63,7 @@ class WordEncoder(EmotionEncoder):
 class MeanCritic(nn.Module):
     """Features of an image: its mean colour in four quarters."""
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor, landmarks: Tensor) -> Tensor:
         return nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)
 
 
