@@ -8,9 +8,9 @@ class DataConfig:
     """Which clips a run sees."""
 
     store: str = field(default="", metadata={"numbers": False})
-    """Folder of a packed store; runs are told apart by the store's content hash, not by its path."""
+    """Folder of a packed store; a run's identity has the store's content hash, not its path."""
     split: str = field(default="toy", metadata={"numbers": False})
-    """A split of `datamodules/splits`, or the path of a YAML file; runs are told apart by its content."""
+    """A split of `datamodules/splits`, or the path of a YAML file; a run's identity has its content."""
     image_size: int = 64
     """Side of the pictures that AME and EAC see, in pixels."""
     clip_frames: int = 25
@@ -19,7 +19,7 @@ class DataConfig:
     """Cameras that are used."""
     speech: str = field(default="mfcc", metadata={"numbers": False})
     """Speech feature that EAC receives: mfcc, mel, hf:NAME_OR_FOLDER[:layer] or module:Class; all but the first two are
-    added to a store by `emospace store STORE --add-speech`. Runs are told apart by the feature's content."""
+    added to a store by `emospace store STORE --add-speech`. A run's identity has its content."""
     workers: int = field(default=0, metadata={"numbers": False})
     """Processes that assemble batches; 0: the training process itself."""
 
