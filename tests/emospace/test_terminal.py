@@ -127,11 +127,12 @@ def test_terminals_of_any_encoding(encoding: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_leaves_no_partial_file(number: signal.Signals, tmp_path: Path) -> None:
     code = f"""
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from conventions.files import atomic_file
 from emospace import cli
 from emospace.commands import status
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with SIGINT ignored
 def run(options):
     with atomic_file(Path({str(tmp_path / "out")!r})) as file:
         file.write(b"half")
