@@ -35,16 +35,19 @@ def run(options: argparse.Namespace) -> int:
 
     words = [*options.overrides, *network_words(options.networks)]
     experiment = compose_variant(options.experiment, options.variant, options.seed, words, target=options.stage)
-    from experiments.launch import find_launch  # a wrong key is reported before torch is loaded
+    from experiments.checks import check_plan  # a wrong key is reported before torch is loaded
+    from experiments.graph import plan
+    from experiments.launch import find_launch
     from experiments.runner import execute
-    from experiments.world import ready_data
+    from experiments.world import missing_data, ready_data
 
     launch = find_launch(experiment.config.trainer)
     if launch.rank > 0:
         from experiments.follow import follow
-        from experiments.graph import plan
 
         return follow(lambda: plan(experiment), options.runs, launch)
+    if not missing_data(experiment):  # a toy world is not written for a plan that cannot run
+        check_plan(plan(experiment), options.runs)
     ready_data(experiment, options.workers)
     result = execute(experiment, options.runs, force=options.force)
     metrics = _metrics(options.runs, result.target)
