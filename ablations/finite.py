@@ -35,7 +35,7 @@ def lineage(*folders: RunFolder) -> Iterator[RunFolder]:
 
 @functools.lru_cache(maxsize=1024)
 def _flaw(weights: Path, version: tuple[int, int]) -> str | None:
-    """What is wrong with a file of weights; `version` tells one content from another."""
+    """What is wrong with a file of weights; `version` changes with the content."""
     import torch
 
     from lightning_modules.training.checkpoints import read_checkpoint

@@ -39,7 +39,7 @@ class Row:
     paper: Mapping[str, float]
     values: Mapping[str, Summary]
     wanted: int
-    """Seeds asked for; a summary's `n` says how many of them are there."""
+    """Seeds asked for; a summary's `n` is how many of them are there."""
     directions: tuple[Direction, ...] = ()
     refused: int = 0
     """Test clips whose style the variant could not express, all seeds together."""

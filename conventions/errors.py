@@ -28,7 +28,7 @@ class MediaWarning(UserWarning):
 
 
 class MissingPackage(UserError):
-    """An optional package is absent; the line says which command installs it."""
+    """An optional package is absent; the line has the command that installs it."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs the package {package}: pip install 'emospace[{extra}]'")

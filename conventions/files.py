@@ -36,7 +36,7 @@ def _kind_of(mode: int) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of what an error says, without the path that an OSError repeats."""
+    """The first line of an error's message, without the path that an OSError repeats."""
     text = (isinstance(error, OSError) and error.strerror) or str(error)
     return (text.splitlines() or [type(error).__name__])[0]
 

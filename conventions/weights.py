@@ -35,7 +35,7 @@ class WeightFile:
     sha256: str | None = None
 
     def checked(self, path: Path) -> Path:
-        """`path` if it is there and is the published file; otherwise one line that says where to get it."""
+        """`path` if it is there and is the published file; otherwise one line with its source."""
         if not path.is_file():
             raise UserError(f"{path}: no such file; get {self.name} from {self.source}")
         if self.sha256 and not (found := sha256_of(path)).startswith(self.sha256):
@@ -53,7 +53,7 @@ class WeightFile:
         return None
 
     def find(self, given: Path | str | None = None) -> Path:
-        """Path of the file, as `found`; a UserError that says where to get it when it is nowhere."""
+        """Path of the file, as `found`; a UserError with its source when it is nowhere."""
         if path := self.found(given):
             return path
         looked = ", ".join(map(str, weight_folders(given))) or "any folder"

@@ -112,8 +112,8 @@ def catalogue(root: Path, naming: str = AUTO) -> Catalogue:
     """Clips under `root`, the files left out, each with its reason, and the suffixes that nothing reads.
 
     `naming` is `auto`, `plain`, `manifest`, the path of a `.csv` manifest, or a parser (see `datamodules.naming`).
-    `auto` knows data sets by their names wherever they lie, after what a `manifest.csv` in `root` states; a video that
-    no parser knows and that does not look like MEAD's is an unlabelled clip. A coefficient file is the `.mat` beside
+    `auto` finds data sets by their names wherever they lie, after what a `manifest.csv` in `root` states; a video that
+    no parser reads and that does not look like MEAD's is an unlabelled clip. A coefficient file is the `.mat` beside
     the video.
     """
     if not os.path.isdir(root):

@@ -72,7 +72,7 @@ def identify(path: Path) -> Checkpoint:
 
 @functools.lru_cache(maxsize=1)
 def open_network(checkpoint: Checkpoint) -> Deep3DNetwork:
-    """The network of a checkpoint, ready to measure and kept for the next clip; a `UserError` says what is wrong."""
+    """The network of a checkpoint, ready to measure and kept for the next clip; a `UserError` states what is wrong."""
     path = checkpoint.path
     state = _network_state(DEEP3D.state_dict(path), path)
     with torch.device("meta"):  # no time for random weights that the checkpoint replaces

@@ -1,4 +1,4 @@
-"""A full disk is said in one clear line."""
+"""A full disk is reported in one clear line."""
 
 import contextlib
 import errno

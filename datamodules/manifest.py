@@ -141,7 +141,7 @@ def speech_hash(path: Path | str, name: str) -> str:
 def speech_entry(path: Path, manifest: dict[str, Any], name: str) -> dict[str, Any]:
     """File name, SHA-256, shape and digest of weights of a speech feature that was added to a store.
 
-    A `UserError` that says how to add the feature where the store does not hold it.
+    A `UserError` with the command that adds the feature where the store does not hold it.
     """
     name, features = canonical(name), manifest.get("speech", {})
     if name not in features:

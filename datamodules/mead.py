@@ -202,7 +202,7 @@ class MEADDataModule(EndlessData):
         return [clip for clip in self._clips("val") if clip.kind in ("basic", None)]
 
     def clip_item(self, clip: StoredClip) -> ClipItem:
-        """A clip with everything that the store knows of it."""
+        """A clip with everything that the store holds of it."""
         rows, store = clip.rows, self.store
         audio = np.asarray(store.audio[rows], np.float32).reshape(-1) / INT16_MAX
         return ClipItem(

@@ -16,7 +16,7 @@ from datamodules.parts import PICTURES, SIZES, read_part
 from datamodules.store import ARRAYS, FRAME_ENDS, FRAMES
 
 _OF_THE_SOURCE = ("model", "sound_offset", "row_offset", "notes")
-"""What a part's meta says beyond the fields of a `StoredClip`."""
+"""What a part's meta holds beyond the fields of a `StoredClip`."""
 
 
 class _Hashing:
@@ -60,7 +60,7 @@ def pack(store: Path, parts: Sequence[tuple[Path, dict[str, Any]]], size: int, e
 
 
 def _clips(metas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Manifest entries: what each meta says of the content, with the row at which it starts."""
+    """Manifest entries: the content by each meta, with the row at which it starts."""
     starts = np.cumsum([0, *(meta["length"] for meta in metas)]).tolist()
     return [
         {**{key: value for key, value in meta.items() if key not in _OF_THE_SOURCE}, "start": start}

@@ -41,7 +41,7 @@ def write_part(path: Path, part: Part) -> None:
 
 
 def read_meta(path: Path) -> dict[str, Any] | None:
-    """What a part says of its clip; None where there is no readable part."""
+    """A part's meta about its clip; None where there is no readable part."""
     try:
         with np.load(path, allow_pickle=False) as content:
             return json.loads(content[META].tobytes())

@@ -151,7 +151,7 @@ def _assign(worker: _Worker, function: Callable[[Any], Any], tasks: Sequence[Any
 
 
 def _collect(worker: _Worker) -> Outcome | None:
-    """What a worker has to say of its task; None where it says that it has started and now begins."""
+    """A worker's report on its task; None reports that it has started and now begins."""
     assert worker.task is not None
     try:
         kind, value = worker.pipe.recv()

@@ -81,11 +81,11 @@ def prepare(
     `coefficients`: "mat" reads the `.mat` beside each clip, "landmarks" fits a face model to MediaPipe's landmarks,
     "deep3d" asks Deep3DFaceRecon's network, "none" measures none; "auto" is "mat" where any clip has a `.mat`, else
     "landmarks". `weights` is the folder (or file) of the face landmarker; with `look` false it is not even looked for,
-    as for toy clips, whose `.mat` says where the landmarks are. `deep3d` is the network's checkpoint or a folder that
+    as for toy clips, whose `.mat` has the landmarks. `deep3d` is the network's checkpoint or a folder that
     holds it; None: among the weights. Killed at any moment, the next call finishes the rest; finished, it does nothing.
     `workers` processes each have `limit_s` seconds for a clip, and may die of one: the clip is left out. `again` tries
     once more those that were left out so. With 0 workers this process does the work itself, unprotected.
-    More than `max_bad_share` of the clips unusable is an error. `naming` says how paths are read (see `catalogue`);
+    More than `max_bad_share` of the clips unusable is an error. `naming` selects how paths are read (see `catalogue`);
     where a manifest names roles, `split.yaml` in the store holds them.
     """
     spent = Spent()
@@ -153,7 +153,7 @@ def _landmarker(mode: Mode, weights: Path | None) -> Path | None:
 
 
 def _network(mode: Mode, given: Path | None, weights: Path | None) -> Checkpoint | None:
-    """Deep3DFaceRecon's checkpoint where the mode asks for it, opened once so that a wrong file is told at once."""
+    """Deep3DFaceRecon's checkpoint where the mode asks for it, opened once so that a wrong file is reported at once."""
     if mode != "deep3d":
         if given is not None:
             raise UserError(f"--deep3d {given}: is used with --coefficients deep3d alone, not with {mode}")

@@ -1,7 +1,7 @@
 """Why a clip is left out of a store: reason codes and their meaning. Nothing is dropped without one."""
 
 REASONS = {
-    "unknown_name": "the path names no actor, emotion and level that any parser knows",
+    "unknown_name": "no parser finds actor, emotion and level in the path",
     "duplicate": "another file has the same actor, view, emotion, level and number",
     "no_video": "a sound file without a picture of the same clip",
     "no_file": "a manifest lists a file that is not there",

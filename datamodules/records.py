@@ -21,7 +21,7 @@ MEDIA_FOLDERS = frozenset(("video", "videos", "audio", "audios", "mp4", "aac", "
 
 @dataclass(frozen=True, slots=True)
 class ClipRecord:
-    """One clip: where its files lie and what its name says."""
+    """One clip: where its files lie and what its name contains."""
 
     id: str
     """Unique in the catalogue: `M030_front_happy_3_001`, or the relative path of an unlabelled clip."""
@@ -157,7 +157,7 @@ class Finder:
 
     @functools.cached_property
     def _sounds(self) -> dict[Any, str]:
-        """Sound files without a video beside them, by labels, or by place where no parser knows them."""
+        """Sound files without a video beside them, by labels, or by place where no parser reads them."""
         sounds: dict[Any, str] = {}
         for stem, path in self.audios.items():
             if stem not in self.videos:
@@ -173,7 +173,7 @@ def _place(stem: str) -> tuple[str, ...]:
 
 
 def _stated(record: ClipRecord, row: TableRow, plain: str, styles: Mapping[str, StyleKind]) -> ClipRecord:
-    """A record with what a manifest states in place of what the name says."""
+    """A record with what a manifest states in place of what the name contains."""
     own = row.actor or row.emotion or row.level
     emotion = row.emotion or record.emotion
     level = row.level or (record.level if emotion == record.emotion else None)

@@ -154,7 +154,7 @@ class _Timeline:
         self._end = max(begin + len(samples), begin if self._end is None else self._end)
 
     def _begin(self, time: float | None) -> int:
-        """The sample at which a piece begins; where its time says about the end of the last one, that end."""
+        """The sample at which a piece begins; where its time is about the end of the last one, that end."""
         if time is None and self._end is not None:
             return self._end
         begin = round(((time or 0.0) - self.origin) * self.rate)

@@ -65,7 +65,7 @@ class TalkReport:
     model: str
     """The run or the file of the networks."""
     stand_ins: list[str]
-    """Why the picture says nothing about the paper's quality; empty for weights trained on real data."""
+    """Why the picture is no measure of the paper's quality; empty for weights trained on real data."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class Talker:
         cues = parse_schedule(emotion)
         tracks = tuple(EmotionTrack(e, cues, level) for e in (self.pipeline.encoder, self.pipeline.hef_encoder))
         for words in tracks[0].unknown:
-            warnings.warn(f"emotion: this model knows no word of {words!r}", stacklevel=3)
+            warnings.warn(f"emotion: no word of {words!r} is in this model's vocabulary", stacklevel=3)
         return cues, (tracks[0], tracks[1])
 
     def _liveliness(self, settings: FilmSettings, num_frames: int) -> Liveliness:

@@ -37,7 +37,7 @@ class HistoryLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append one row; `step` counts batches from 0, the row says how many are trained."""
+        """Append one row; `step` counts batches from 0, the row holds how many are trained."""
         values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
         row: HistoryRow = {"step": (step or 0) + 1, "time": round(time.time(), 3), **values}
         line = {name: value if math.isfinite(value) else None for name, value in row.items()}

@@ -81,7 +81,7 @@ def cluster_environment(devices: int, num_nodes: int = 1) -> ClusterEnvironment:
 
 
 class _OneProcess(LightningEnvironment):
-    """One process: rank 0, whatever the environment says."""
+    """One process: rank 0, whatever the environment holds."""
 
     def local_rank(self) -> int:
         return 0

@@ -28,7 +28,7 @@ from experiments.rundir import RunFolder
 from experiments.sweep import SweepJob
 
 POLL_SECONDS = 5.0
-"""Between two questions to Slurm; one question tells of all tasks."""
+"""Between two questions to Slurm; one question covers all tasks."""
 GRACE_SECONDS = 10.0
 """How long a task's result may take to show on a shared disk after Slurm has called the task ended."""
 SIGNAL_SECONDS = 90
@@ -185,7 +185,7 @@ def job_state(word: str | None) -> JobState | None:
 class SlurmLauncher:
     """Runs a sweep's jobs as a Slurm array; `slots` bounds how many run at a time.
 
-    `state_of` tells the state of a job's run from its folder; with `wait` false `run` returns after submitting.
+    `state_of` reads the state of a job's run from its folder; with `wait` false `run` returns after submitting.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ class SlurmLauncher:
         return reports
 
     def _is_missing(self, report: JobReport, known: Mapping[str, str], queue: Queue) -> bool:
-        """Whether the run must be submitted; otherwise its report says why not."""
+        """Whether the run must be submitted; otherwise its report has the reason."""
         task = known.get(report.job.label)
         if task and (state := job_state(queue.get(task))):
             report.state, report.task = state, task
@@ -309,7 +309,7 @@ def _first_answer() -> Queue:
     if shutil.which("sbatch") is None:
         raise UserError("--launcher slurm: sbatch is not found; call it on a machine of the cluster, or use local")
     if (queue := queue_states()) is None:
-        raise UserError("--launcher slurm: squeue gives no answer; `scontrol ping` tells whether Slurm is up")
+        raise UserError("--launcher slurm: squeue gives no answer; `scontrol ping` reports whether Slurm is up")
     return queue
 
 

@@ -241,7 +241,7 @@ def _replacing(offline: Callable[[], set[Path]], whole: Callable[[], bool]) -> I
 
 @contextlib.contextmanager
 def _staging_in(place: Path) -> Iterator[None]:
-    """W&B keeps an offline run's tables in the user's home unless it is told of a place: here, beside the run."""
+    """W&B keeps an offline run's tables in the user's home unless a place is set: here, beside the run."""
     before = os.environ.get("WANDB_DATA_DIR")
     os.environ["WANDB_DATA_DIR"] = before or str(place.resolve())
     try:

@@ -134,7 +134,7 @@ def is_section(kind: Any) -> TypeGuard[type]:
 
 
 def convert(kind: Any, value: Any) -> Any:
-    """A value as written, or of Python, as a value of a field's type; ValueError says what the type expects."""
+    """A value as written, or of Python, as a value of a field's type; ValueError states what the type expects."""
     if kind in _PLAIN_KINDS:
         return _PLAIN_KINDS[kind](value)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)

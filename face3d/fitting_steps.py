@@ -79,7 +79,7 @@ def solve_identity(problem: Problem, state: State) -> Tensor:
 
 
 def _best_step(problem: Problem, state: State, identity_step: Tensor, frame_step: Tensor) -> State:
-    """The best of some shares of a joint step, whose linear model knows nothing of the ranges."""
+    """The best of some shares of a joint step, whose linear model ignores the ranges."""
     trials = []
     for share in _STEP_SHARES:
         trial = State((state.identity + share * identity_step).clamp(*FREE_RANGE), state.expression, state.pose)

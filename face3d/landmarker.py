@@ -86,7 +86,7 @@ def _survive_profiling_timers() -> None:
     """Let Python know that SIGPROF is ignored.
 
     MediaPipe arms profiling timers on its threads and ignores their signal behind Python's back; the end of a
-    Lightning fit puts back the handlers that Python knows, and the next tick would end the process.
+    Lightning fit puts back the handlers that Python has registered, and the next tick would end the process.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and signal.getsignal(signal.SIGPROF) is signal.SIG_DFL:

@@ -84,7 +84,7 @@ def load_networks(
         weights: folder of the files, before EMOSPACE_WEIGHTS and the user's cache.
         device: where the networks run; MediaPipe always runs on the CPU.
         judges: the trained `JudgesModule` behind the stand-ins.
-        complete: whether an absent network is an error; otherwise its metrics have no value and `missing` says why.
+        complete: whether an absent network is an error; otherwise its metrics have no value; `missing` has the reason.
 
     Raises:
         UserError: a file is absent or is not the published one, or a stand-in is chosen without `judges`.

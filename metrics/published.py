@@ -3,7 +3,7 @@
 A choice is `published` (the default of each role), `standin` (the small networks that a run trains for itself), or a
 mapping role -> value; a role that the mapping leaves out is `published`. A value is a name of the role's registry,
 `standin`, the path of a file for the role's default network, or an import path `module:attribute` of a class that
-takes the path of its file (`file`, a `WeightFile`, says which).
+takes the path of its file (`file`, a `WeightFile`, names it).
 """
 
 import importlib.util
@@ -141,7 +141,7 @@ def needs_judges(choice: Choice, roles: Iterable[str] = METRIC_ROLES) -> bool:
 def missing_networks(
     choice: Choice, weights: Path | None = None, roles: Iterable[str] = METRIC_ROLES
 ) -> dict[str, str]:
-    """For each role whose network is absent, one line that says what brings it."""
+    """For each role whose network is absent, one line with the remedy."""
     found = {role: entry for role, entry in entries(choice, roles).items() if not entry.stand_in}
     remedies = {role: entry.remedy(weights) for role, entry in found.items()}
     return {role: line for role, line in remedies.items() if line is not None}

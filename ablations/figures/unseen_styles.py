@@ -1,4 +1,4 @@
-"""Figure 5: compound and new styles, which no training saw, told in words: CLIP's, GPT-2's and one-hot's faces."""
+"""Figure 5: compound and new styles, which no training saw, given as text: CLIP's, GPT-2's and one-hot's faces."""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,8 +36,8 @@ def draw(request: Request) -> Plate:
         portrait = as_pictures(source.image[None].expand_as(item.frames))
         cells = [portrait, truth, *(np.full_like(truth, REFUSED_GREY) if face is None else face for face in made)]
         rows.append(Row(label(clip), cells, liveliest(item, source)))
-    notes = ["every face: the same portrait, speech and head motion; the style told in words"]
-    notes += ["grey: the encoding cannot say this style (one-hot knows MEAD's and mixtures of them)"] if refused else []
+    notes = ["every face: the same portrait, speech and head motion; the style given as text"]
+    notes += ["grey: the encoding cannot express this style (one-hot: MEAD's and their mixtures)"] if refused else []
     runs_named = ", ".join(run.run.id for run in runs.values())
     return Plate("Unseen styles", ["source", "truth", *VARIANTS.values()], rows, (*notes, f"runs {runs_named}"))
 

@@ -40,7 +40,7 @@ class Layout:
     file: str
     """Last parts of an output's path; with `{frame}` a clip is a folder of pictures."""
     rule: str
-    """What the user must name, and how, so that the path says which clip it is."""
+    """What the user must name, and how, so that the path names the clip."""
     fps: float | None
     size: tuple[int, int] | None
     """Width and height in px."""

@@ -30,19 +30,19 @@ PARSERS = Registry(
 AUTO, PLAIN, MANIFEST = "auto", "plain", "manifest"
 LABELLED = ("mead", "crema_d", "ravdess")
 TRIED = (*LABELLED, "hdtf", "voxceleb2")
-"""Parsers that `auto` tries, in this order; the first that knows a path wins."""
+"""Parsers that `auto` tries, in this order; the first that reads a path wins."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """The parsers that are tried on each path, and what becomes of a path that none knows."""
+    """The parsers that are tried on each path, and what becomes of a path that none reads."""
 
     parsers: Mapping[str, Parser]
     unknown: Literal["clip", "claims", "left_out"]
     """An unlabelled clip; the same, unless the path looks like MEAD's or RAVDESS's; or left out."""
 
     def parse(self, path: str, styles: Mapping[str, StyleKind]) -> tuple[str, Name] | None:
-        """(data set, name) of a relative path without suffix, or None where no parser knows it."""
+        """(data set, name) of a relative path without suffix, or None where no parser reads it."""
         for source, parser in self.parsers.items():
             name = parser(path, styles)
             if name is not None and not isinstance(name, Name):
@@ -52,7 +52,7 @@ class Naming:
         return None
 
     def leaves_out(self, path: str, styles: Mapping[str, StyleKind]) -> bool:
-        """Whether a path that no parser knows is left out."""
+        """Whether a path that no parser reads is left out."""
         if self.unknown != "claims":
             return self.unknown == "left_out"
         return mead.claims(path, styles) or ravdess.claims(path)

@@ -1,4 +1,4 @@
-"""What a path says about a clip."""
+"""What a path contains about a clip."""
 
 from dataclasses import dataclass
 

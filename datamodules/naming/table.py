@@ -1,7 +1,7 @@
 """`manifest.csv`: which files are clips, and their labels, in place of what their paths say.
 
 Columns: `path` (relative to the folder of raw clips), and any of `audio`, `actor`, `emotion`, `level`, `split`,
-`start`, `end`. An empty field is read from the path where a parser knows it. `start` and `end` are seconds; several
+`start`, `end`. An empty field is read from the path where a parser reads it. `start` and `end` are seconds; several
 rows may name parts of one film. `split` is train, val, test or judge; it belongs to the actor.
 """
 

@@ -12,7 +12,7 @@ from conventions.errors import UserError, nearest
 Role = Literal["train", "val", "test", "judge"]
 ROLES: tuple[Role, ...] = get_args(Role)
 REST = "rest"
-"""A role that says `rest` takes every actor whom no other role names."""
+"""A role with the value `rest` takes every actor whom no other role names."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class PairedClip:
     id: str
     labels: Labels
     clip: FaceClip | None
-    """None: nothing of it can be scored, `refused` says why."""
+    """None: nothing of it can be scored; `refused` has the reason."""
     adapted: list[str]
     """What was changed, in words."""
     refused: str = ""

@@ -1,4 +1,4 @@
-"""Which generated video belongs to which true one: by name, or as a CSV says."""
+"""Which generated video belongs to which true one: by name, or by a CSV."""
 
 import csv
 from collections.abc import Iterable

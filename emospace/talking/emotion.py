@@ -73,7 +73,7 @@ def emotion_code(encoder: EmotionEncoder, emotion: str, level: float | None = No
 
 
 def unknown_words(encoder: EmotionEncoder, emotion: str) -> bool:
-    """Whether the text encoder has a fixed vocabulary and knows no word of a text."""
+    """Whether the text encoder has a fixed vocabulary without any word of a text."""
     numbers = getattr(getattr(getattr(encoder, "text", None), "tokenize", None), "numbers", None)
     if numbers is None or modality_of(emotion) != "text":
         return False

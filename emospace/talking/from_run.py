@@ -1,4 +1,4 @@
-"""What finished runs can talk: the parts of a model from run folders. The one place that knows how runs are kept."""
+"""What finished runs can talk: the parts of a model from run folders. The one place that reads run folders."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -118,7 +118,7 @@ def _state(run: StageRun, runs: Path) -> dict[str, Tensor]:
 
 
 def _face_model(run: StageRun, folder: RunFolder) -> str:
-    """The model of the store's coefficients: as the run wrote it down, as its world makes it, or as the store says."""
+    """The model of the store's coefficients: as the run noted it, as its world makes it, or as the store has it."""
     noted = folder.read("provenance.json").get("store", {}).get("coefficient_model")
     if noted or run.config.world.fills_store:
         return str(noted or PROCEDURAL)

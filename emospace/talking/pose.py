@@ -112,7 +112,7 @@ def _measured(measured: Measured, rows: list[int], width: int, height: int) -> H
 
 
 def _tracked(video: Path, model: MorphableModel, limit: int, weights: Path | None) -> HeadPose:
-    probe(video)  # a file that is no video is said before weights that are missing
+    probe(video)  # a file that is no video is reported before missing weights
     try:
         points, (width, height) = track_landmarks(video, LANDMARKER.find(weights), limit)
     finally:
