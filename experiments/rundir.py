@@ -94,6 +94,8 @@ class RunFolder:
         """Whether a live process holds the run."""
         try:
             descriptor = os.open(self.path / ".lock", os.O_RDONLY)
+        except PermissionError:  # another user's: nothing shows that it has ended
+            return True
         except OSError:
             return False
         try:

@@ -110,3 +110,16 @@ def test_files_are_as_open_to_others_as_the_user_wishes(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert place.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_lock_that_cannot_be_opened_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path / "eac.s0.1f2e3d4c")
+    with folder.lock():
+        folder.set_status("running")
+    assert folder.state() == "interrupted"
+
+    def refused(*arguments: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", refused)
+    assert folder.state() == "running"
