@@ -200,23 +200,19 @@ class SampleStrips(pl.Callback):
 
 
 def run_callbacks(work: Work, config: TrainerConfig) -> list[pl.Callback]:
-    """The callbacks of rank 0."""
-    callbacks = [*shared_callbacks(work, config), SampleStrips(work.folder, config.sample_every, config.val_every)]
-    if config.monitor:
-        best = {"monitor": config.monitor, "mode": config.monitor_mode, "enable_version_counter": False}
-        callbacks.append(ModelCheckpoint(work.folder.checkpoints, "best", **best))
-    return callbacks
-
-
-def shared_callbacks(work: Work, config: TrainerConfig) -> list[pl.Callback]:
-    """The callbacks of every rank: those that act together, and the user's own."""
+    """The callbacks of a run, the same on every rank: what saves or stops acts on all ranks together."""
     finite = StopOnNonFinite(config.log_every)
-    return [
+    callbacks = [
         finite,
         RunProgress(work, config, finite),
         Curves(config.log_every),
         *(user_callback(line) for line in config.callbacks),
+        SampleStrips(work.folder, config.sample_every, config.val_every),
     ]
+    if config.monitor:
+        best = {"monitor": config.monitor, "mode": config.monitor_mode, "enable_version_counter": False}
+        callbacks.append(ModelCheckpoint(work.folder.checkpoints, "best", **best))
+    return callbacks
 
 
 def user_callback(line: str) -> pl.Callback:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from conventions.errors import EXIT_FAILURE, UserError
-from experiments.callbacks import shared_callbacks
+from experiments.callbacks import run_callbacks
 from experiments.interruption import InterruptedRunError, Interruption
 from experiments.launch import LAUNCH, Launch
 from experiments.networks import Networks
@@ -72,7 +72,7 @@ def _join(run: StageRun, runs: Path, launch: Launch) -> bool:
             work = Work(run, runs, folder, Progress(run.id, steps, quiet=True), interruption)
             config = run.spec.trainer(run.config)
             module = Networks(runs).build(run)
-            fit(module, run.spec.data(run), folder, config, steps, False, shared_callbacks(work, config))
+            fit(module, run.spec.data(run), folder, config, steps, False, run_callbacks(work, config))
     except InterruptedRunError:
         raise SystemExit(0) from None  # rank 0 reports it
     except Exception as error:

@@ -88,6 +88,22 @@ STARTS = {
 }
 
 
+def start(folder: Path, *words: str, launcher: str = "lightning") -> None:
+    """`emospace run demo` with two processes; it must succeed."""
+    command = [*STARTS[launcher], "-m", "emospace.cli", "run", "demo", *WORDS, *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_keep_the_best_checkpoint(tmp_path: Path) -> None:
+    start(tmp_path, "--stage", "eac", "ame.steps=0", "trainer.val_every=1", "trainer.monitor=val/loss")
+    (found,) = [one for one in list_runs(tmp_path / "runs") if one.stage == "eac"]
+    assert found.state == "done"
+    assert (RunFolder(tmp_path / "runs" / found.id).checkpoints / "best.ckpt").is_file()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", STARTS)
 def test_two_processes_train_every_network(tmp_path: Path, launcher: str) -> None:
@@ -95,10 +111,7 @@ def test_two_processes_train_every_network(tmp_path: Path, launcher: str) -> Non
     if launcher == "srun" and not (shutil.which("srun") and os.environ.get("SLURM_CONF")):
         pytest.skip("needs a running Slurm: srun on the path, SLURM_CONF set")
     for stage in ("eac", "hef"):
-        command = [*STARTS[launcher], "-m", "emospace.cli", "run", "demo", "--stage", stage, *WORDS]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        start(tmp_path, "--stage", stage, launcher=launcher)
     found = {one.stage: one for one in list_runs(tmp_path / "runs")}
     for stage in ("ame", "eac", "hef"):
         assert found[stage].state == "done"
