@@ -254,7 +254,7 @@ def _make_part(task: tuple[ClipRecord, Settings, Path]) -> dict[str, float]:
 
 
 def _part(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
-    """A clip's part, or the reason why it has none: one clip that nobody foresaw keeps no other from being prepared."""
+    """A clip's part, or the reason why it has none: an unforeseen failure of one clip stops no other."""
     try:
         return prepare_clip(record, settings, clock)
     except RejectedClip as error:

@@ -158,7 +158,7 @@ class FaceClip:
         return cls(*parts, {}, source, source_landmarks, source_index, emotion)
 
     def with_generated(self, frames: Images | Frames, row: str = "per_clip") -> "FaceClip":
-        """The same clip with generated frames in a row; they are cut or repeated by nobody: the lengths must agree."""
+        """The same clip with generated frames in a row. Lengths must agree: no frame is cut or repeated."""
         made = Made(TensorFrames(frames) if isinstance(frames, Tensor) else frames)
         return self.with_row(row, made)
 

@@ -82,7 +82,7 @@ def decoded(path: Path) -> tuple[list, list]:
 
 
 def expected_sound(sounds: list, start: float) -> np.ndarray:
-    """The mean of the channels at 16 kHz, each frame put where its time says; later ones yield to earlier ones."""
+    """The mean of the channels at 16 kHz, each frame placed by its time stamp; earlier frames take precedence."""
     rate = sounds[0].sample_rate
     end = round((sounds[-1].time - start) * rate) + sounds[-1].samples
     track = np.zeros(max(end, 0))

@@ -32,7 +32,7 @@ import numpy as np
 
 
 class Loudness:
-    """A feature of a class that knows nothing of this project."""
+    """A feature of a class that uses nothing of this project."""
 
     name, shape, look_ahead, look_behind = "loudness", (2,), 0, 0
 

@@ -20,7 +20,7 @@ def shape(seed: int = 0) -> np.ndarray:
 
 
 class Script:
-    """Finds the faces that it was told to find, frame by frame: (centre in px, half size in px)."""
+    """Finds the given faces, frame by frame: (centre in px, half size in px)."""
 
     def __init__(self, frames: list[list[tuple[float, float, float]]]) -> None:
         self._frames: Iterator[list[tuple[float, float, float]]] = iter(frames)
