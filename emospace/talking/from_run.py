@@ -1,7 +1,7 @@
 """What finished runs can talk: the parts of a model from run folders. The one place that reads run folders."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,20 @@ def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -
     """
     if run_id is not None:
         return RunFolder(runs / run_id)
-    done = [run for run in list_runs(runs) if run.state == "done" and preset in (None, _experiment(run))]
-    folders = {stage: [RunFolder(runs / run.id) for run in done if run.stage == stage] for stage in ("evaluate", "hef")}
+    done = _done(runs)
+    asked = [run for run in done if preset in (None, _experiment(run))]
+    folders = {name: [RunFolder(runs / run.id) for run in asked if run.stage == name] for name in ("evaluate", "hef")}
     evaluated = {_parents(folder).get("hef") for folder in folders["evaluate"]}
     alone = [folder for folder in folders["hef"] if folder.id not in evaluated]
-    able = folders["evaluate"] + [hef for hef in alone if _eacs_beside(hef)]
+    able = folders["evaluate"] + [hef for hef in alone if _eacs_beside(hef, done)]
     what = f"finished run of {preset}" if preset else "finished run"
     if not able:
         raise UserError(f"{runs}: holds no {what} that can talk; `emospace run {preset or 'toy'}` makes one")
     return _only(able, f"{runs}: holds more than one {what} that can talk; choose one with --run")
+
+
+def _done(runs: Path) -> list[RunSummary]:
+    return [run for run in list_runs(runs) if run.state == "done"]
 
 
 def _experiment(run: RunSummary) -> str:
@@ -84,17 +89,16 @@ def _members(ame: StageRun, prefix: str) -> Iterator[tuple[str, StageRun]]:
             yield f"{prefix}{name}", ame.parents[name]
 
 
-def _eacs_beside(hef: RunFolder) -> list[RunFolder]:
-    """The finished EACs of the same seed on the same emotion space as a HEF."""
-    runs = hef.path.parent
-    done = [RunFolder(runs / run.id) for run in list_runs(runs) if run.state == "done" and run.stage == "eac"]
+def _eacs_beside(hef: RunFolder, done: Sequence[RunSummary]) -> list[RunFolder]:
+    """The EACs among the finished runs of the same seed on the same emotion space as a HEF."""
+    eacs = [RunFolder(hef.path.parent / run.id) for run in done if run.stage == "eac"]
     fits = hef.status.get("seed"), _parents(hef).get("ame")
-    return [eac for eac in done if (eac.status.get("seed"), _parents(eac).get("ame")) == fits]
+    return [eac for eac in eacs if (eac.status.get("seed"), _parents(eac).get("ame")) == fits]
 
 
 def _eac_beside(runs: Path, hef: StageRun) -> StageRun:
     """The finished EAC of the same seed on the same emotion space as a HEF."""
-    fitting = _eacs_beside(hef.folder(runs))
+    fitting = _eacs_beside(hef.folder(runs), _done(runs))
     if not fitting:
         raise UserError(f"run {hef.id}: {runs} holds no finished EAC on its emotion space {hef.parents['ame'].id}")
     return read_run(_only(fitting, f"run {hef.id}: more than one EAC fits it; choose a run of stage evaluate"))
