@@ -7,15 +7,14 @@ from typing import Any
 from conventions.errors import UserError
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
-from experiments.stages.base import PROMPTS, TrainedStage, clips_of, data_of, data_section, open_store
+from experiments.stages.base import PROMPTS, NetworkStage, clips_of, data_of, data_section, open_store
 from lightning_modules.ame.config import STANDIN
 
 
-class AME(TrainedStage):
+class AME(NetworkStage):
     """Trains `AMEModule`."""
 
     name = "ame"
-    distributed = True
     undefined = ("*intensity_spearman/*", "*alignment/*", "*gap/*", "*r1*", "*r5/*", "*unseen_accuracy/*")
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
@@ -31,14 +30,6 @@ class AME(TrainedStage):
         """The prompts, and weights that the configuration names as files."""
         local = {key: Path(value) for key, value in _text_weights(config).items() if _is_path(value)}
         return {"prompts.yaml": PROMPTS, **local}
-
-    def store(self, config: ExperimentConfig) -> str:
-        """Its own store, or the shared one."""
-        return data_of(config, "ame").store
-
-    def num_steps(self, config: ExperimentConfig) -> int:
-        """Training batches; 0 keeps the initial weights, for a store without labels."""
-        return config.ame.steps
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with audio and a label, unless nothing is trained."""
@@ -57,13 +48,6 @@ class AME(TrainedStage):
 
         clip, gpt2 = parents.get("clip"), parents.get("gpt2")
         return AMEModule(run.config.ame, clip.parts() if clip else None, gpt2.parts() if gpt2 else None)
-
-    def data(self, run: StageRun) -> Any:
-        """Labelled clips."""
-        from datamodules.mead import MEADDataModule
-
-        config = run.config
-        return MEADDataModule(data_of(config, "ame"), "ame", config.ame.batch_size, run.seed, config.data.image_size)
 
 
 def _text_weights(config: ExperimentConfig) -> dict[str, str]:

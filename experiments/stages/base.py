@@ -1,12 +1,14 @@
 """What trained stages share: training from wherever the run stands, then the module's own test."""
 
 import dataclasses
+import functools
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from conventions.errors import UserError
 from datamodules.config import DataConfig
+from datamodules.manifest import store_hash
 from datamodules.splits import Split
 from experiments.identity import digest_of
 from experiments.schema import ExperimentConfig, TrainerConfig
@@ -16,6 +18,7 @@ from metrics.published import entries
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
+    from datamodules.mead import View
     from datamodules.store import Store, StoredClip
     from face3d.renderer import Renderer
     from toyworld.pairs import PairSet
@@ -70,6 +73,35 @@ class TrainedStage(ModuleStage):
         return Measured(measure(module, data, trainer))
 
 
+class NetworkStage(TrainedStage):
+    """One of the paper's three networks: it trains on clips of a store, over as many processes as are asked for.
+
+    Its section of the configuration has its name, with `steps`, `batch_size` and a store of its own (`data`).
+    """
+
+    distributed = True
+
+    def store(self, config: ExperimentConfig) -> str:
+        """Its own store, or the shared one."""
+        return data_of(config, self.name).store
+
+    def num_steps(self, config: ExperimentConfig) -> int:
+        """Training batches."""
+        return getattr(config, self.name).steps
+
+    def size(self, config: ExperimentConfig) -> int:
+        """Side of its pictures, in pixels."""
+        return config.data.image_size
+
+    def data(self, run: StageRun) -> "pl.LightningDataModule":
+        """The clips, as its network sees them."""
+        from datamodules.mead import MEADDataModule
+
+        config, view = run.config, cast("View", self.name)
+        batch_size = getattr(config, self.name).batch_size
+        return MEADDataModule(data_of(config, self.name), view, batch_size, run.seed, self.size(config))
+
+
 def single_process(config: ExperimentConfig) -> TrainerConfig:
     """The trainer section as stages of one process read it, whatever the number of processes of the others."""
     return dataclasses.replace(config.trainer, devices=1, num_nodes=1, strategy="auto")
@@ -91,11 +123,17 @@ def data_section(data: DataConfig) -> dict[str, Any]:
 
 def open_store(data: DataConfig) -> "Store":
     """The store of a data section; UserError where it is not set or not there."""
-    from datamodules.store import Store
-
     if not data.store:
         raise UserError("data.store: is not set; give the folder that `emospace prepare` wrote")
-    return Store(data.store)
+    return _opened(data.store, store_hash(data.store))
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(path: str, content: str) -> "Store":
+    """The store of this content: every stage checks and reads it, and opening a large one takes seconds."""
+    from datamodules.store import Store
+
+    return Store(path)
 
 
 def require_coefficients(config: ExperimentConfig, store: "Store") -> str:

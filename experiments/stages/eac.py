@@ -12,7 +12,7 @@ from datamodules.speech_names import OWN_SPEECH, canonical
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
-    TrainedStage,
+    NetworkStage,
     clips_of,
     data_of,
     data_section,
@@ -23,11 +23,10 @@ from experiments.stages.base import (
 from experiments.stages.loss_networks import check_loss_networks, critics_parent, load_losses, loss_files, loss_names
 
 
-class EAC(TrainedStage):
+class EAC(NetworkStage):
     """Trains `EACModule`."""
 
     name = "eac"
-    distributed = True
     undefined = ("*mouth_correlation", "*slider/*")
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
@@ -43,14 +42,6 @@ class EAC(TrainedStage):
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
         """The prompts, the face model where it is a file, and the published network of L_emo."""
         return loss_files(config, _losses(config))
-
-    def store(self, config: ExperimentConfig) -> str:
-        """Its own store, or the shared one."""
-        return data_of(config, "eac").store
-
-    def num_steps(self, config: ExperimentConfig) -> int:
-        """Training batches."""
-        return config.eac.steps
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with audio and coefficients, and the face model where a loss draws or measures it."""
@@ -74,13 +65,6 @@ class EAC(TrainedStage):
         emotion = critics.render_emotion if critics else load_losses(config, _losses(config)).get("emotion")
         numbers = dataclasses.replace(config.eac, speech=open_store(data).speech_form(data.speech))
         return EACModule(numbers, parents["ame"].encoder, drawn, emotion)
-
-    def data(self, run: StageRun) -> Any:
-        """Clips with audio and coefficients."""
-        from datamodules.mead import MEADDataModule
-
-        config = run.config
-        return MEADDataModule(data_of(config, "eac"), "eac", config.eac.batch_size, run.seed, config.data.image_size)
 
 
 def _losses(config: ExperimentConfig) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from conventions.errors import UserError
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
-    TrainedStage,
+    NetworkStage,
     clips_of,
     data_of,
     data_section,
@@ -20,11 +20,10 @@ from experiments.stages.base import (
 from experiments.stages.loss_networks import check_loss_networks, critics_parent, load_losses, loss_files, loss_names
 
 
-class HEF(TrainedStage):
+class HEF(NetworkStage):
     """Trains `HEFModule`."""
 
     name = "hef"
-    distributed = True
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
@@ -46,13 +45,9 @@ class HEF(TrainedStage):
         """The prompts, the face model where it is a file, and the published networks of losses."""
         return loss_files(config, _losses(config))
 
-    def store(self, config: ExperimentConfig) -> str:
-        """Its own store, or the shared one."""
-        return data_of(config, "hef").store
-
-    def num_steps(self, config: ExperimentConfig) -> int:
-        """Training batches."""
-        return config.hef.steps
+    def size(self, config: ExperimentConfig) -> int:
+        """HEF's resolution."""
+        return config.hef.resolution
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with coefficients, pictures large enough, and the face model."""
@@ -81,13 +76,6 @@ class HEF(TrainedStage):
             networks = {role: own[role] for role in wanted} | networks
         parts = (networks.get(role) for role in ("emotion", "identity", "perceptual"))
         return HEFModule(config, parents["ame"].encoder, drawn, *parts)
-
-    def data(self, run: StageRun) -> Any:
-        """Pairs of frames of one actor."""
-        from datamodules.mead import MEADDataModule
-
-        hef = run.config.hef
-        return MEADDataModule(data_of(run.config, "hef"), "hef", hef.batch_size, run.seed, hef.resolution)
 
 
 def _losses(config: ExperimentConfig) -> tuple[str, ...]:
