@@ -1,5 +1,6 @@
 """Batches from a store: reading, padding and stacking what the samplers drew."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ def _pad(rows: np.ndarray, length: int, value: float = 0.0) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Maker:
+class _Maker(ABC):
     """Makes batch number `step`; picklable, so that worker processes can do it."""
 
     store: Store
@@ -64,8 +65,9 @@ class _Maker:
         """What draws the material of each batch; it is built once."""
         return StyleBalanced(clips)
 
+    @abstractmethod
     def __call__(self, step: int) -> Batch:
-        raise NotImplementedError
+        """Batch number `step`."""
 
     def _random(self, step: int) -> np.random.Generator:
         return generator(self.seed, step, self.rank)
