@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from conventions.errors import UserError
 from conventions.files import write_json, write_text
+from experiments.run_content import is_number, wrong_entry
 
 State = Literal["missing", "running", "interrupted", "failed", "done", "damaged"]
 HistoryRow = dict[str, float | int]
@@ -50,12 +50,12 @@ class RunFolder:
         return self.path / "samples"
 
     def read(self, name: str) -> dict[str, Any]:
-        """A JSON file of the folder; empty when it is absent or cut."""
+        """A JSON file of the folder; empty when it is absent, cut, or holds an entry of another type."""
         try:
             value = json.loads((self.path / name).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
-        return value if isinstance(value, dict) else {}
+        return value if isinstance(value, dict) and wrong_entry(name, value) is None else {}
 
     def write(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file of the folder, whole or not at all."""
@@ -111,6 +111,8 @@ class RunFolder:
         """The verified state and what it rests on, each file read once."""
         status = self.status
         written = status.get("state")
+        if written is None and (self.path / "status.json").exists():
+            return Inspection("damaged", status, {}, "status.json cannot be read")
         if written is None:
             return Inspection("running" if self.locked else "missing", status, {})
         if written == "running":
@@ -132,7 +134,7 @@ class RunFolder:
         values = metrics.get("metrics")
         if not isinstance(values, dict) or not set(metrics.get("required", ())) <= set(values):
             return "metrics.json is incomplete"
-        return next((f"{name} is not finite" for name, value in values.items() if not _is_number(value)), None)
+        return next((f"{name} is not finite" for name, value in values.items() if not is_number(value)), None)
 
     @property
     def digest(self) -> str:
@@ -191,8 +193,9 @@ def summary(folder: RunFolder) -> RunSummary:
     reason = status.get("reason") if found.flaw is None else found.flaw
     if state == "interrupted" and status.get("state") == "running":
         reason = f"process {status.get('pid')} ended without writing its status"
+    seconds = float(status["seconds"]) if status.get("seconds") is not None else None
     labels = {name: str(status.get(name, "")) for name in ("stage", "title", "experiment", "sweep")}
-    return RunSummary(folder.id, state, progress, reason, status.get("seconds"), **labels)
+    return RunSummary(folder.id, state, progress, reason, seconds, **labels)
 
 
 def list_runs(runs: Path) -> list[RunSummary]:
@@ -204,13 +207,13 @@ def list_runs(runs: Path) -> list[RunSummary]:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of history.jsonl; a last line cut by a crash is left out."""
+    """The rows of history.jsonl; lines that are no row, such as a last one cut by a crash, are left out."""
     rows = []
     if path.exists():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(errors="replace").splitlines():
             with contextlib.suppress(ValueError):
                 rows.append(json.loads(line))
-    return rows
+    return [row for row in rows if isinstance(row, dict) and is_number(row.get("step"))]
 
 
 def truncate_history(path: Path, step: int) -> None:
@@ -230,7 +233,3 @@ def _acquire(descriptor: int, tries: int = 5) -> bool:
             if attempt + 1 < tries:
                 time.sleep(0.05)
     return False
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

@@ -123,3 +123,34 @@ def test_a_lock_that_cannot_be_opened_is_held(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "open", refused)
     assert folder.state() == "running"
+
+
+WRONG = (None, 3, "x", [1], [[]], {"a": 1}, True, -1.5, {}, [])
+GOOD = {"state": "running", "step": 3, "total": 9, "seconds": 1.5, "reason": None, "title": "eac full s0", "seed": 0}
+
+
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+def test_a_status_of_any_content_hides_no_other_run(tmp_path: Path, name: str, wrong: object) -> None:
+    odd, sound = RunFolder(tmp_path / "eac.s0.1f2e3d4c"), RunFolder(tmp_path / "eac.s1.1f2e3d4c")
+    odd.write("status.json", {**GOOD, name: wrong})
+    sound.set_status("failed", reason="out of memory", step=4, total=8)
+    first, second = list_runs(tmp_path)
+    assert first.state in ("interrupted", "damaged")
+    assert first.progress is None or isinstance(first.progress, float)
+    assert (second.state, second.progress, second.reason) == ("failed", 0.5, "out of memory")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe{", b"[" * 100_000, '{"state": "done"}'.encode("utf-16")])
+def test_a_status_that_cannot_be_read_is_damaged(tmp_path: Path, content: bytes) -> None:
+    folder = RunFolder(tmp_path / "eac.s0.1f2e3d4c")
+    folder.path.mkdir()
+    (folder.path / "status.json").write_bytes(content)
+    (run,) = list_runs(tmp_path)
+    assert (run.state, run.reason) == ("damaged", "status.json cannot be read")
+
+
+def test_lines_that_are_no_rows_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b'{"step": 1, "loss": 2.0}\n[1]\n{"loss": 1}\n3\n\xff\n{"step": 2}\n{"st')
+    assert [row["step"] for row in read_history(path)] == [1, 2]
