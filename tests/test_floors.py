@@ -53,6 +53,15 @@ def test_a_climbing_import_is_seen() -> None:
     assert climbs("ablations", "import experiments.schema, torch\n") == set()
 
 
+@pytest.mark.parametrize("floor", HEIGHT)
+def test_no_test_climbs(floor: str) -> None:
+    """Tests of a floor use only what that floor may import, and itself."""
+    files = sorted((ROOT / "tests" / floor).rglob("*.py"))
+    assert files
+    found = {str(file.relative_to(ROOT)): climbs(floor, file.read_text()) for file in files}
+    assert {name: up for name, up in found.items() if up} == {}
+
+
 def test_only_tracking_imports_wandb() -> None:
     users = [
         str(file.relative_to(ROOT))

@@ -1,7 +1,7 @@
 """A store small enough to train on in a test: noise of the right shapes, whose loudness and colour follow the style."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,17 @@ SPLIT = "name: toy-store\ntrain: [M001, M002]\nval: [W001]\ntest: [W002]\n"
 STYLES = (Style("neutral", 1), Style("happy", 1), Style("happy", 3), Style("sad", 2))
 
 
-def write_store(folder: Path, frames: int = 12, size: int = 32, unseen: Sequence[str] = ()) -> DataConfig:
+def write_store(
+    folder: Path,
+    frames: int = 12,
+    size: int = 32,
+    unseen: Sequence[str] = (),
+    left_out: Sequence[Mapping[str, str]] = (),
+) -> DataConfig:
     """Store and split of four actors (two to train, one to validate, one to test) below `folder`; what reads them.
 
-    Each actor shows `STYLES`; the test actor also shows each unseen emotion at level 2.
+    Each actor shows `STYLES`; the test actor also shows each unseen emotion at level 2. `left_out`: clips that the
+    manifest lists as not used, each with `path`, `reason` and `detail`.
     """
     (folder / "store").mkdir(parents=True)
     (folder / "split.yaml").write_text(SPLIT)
@@ -34,7 +41,7 @@ def write_store(folder: Path, frames: int = 12, size: int = 32, unseen: Sequence
         path.parent.mkdir(exist_ok=True)
         write_part(path, _part(actor, style, kind, number, frames, size))
         parts.append((path, read_meta(path) or {}))
-    pack(folder / "store", parts, size, {"left_out": []})
+    pack(folder / "store", parts, size, {"left_out": list(left_out)})
     return DataConfig(str(folder / "store"), str(folder / "split.yaml"), image_size=size, clip_frames=8)
 
 

@@ -12,7 +12,6 @@ from conventions.errors import UserError
 from datamodules.manifest import VERSION, store_hash
 from datamodules.prepare import prepare
 from datamodules.store import ARRAYS, Store, describe
-from emospace.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -137,47 +136,6 @@ def test_description(made: Path) -> None:
     assert description["actors"] == ["M001", "W002"]
     assert description["by_emotion"] == {"awed": 1, "happy": 2, "neutral": 1}
     assert description["left_out"] == {}
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    code = main(["store", *words])
-    return code, *capsys.readouterr()
-
-
-def test_the_command_shows_counts_by_label_and_by_reason(
-    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(raw, tmp_path / "raw")
-    (tmp_path / "raw" / "M001_front_sad_level1_001.mp4").touch()
-    (tmp_path / "raw" / "M009_front_sad_level1_001.wav").touch()
-    prepare(tmp_path / "raw", tmp_path / "store", coefficients="mat", size=32)
-    shutil.rmtree(tmp_path / "raw")
-    moved = tmp_path / "elsewhere" / "moved"
-    shutil.copytree(tmp_path / "store", moved)
-    shutil.rmtree(tmp_path / "store")
-    code, out, _ = run(capsys, str(moved), "--verify", "--json")
-    told = json.loads(out)
-    assert code == 0
-    assert told["by_actor"] == {"M001": 2, "W002": 2}
-    assert told["by_emotion"] == {"awed": 1, "happy": 2, "neutral": 1}
-    assert told["by_level"] == {"1": 2, "2": 1, "3": 1}
-    assert told["by_view"] == {"front": 4}
-    assert told["left_out"] == {"empty_file": 1, "no_video": 1}
-    _, out, _ = run(capsys, str(moved))
-    for line in ("by_actor         M001: 2, W002: 2", "left_out         empty_file: 1, no_video: 1"):
-        assert line in out
-
-
-def test_the_command_finds_a_corrupted_byte(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, str(store), "--verify")[0] == 0
-    content = bytearray((store / "frames.bin").read_bytes())
-    content[1234] ^= 255
-    (store / "frames.bin").write_bytes(content)
-    assert run(capsys, str(store))[0] == 0, "nothing is read that was not asked for"
-    code, out, error = run(capsys, str(store), "--verify")
-    assert (code, out) == (2, "")
-    assert "damaged: frames.bin" in error
-    assert len(error.splitlines()) == 1
 
 
 def test_a_manifest_of_any_content_is_one_line(store: Path) -> None:

@@ -1,0 +1,45 @@
+"""`emospace store`: counts by label and by reason, from a store that was moved; a damaged byte is found on request."""
+
+import json
+from pathlib import Path
+
+import pytest
+import toy_store
+
+from emospace.cli import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(["store", *words])
+    return code, *capsys.readouterr()
+
+
+def test_counts_by_label_and_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reasons = {"M001_1.mp4": "empty_file", "M009_1.wav": "no_video"}
+    left_out = [{"path": path, "reason": reason, "detail": ""} for path, reason in reasons.items()]
+    toy_store.write_store(tmp_path / "first", unseen=["awed"], left_out=left_out)
+    moved = (tmp_path / "first" / "store").rename(tmp_path / "moved")
+    code, out, _ = run(capsys, str(moved), "--verify", "--json")
+    counts = json.loads(out)
+    assert code == 0
+    assert counts["by_actor"] == {"M001": 4, "M002": 4, "W001": 4, "W002": 5}
+    assert counts["by_emotion"] == {"awed": 1, "happy": 8, "neutral": 4, "sad": 4}
+    assert counts["by_level"] == {"1": 8, "2": 5, "3": 4}
+    assert counts["by_view"] == {"front": 17}
+    assert counts["left_out"] == {"empty_file": 1, "no_video": 1}
+    _, out, _ = run(capsys, str(moved))
+    for line in ("by_actor         M001: 4, M002: 4, W001: 4, W002: 5", "left_out         empty_file: 1, no_video: 1"):
+        assert line in out
+
+
+def test_a_corrupted_byte_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Path(toy_store.write_store(tmp_path).store)
+    assert run(capsys, str(store), "--verify")[0] == 0
+    content = bytearray((store / "frames.bin").read_bytes())
+    content[1234] ^= 255
+    (store / "frames.bin").write_bytes(content)
+    assert run(capsys, str(store))[0] == 0, "only --verify reads the pictures"
+    code, out, error = run(capsys, str(store), "--verify")
+    assert (code, out) == (2, "")
+    assert "damaged: frames.bin" in error
+    assert len(error.splitlines()) == 1
