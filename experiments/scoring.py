@@ -8,12 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS
-from conventions.errors import UserError
 from datamodules.mead import ClipItem, MEADDataModule, Reference, evenly
 from datamodules.store import StoredClip
 from experiments.networks import Networks, device_of
 from experiments.stage import StageRun, Work
-from experiments.stages.base import data_of
+from experiments.stages.base import data_of, same_style
 from face3d.renderer import Renderer
 from face3d.warp_reference import warp_source
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
@@ -122,15 +121,8 @@ def emotion_code(
 
 
 def emotion_picture(data: MEADDataModule, clip: StoredClip, clips: Sequence[StoredClip]) -> Float[Tensor, "3 r r"]:
-    """The middle frame of the next clip of the same style, by id; another actor's where there is one.
-
-    UserError where no other clip shows the style: the clip's own frames would give the answer away.
-    """
-    alike = [c for c in clips if (c.emotion, c.level) == (clip.emotion, clip.level) and c.id != clip.id]
-    if not alike:
-        raise UserError(
-            f"evaluate.modality=image: no test clip other than {clip.id} shows {clip.emotion} at level {clip.level}"
-        )
+    """The middle frame of the next clip of the same style, by id; another actor's where there is one."""
+    alike = same_style(clip, clips)
     others = [c for c in alike if c.actor != clip.actor] or alike
     chosen = min(others, key=lambda c: (c.id < clip.id, c.id))
     return data.clip_item(chosen).frames[chosen.length // 2]

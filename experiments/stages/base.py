@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -152,6 +153,20 @@ def clips_of(store: "Store", data: DataConfig, role: str) -> "list[StoredClip]":
     """Clips of the chosen cameras whose actor has the role."""
     split = Split.load(data.split)
     return [clip for clip in store.clips if clip.view in data.views and split.role(clip.actor) == role]
+
+
+def same_style(clip: "StoredClip", clips: "Sequence[StoredClip]") -> "list[StoredClip]":
+    """The other clips of a test clip's style, which may give the picture of its emotion.
+
+    UserError where there is none: the clip's own frames would give the answer away.
+    """
+    alike = [c for c in clips if (c.emotion, c.level) == (clip.emotion, clip.level) and c.id != clip.id]
+    if not alike:
+        raise UserError(
+            f"evaluate.modality=image: no test clip other than {clip.id} shows {clip.emotion} at level {clip.level}; "
+            "use a split with more test actors"
+        )
+    return alike
 
 
 def renderer(config: ExperimentConfig, data: DataConfig, size: int) -> "Renderer":

@@ -8,7 +8,7 @@ from conventions.errors import UserError
 from datamodules.splits import Split
 from experiments.schema import ExperimentConfig
 from experiments.stage import Measured, Parents, Stage, Work
-from experiments.stages.base import PROMPTS, clips_of, data_of, data_section, network_files, open_store
+from experiments.stages.base import PROMPTS, clips_of, data_of, data_section, network_files, open_store, same_style
 from metrics.protocol import protocol_name
 from metrics.published import check_networks, needs_judges
 
@@ -59,6 +59,9 @@ class Evaluate(Stage):
                 f"{data.store}: no test clip of {config.evaluate.clips} styles with audio and coefficients in the "
                 f"split {data.split!r}"
             )
+        if config.evaluate.modality == "image" and not config.evaluate.max_clips:
+            for clip in found:
+                same_style(clip, found)
         _check_strangers(config, {clip.actor for clip in found})
 
     def work(self, work: Work) -> Measured:

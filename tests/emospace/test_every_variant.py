@@ -21,8 +21,11 @@ pytestmark = pytest.mark.slow
 WORDS = [
     *("world.preset=tiny", "prior.clip.steps=2", "prior.gpt2.steps=2", "judges.steps=2", "judges.critics.steps=2"),
     *("ame.steps=2", "eac.steps=2", "hef.steps=2", "evaluate.max_clips=2", "evaluate.samples=0"),
-    "tracking.mode=disabled",
+    *("tracking.mode=disabled", "data.split=split.yaml"),
 ]
+
+SPLIT = "name: two test actors\ntrain: [M001, W001]\nval: [W006]\ntest: [M005, W004]\njudge: [M007]\n"
+"""Of the tiny world's actors, so that each style of a test clip has a picture in another test clip."""
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in which each variant was run once."""
     folder, before = tmp_path_factory.mktemp("variants"), Path.cwd()
     os.chdir(folder)
+    (folder / "split.yaml").write_text(SPLIT)
     try:
         for variant in VARIANTS:
             assert main(["run", "demo", "--variant", variant.id, *WORDS]) == 0, variant.id

@@ -25,6 +25,11 @@ FAULTS = {
     "no test clips": ({"actors": [*TRAIN, "W006", "M007"]}, [], "no test clip of basic styles"),
     "no training actors": ({"actors": ["M005", "W006", "M007"]}, [], "no training clip"),
     "another face model": ({"coefficient_model": "bfm09"}, [], "face_model: '' is no file"),
+    "one clip a style": (
+        {"actors": [*TRAIN, "M005", "W006", "M007"]},
+        ["evaluate.modality=image"],
+        "no test clip other",
+    ),
     "nothing to start from": ({}, ["init_from.eac=nowhere"], "init_from: nowhere: is neither a run"),
 }
 
