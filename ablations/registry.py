@@ -74,6 +74,14 @@ VARIANTS: tuple[Variant, ...] = (
         _ALL_WORSE,
     ),
     Variant(
+        "hef_projected",
+        "projected motion",
+        "hef",
+        "Beyond the paper: HEF that is given the 3DMM's projected flow need not find it in renders.",
+        {"hef.motion": "projected"},
+        {"EFD": "better", "LMD": "better", "Sync": "better"},
+    ),
+    Variant(
         "ours_a",
         "Ours-A",
         "evaluate",

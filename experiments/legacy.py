@@ -17,6 +17,8 @@ from experiments.schema import ExperimentConfig
 
 REMOVED = ("world.head",)
 """Dotted keys of older configurations that no longer exist."""
+FORMER: Mapping[str, Mapping[str, Any]] = {"hef": {"motion": "projected"}}
+"""Fields that older configurations lack, by section, with what held then where the default is another now."""
 ID = re.compile(r"(?P<experiment>[^.]+)-[^.-]+\.[^.]+\.s\d+\.[0-9a-f]+")
 
 
@@ -32,7 +34,7 @@ def experiment_of(run: str) -> str:
 
 
 def upgraded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """An older configuration without the fields that are gone."""
+    """An older configuration without the fields that are gone, and with what held then for newer ones."""
     tree = copy.deepcopy(dict(values))
     for key in REMOVED:
         *sections, name = key.split(".")
@@ -40,6 +42,8 @@ def upgraded(values: Mapping[str, Any]) -> dict[str, Any]:
         for section in sections:
             inner = inner.get(section, {})
         inner.pop(name, None)
+    for section in tree.keys() & FORMER.keys():
+        tree[section] = {**FORMER[section], **tree[section]}
     return tree
 
 

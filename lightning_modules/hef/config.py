@@ -1,6 +1,7 @@
 """Configuration of HEF; the defaults are the sizes of the toy world, 64 px."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from conventions.errors import UserError
 from datamodules.config import StageDataConfig
@@ -41,7 +42,8 @@ class HEFWeights:
     warp: float = 5.0
     """Error of the warped source alone at the start; falls to a tenth over `warmup_steps`."""
     motion: float = 2.0
-    """Flow against the projected motion of the 3DMM on visible skin, in units of the coarsest cells."""
+    """Flow against the projected motion of the 3DMM on visible skin, in units of the coarsest cells; no effect where
+    `hef.motion` is rendered."""
     smoothness: float = 0.1
     """Total variation of the flow, in the same units."""
     gradient_penalty: float = 1.0
@@ -71,6 +73,9 @@ class HEFConfig:
     """Layers of the mapping network from (emotion, source, drive) to the style code."""
     discriminator_width: int = 16
     """The discriminator's channels at full resolution."""
+    motion: Literal["rendered", "projected"] = "rendered"
+    """What HEF gets of the wanted motion: the renders alone, as in the paper; or also the 3DMM's projected flow, as
+    input, as the flow to start from and as a loss."""
     flow: FlowConfig = field(default_factory=FlowConfig)
     """Flow switches."""
     weights: HEFWeights = field(default_factory=HEFWeights)
@@ -125,6 +130,11 @@ class HEFConfig:
         share(image_codes=self.image_codes)
         below_one(ema_decay=self.ema_decay, betas=max(self.betas))
         at_least(0, betas=min(self.betas))
+
+    @property
+    def knows_motion(self) -> bool:
+        """Whether the projected motion of the 3DMM is given."""
+        return self.motion == "projected"
 
     @property
     def sizes(self) -> tuple[int, ...]:

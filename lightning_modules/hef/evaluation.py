@@ -32,8 +32,8 @@ def endpoint_error(
 def score(batch: HEFBatch, made: Reenactment) -> dict[str, Float[Tensor, " b"]]:
     """Each frame's metrics; `copy_` is the source frame itself in place of the generated one, `still_` no flow.
 
-    The true motion of seen skin is also part of the drive: `flow_error_px` measures how much of it the flow field keeps
-    at full resolution, not whether motion could be guessed.
+    With `hef.motion` projected, the true motion of seen skin is also part of the drive: `flow_error_px` then measures
+    how much of it the flow field keeps at full resolution, not whether motion could be found.
     """
     return {
         "PSNR": frame_psnr(made.image, batch.target),

@@ -33,29 +33,32 @@ class Flows:
 class FlowBlock(nn.Module):
     """One scale: from the state below, the aligned source and the drive to a flow, a visibility and a new state.
 
-    The state has half the channels of the source's features at the next scale, so that upsampling it is cheap.
+    The state has half the channels of the source's features at the next scale, so that upsampling it is cheap. Where
+    the 3DMM's motion is known, the flow is this motion at first; else it is zero.
     """
 
-    def __init__(self, channels: int, above: int, below: int, style_dim: int) -> None:
+    def __init__(self, channels: int, above: int, below: int, style_dim: int, knows_motion: bool) -> None:
         super().__init__()
         self.fuse = ModulatedConvolution(below + channels + channels // 2, channels // 2, style_dim)
         self.refine = ModulatedConvolution(channels // 2, above // 2, style_dim)
-        self.head = convolution(above // 2 + 3, 3)
+        self.head = convolution(above // 2 + 3 * knows_motion, 3)
         nn.init.zeros_(self.head.weight)
-        nn.init.eye_(self.head.weight.data[:2, -3:-1, 1, 1])
+        if knows_motion:
+            nn.init.eye_(self.head.weight.data[:2, -3:-1, 1, 1])
 
     def forward(
         self,
         below: Float[Tensor, "b cb s s"],
         source: Float[Tensor, "b cs s s"],
         drive: Float[Tensor, "b cd s s"],
-        motion: Float[Tensor, "b 3 s s"],
+        motion: Float[Tensor, "b 3 s s"] | None,
         style: Float[Tensor, "b d"],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(new state, flow in the units of `motion`, logit of visibility); the flow is `motion`'s at first."""
+        """(new state, flow in the units of `motion`, logit of visibility)."""
         state = self.fuse(join(below, source, drive), style)
         state = self.refine(state, style)
-        out = self.head(join(state, motion.to(state.dtype))).float()
+        known = state if motion is None else join(state, motion.to(state.dtype))
+        out = self.head(known).float()
         return state, out[:, :2], out[:, 2:]
 
 
@@ -74,12 +77,14 @@ def missing_motion(
 class FlowPyramid(nn.Module):
     """Flow heads at every scale.
 
-    Residual: scale s gets the source already warped by the flow so far and the part of the 3DMM's motion that is still
-    missing, and corrects: flow_s = up(flow_{s/2}) + delta_s. Not residual: it gets the plain source and the whole
-    motion, and predicts the whole flow. Not hierarchical: the same blocks (and parameters) work at 1/8 of the
-    resolution at most, and the last flow serves all scales.
+    Residual: scale s gets the source already warped by the flow so far, and corrects:
+    flow_s = up(flow_{s/2}) + delta_s. Not residual: it gets the plain source, and predicts the whole flow. Not
+    hierarchical: the same blocks (and parameters) work at 1/8 of the resolution at most, and the last flow serves all
+    scales.
 
-    Before training, delta_s is the missing motion: flow starts as the motion of the seen skin and learns the rest.
+    With `hef.motion` projected, a scale also gets the part of the 3DMM's motion that is still missing (not residual:
+    the whole motion). Before training, delta_s is this part: flow starts as the motion of the seen skin and learns the
+    rest. With `hef.motion` rendered, flow starts as zero.
     """
 
     def __init__(self, config: HEFConfig) -> None:
@@ -90,20 +95,30 @@ class FlowPyramid(nn.Module):
         above = (*channels[1:], channels[-1])
         below = (0, *(c // 2 for c in channels[1:]))
         self.blocks = nn.ModuleList(
-            FlowBlock(*numbers, config.style_dim) for numbers in zip(channels, above, below, strict=True)
+            FlowBlock(*numbers, config.style_dim, config.knows_motion)
+            for numbers in zip(channels, above, below, strict=True)
         )
 
     def forward(
-        self, source: list[Tensor], drive: list[Tensor], motion: Float[Tensor, "b 3 r r"], style: Float[Tensor, "b d"]
+        self,
+        source: list[Tensor],
+        drive: list[Tensor],
+        motion: Float[Tensor, "b 3 r r"] | None,
+        style: Float[Tensor, "b d"],
     ) -> Flows:
-        """Flows from source and drive features (coarsest first) and the 3DMM's motion (x, y, seen)."""
-        still = torch.zeros_like(motion[:, :2]), torch.full_like(motion[:, :1], VISIBLE_AT_START)
+        """Flows from source and drive features (coarsest first) and, where it is known, the 3DMM's motion.
+
+        `motion` is (x, y, seen).
+        """
+        finest = source[-1]
+        no_flow = torch.zeros(len(finest), 2, *finest.shape[2:], device=finest.device)
+        still = no_flow, torch.full_like(no_flow[:, :1], VISIBLE_AT_START)
         state, before = drive[0][:, :0], still
         flows = Flows([], [])
         for size, block, appearance, geometry in zip(self.sizes, self.blocks, source, drive, strict=True):
             flow, logit = (resize(x, size) for x in (before if self.residual else still))
             unit = 2 / (size if self.residual else BASE_SIZE)
-            missing = missing_motion(motion, flow, unit)
+            missing = None if motion is None else missing_motion(motion, flow, unit)
             appearance, geometry = resize(appearance, size), resize(geometry, size)
             aligned = warp(appearance, flow).to(geometry.dtype) if self.residual else appearance
             state, delta, logit_delta = block(resize(state, size), aligned, geometry, missing, style)

@@ -128,9 +128,9 @@ class Generator(nn.Module):
 
     def __init__(self, config: HEFConfig) -> None:
         super().__init__()
-        self.sizes = config.sizes
+        self.sizes, self.knows_motion = config.sizes, config.knows_motion
         self.source_encoder = Pyramid(3, config.channels)
-        self.drive_encoder = Pyramid(4 + 4 + 3, tuple(c // 2 for c in config.channels))
+        self.drive_encoder = Pyramid(4 + 4 + 3 * config.knows_motion, tuple(c // 2 for c in config.channels))
         self.mapping = Mapping(config)
         self.flow = FlowPyramid(config)
         self.synthesis = Synthesis(config)
@@ -144,17 +144,22 @@ class Generator(nn.Module):
         self,
         source: SourceCode,
         geometry: Float[Tensor, "b 4 r r"],
-        motion: Float[Tensor, "b 3 r r"],
+        motion: Float[Tensor, "b 3 r r"] | None,
         emotion: Float[Tensor, "b 512"],
         token: Float[Tensor, "b 64"],
     ) -> Animation:
         """The frame of the source with the wanted face.
 
         `geometry` is its render and mask; `motion` is the 3DMM's own flow: offsets of seen skin in
-        normalised units (0 elsewhere), and where it is seen.
+        normalised units (0 elsewhere), and where it is seen. It has no effect with `hef.motion` rendered.
         """
-        cells = torch.cat([motion[:, :2] * (BASE_SIZE / 2), motion[:, 2:]], dim=1)
-        drive = self.drive_encoder(join(geometry, source.geometry, cells))
+        known = [geometry, source.geometry]
+        if self.knows_motion:
+            assert motion is not None, "hef.motion=projected needs the motion"
+            known.append(torch.cat([motion[:, :2] * (BASE_SIZE / 2), motion[:, 2:]], dim=1))
+        else:
+            motion = None
+        drive = self.drive_encoder(join(*known))
         style = self.mapping(emotion, token, source.features[0], drive[0])
         flows = self.flow(source.features, drive, motion, style)
         image, warped = self.synthesis(source, drive, flows, style)
@@ -165,7 +170,7 @@ class Generator(nn.Module):
         image: Float[Tensor, "b 3 r r"],
         source_geometry: Float[Tensor, "b 4 r r"],
         geometry: Float[Tensor, "b 4 r r"],
-        motion: Float[Tensor, "b 3 r r"],
+        motion: Float[Tensor, "b 3 r r"] | None,
         emotion: Float[Tensor, "b 512"],
         token: Float[Tensor, "b 64"],
     ) -> Animation:

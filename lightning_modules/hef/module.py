@@ -146,7 +146,7 @@ class HEFModule(StageModule):
 
     @torch.no_grad()
     def task(self, frames: HEFBatch, plain: bool = False) -> Task:
-        """Draw a batch and find its emotion codes; `plain` takes the plainest prompt of each style."""
+        """Draw a batch and find its emotion codes; `plain`: for evaluation, with the plainest prompt of each style."""
         source = frames.source_coefficients, frames.source_placement
         target = frames.target_coefficients, frames.target_placement
         drawn = self.renderer(*target)
@@ -154,7 +154,7 @@ class HEFModule(StageModule):
             frames=frames,
             source=self.geometry(*source),
             target=torch.cat([drawn.image, drawn.mask], dim=1),
-            motion=self.motion(*source, *target),
+            motion=self.motion(*source, *target) if plain or self.config.knows_motion else None,
             keypoints=drawn.keypoints,
             region=losses.region_map(drawn.keypoints, self.config.resolution),
             code=plain_codes(self.encoder, frames) if plain else self.training_codes(frames),
@@ -183,7 +183,7 @@ class HEFModule(StageModule):
         coefficients: Float[Tensor, "b 257"],
         placement: Float[Tensor, "b 3"],
     ) -> Float[Tensor, "b 3 r r"]:
-        """The 3DMM's own flow in normalised units, and its mask: the other half of the drive geometry."""
+        """The 3DMM's own flow in normalised units, and its mask."""
         flow, seen = self.renderer.motion(source_coefficients, source_placement, coefficients, placement)
         return torch.cat([flow * seen, seen], dim=1)
 
@@ -239,8 +239,9 @@ class HEFModule(StageModule):
         """Once per frame (or batch of frames): the portrait as the coefficients and the emotion want it."""
         if len(portrait.coefficients) != len(coefficients):
             portrait = portrait.expand(len(coefficients))
-        motion = self.motion(portrait.coefficients, portrait.placement, coefficients, placement)
-        geometry = self.geometry(coefficients, placement)
+        geometry, motion = self.geometry(coefficients, placement), None
+        if self.config.knows_motion:
+            motion = self.motion(portrait.coefficients, portrait.placement, coefficients, placement)
         return self._network.drive(portrait.code, geometry, motion, code.vector, code.token)
 
     def animate(
@@ -271,6 +272,7 @@ class HEFModule(StageModule):
         """Each frame's metrics: PSNR, L1 and the flow's endpoint error, beside those of copying the source."""
         task = self.task(batch, plain=True)
         made = self.reenact(task)
+        assert task.motion is not None, "plain tasks have it"
         flow = resize(made.flows.flows[-1], self.config.resolution)
         row = score(batch, Reenactment(made.image, flow, task.motion[:, :2], task.motion[:, 2:]))
         return row | {"loss": self.similarity_loss(made, task)[None]} if phase == "val" else row

@@ -41,7 +41,7 @@ class GeneratorObjective:
         """The losses that compare with the truth: all but the adversarial one."""
         own = {name: loss(made.image, part.frames) for name, (loss, _) in self.extra.items()}
         appearance, critics = self._appearance_terms(made.image, part), self._critic_terms(made.image, part)
-        return {**appearance, **critics, **_flow_terms(made, part), **own}
+        return {**appearance, **critics, **self._flow_terms(made, part), **own}
 
     def _appearance_terms(self, image: Tensor, part: Task) -> dict[str, Tensor]:
         true, weight = part.frames.target, 1 + self.config.weights.region * part.region
@@ -58,10 +58,9 @@ class GeneratorObjective:
             terms["emotion"] = losses.emotion_loss(critic.features(image, points), critic.features(true, points))
         return terms
 
-
-def _flow_terms(made: Animation, part: Task) -> dict[str, Tensor]:
-    return {
-        "warp": losses.warp_loss(made.warped, part.frames.target),
-        "motion": losses.motion_loss(made.flows, part.motion[:, :2], part.motion[:, 2:]),
-        "smoothness": losses.smoothness_loss(made.flows),
-    }
+    def _flow_terms(self, made: Animation, part: Task) -> dict[str, Tensor]:
+        terms = {"warp": losses.warp_loss(made.warped, part.frames.target)}
+        if self.config.knows_motion:
+            assert part.motion is not None
+            terms["motion"] = losses.motion_loss(made.flows, part.motion[:, :2], part.motion[:, 2:])
+        return {**terms, "smoothness": losses.smoothness_loss(made.flows)}

@@ -13,6 +13,7 @@ from metrics.protocol import HIGHER_IS_BETTER
 
 STORE = "5" * 64
 IDS = [variant.id for variant in VARIANTS]
+PART_OF_PRESET = {("demo", "hef_projected")}
 OTHERS = [variant for variant in VARIANTS if variant.id != FULL]
 
 
@@ -36,8 +37,9 @@ def test_every_variant_changes_what_it_names_and_nothing_before_its_stage(varian
 @pytest.mark.parametrize("preset", ["toy", "demo", "mead"])
 def test_every_variant_has_its_own_hash_in_every_preset(preset: str) -> None:
     words = ["data.store=store", "evaluate.max_clips=3"]
-    targets = [plan(compose_variant(preset, name, overrides=words), lambda path: STORE)[-1] for name in IDS]
-    assert len({target.hash for target in targets}) == len(IDS)
+    ids = [name for name in IDS if (preset, name) not in PART_OF_PRESET]
+    targets = [plan(compose_variant(preset, name, overrides=words), lambda path: STORE)[-1] for name in ids]
+    assert len({target.hash for target in targets}) == len(ids)
     assert all(target.id.startswith("evaluate.") for target in targets)
 
 

@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 
 from conventions.errors import UserError
 from lightning_modules.ame.conditioning import plain_codes
-from lightning_modules.hef.config import HEFWeights
 from lightning_modules.hef.module import HEFModule
 from lightning_modules.training.adversarial import refuse_half_precision
 
@@ -55,10 +54,26 @@ def test_training_moves_both_networks_and_the_average() -> None:
     assert trainer.global_step == 3
     for part in ("generator", "discriminator", "average"):
         assert not equal(getattr(module, part).state_dict(), getattr(fresh, part).state_dict())
-    names = {"pixel", "perceptual", "adversarial", "identity", "emotion", "warp", "motion", "smoothness"}
+    names = {"pixel", "perceptual", "adversarial", "identity", "emotion", "warp", "smoothness"}
     logged = {name.removeprefix("train/"): float(value) for name, value in trainer.logged_metrics.items()}
     assert names | {"generator", "discriminator", "gradient_penalty"} <= logged.keys()
     assert all(math.isfinite(value) for value in logged.values())
+
+
+def test_the_projected_motion_is_a_loss_only_where_it_is_given() -> None:
+    batch = next(iter(world.Pairs()))
+    for motion, known in (("rendered", False), ("projected", True)):
+        module = build(motion=motion)
+        task = module.parts(batch)[0]
+        assert ("motion" in module.generator_loss(task)[2]) == (task.motion is not None) == known
+        evaluated = module.task(batch, plain=True)
+        assert evaluated.motion is not None
+        assert ("motion" in module.objective.similarity(module.reenact(evaluated), evaluated)) == known
+
+
+def test_without_the_projected_motion_the_end_point_error_stays_a_measure() -> None:
+    found = metrics_of(build(), [next(iter(world.Pairs()))])
+    assert found["flow_error_px"] == pytest.approx(found["still_flow_error_px"]), "no flow before training"
 
 
 def test_state_holds_two_networks_and_the_average_of_the_generator_only() -> None:
@@ -130,8 +145,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch(monkeypatch: pytest
     monkeypatch.setattr(HEFModule, "training_codes", lambda self, frames: plain_codes(self.encoder, frames))
     found = []
     for count in (1, 2):
-        # The motion loss is a mean over seen skin, of which parts of a batch hold different amounts.
-        module = build(batch_size=4, micro_batches=count, penalty_every=1, weights=HEFWeights(motion=0.0))
+        module = build(batch_size=4, micro_batches=count, penalty_every=1)
         keep = _KeepGradients()
         fit(module, 1, callbacks=[keep])
         found.append((keep.gradients, module.state_dict()))
@@ -232,7 +246,7 @@ def test_animate_uses_the_average() -> None:
 
 
 def test_evaluation_reports_finite_figures_beside_those_of_copying() -> None:
-    module, pairs = build(), iter(world.Pairs())
+    module, pairs = build(motion="projected"), iter(world.Pairs())
     found = metrics_of(module, [next(pairs) for _ in range(2)])
     assert set(found) == {"PSNR", "L1", "flow_error_px", "copy_PSNR", "copy_L1", "still_flow_error_px"}
     assert all(math.isfinite(value) for value in found.values())

@@ -34,6 +34,11 @@ def small() -> HEFConfig:
     return HEFConfig(width=8, max_width=16, style_dim=16)
 
 
+@pytest.fixture(scope="module")
+def projected(small: HEFConfig) -> HEFConfig:
+    return dataclasses.replace(small, motion="projected")
+
+
 def test_scales_and_their_channels() -> None:
     large = HEFConfig(resolution=512, width=32, max_width=384)
     assert large.sizes == large.flow_sizes == (8, 16, 32, 64, 128, 256, 512)
@@ -84,8 +89,8 @@ def test_every_generator_parameter_gets_a_gradient(small: HEFConfig, flow: FlowC
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_flow_starts_as_the_motion_of_the_seen_skin(small: HEFConfig, flow: FlowConfig) -> None:
-    config = dataclasses.replace(small, flow=flow)
+def test_flow_starts_as_the_motion_of_the_seen_skin(projected: HEFConfig, flow: FlowConfig) -> None:
+    config = dataclasses.replace(projected, flow=flow)
     image, source_geometry, geometry, motion, *rest = inputs(config)
     motion[:, 0], motion[:, 2] = 0.1, 1.0
     motion[:, :, :, 32:] = 0
@@ -95,6 +100,31 @@ def test_flow_starts_as_the_motion_of_the_seen_skin(small: HEFConfig, flow: Flow
         torch.testing.assert_close(field[:, 0, :, : half - 1], torch.full_like(field[:, 0, :, : half - 1], 0.1))
         assert float(field[:, 1].detach().abs().max()) == 0
         assert float(field[:, 0, :, half + half // 2 :].detach().abs().sum()) == 0
+
+
+def test_projected_motion_reaches_the_frame_only_where_it_is_given(small: HEFConfig, projected: HEFConfig) -> None:
+    for config in (small, projected):
+        torch.manual_seed(0)
+        net = Generator(config)
+        for name, parameter in net.named_parameters():
+            if name.endswith(("head.weight", "colour.weight")):
+                nn.init.normal_(parameter, std=0.1)
+        image, source_geometry, geometry, motion, *rest = inputs(config)
+        first = net(image, source_geometry, geometry, motion, *rest).image
+        motion[:, 0], motion[:, 2] = 0.1, 1.0
+        assert torch.equal(net(image, source_geometry, geometry, motion, *rest).image, first) == (config is small)
+    assert torch.equal(
+        Generator(small)(*inputs(small)[:3], None, *inputs(small)[4:]).flows.flows[0], torch.zeros(2, 2, 8, 8)
+    )
+
+
+def test_projected_networks_have_the_weights_that_model_files_hold(projected: HEFConfig) -> None:
+    """Files of trained models hold weights of these names and shapes."""
+    net = Generator(projected)
+    shapes = {name: tuple(p.shape) for name, p in net.state_dict().items()}
+    assert shapes["drive_encoder.stem.weight"] == (4, 11, 3, 3)
+    assert [shapes[f"flow.blocks.{i}.head.weight"] for i in range(4)] == [(3, c, 3, 3) for c in (11, 11, 7, 7)]
+    assert (len(shapes), parameters(net)) == (132, 63_956)
 
 
 def test_missing_motion_is_a_mean_over_seen_skin() -> None:
@@ -148,12 +178,12 @@ def test_source_is_encoded_once_and_serves_many_frames(small: HEFConfig) -> None
         torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_emotion_geometry_and_source_each_change_the_frame(small: HEFConfig) -> None:
+def test_emotion_geometry_and_source_each_change_the_frame(projected: HEFConfig) -> None:
     torch.manual_seed(0)
-    net = Generator(small)
+    net = Generator(projected)
     for block in net.synthesis.blocks:
         nn.init.normal_(block.colour.weight, std=0.3)
-    first = list(inputs(small))
+    first = list(inputs(projected))
     base = net(*first).image
     for position in range(6):
         changed = list(first)
