@@ -6,13 +6,17 @@ BIN := $(EMOSPACE_VENV)/bin
 PACKAGES := conventions face3d datamodules metrics toyworld lightning_modules experiments ablations emospace
 CODE := $(PACKAGES) tests benchmarks
 
-.PHONY: env demo test test-slow lint clean
+.PHONY: env demo model test test-slow lint clean
 
 env:
 	@$(PYTHON) emospace/environment.py "$(EMOSPACE_VENV)"
 
 demo: env
 	@$(BIN)/emospace demo
+
+# FACES: a folder of VoxCeleb2 clips (vox_*.mp4) on which HEF is trained beside the toy world.
+model: env
+	@$(BIN)/python -m emospace.box $(if $(FACES),--faces "$(FACES)")
 
 lint: env
 	$(BIN)/ruff check $(CODE)

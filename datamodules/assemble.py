@@ -155,7 +155,8 @@ def maker(
     frames: int = 25,
     size: int = 64,
     speech: str = "mfcc",
+    sampler: Sampler | None = None,
 ) -> Callable[[int], Batch]:
-    """The function from a batch's number to the batch of a view."""
+    """The function from a batch's number to the batch of a view; `sampler` in place of the view's own."""
     kind = _MAKERS[view]
-    return kind(store, kind.sampler_of(clips), batch_size, seed, rank, frames, size, speech)
+    return kind(store, sampler or kind.sampler_of(clips), batch_size, seed, rank, frames, size, speech)

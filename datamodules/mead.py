@@ -20,6 +20,7 @@ from datamodules.batches import EACBatch, HEFBatch
 from datamodules.config import DataConfig
 from datamodules.endless import EndlessData, MakeBatch, item_loader
 from datamodules.moments import Statistics, store_statistics
+from datamodules.sampling import SameActorPairs
 from datamodules.speech_names import SpeechForm
 from datamodules.splits import Role, Split
 from datamodules.store import INT16_MAX, Store, StoredClip
@@ -96,6 +97,7 @@ class MEADDataModule(EndlessData):
         resolution: side of the pictures in pixels; by default `config.image_size`.
         val_clips: most clips of the validation actors, evenly taken.
         evaluate_frames: frames of each clip that HEF is validated and tested on.
+        unlabelled: share of HEF's training pairs that are of clips without emotion label (see `SameActorPairs`).
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class MEADDataModule(EndlessData):
         resolution: int | None = None,
         val_clips: int = 16,
         evaluate_frames: int = 4,
+        unlabelled: float = 0.0,
     ) -> None:
         super().__init__(config.workers)
         if not config.store:
@@ -117,7 +120,7 @@ class MEADDataModule(EndlessData):
         self.config = dataclasses.replace(config, speech="mfcc") if view == "ame" else config
         self.batch_size, self.seed = batch_size, seed
         self.resolution = resolution or config.image_size
-        self.max_val_clips, self.evaluate_frames = val_clips, evaluate_frames
+        self.max_val_clips, self.evaluate_frames, self.unlabelled = val_clips, evaluate_frames, unlabelled
         self.store = Store(config.store)
         self.split = Split.load(config.split)
 
@@ -152,16 +155,18 @@ class MEADDataModule(EndlessData):
 
     def batch_maker(self, role: Role = "train") -> MakeBatch:
         """The function from a batch's number to this rank's batch of the clips of a role."""
+        clips = self.train_clips(role)
         return assemble.maker(
             self.view,
             self.store,
-            self.train_clips(role),
+            clips,
             self.batch_size,
             self.seed,
             self.rank,
             self.config.clip_frames,
             self.resolution,
             self.config.speech,
+            SameActorPairs(clips, self.unlabelled) if self.unlabelled else None,
         )
 
     def val_dataloader(self) -> list[DataLoader]:

@@ -49,11 +49,32 @@ class StyleBalanced:
         return [group[random.integers(len(group))] for group in groups]
 
 
-class SameActorPairs:
-    """Draws (source, target) frames: the target style-balanced, the source from any clip of that actor and view."""
+class Mixed:
+    """Draws a share `unlabelled` of clips without emotion label, the others style-balanced."""
 
-    def __init__(self, clips: Sequence[StoredClip]) -> None:
-        self._targets = StyleBalanced(clips)
+    def __init__(self, clips: Sequence[StoredClip], unlabelled: float) -> None:
+        self._share = unlabelled
+        self._labelled = StyleBalanced([clip for clip in clips if clip.emotion is not None])
+        self._unlabelled = StyleBalanced([clip for clip in clips if clip.emotion is None])
+
+    def draw(self, random: np.random.Generator, count: int) -> list[StoredClip]:
+        """`count` clips, drawn with replacement."""
+        return [
+            (self._unlabelled if draw < self._share else self._labelled).draw(random, 1)[0]
+            for draw in random.random(count)
+        ]
+
+
+class SameActorPairs:
+    """Draws (source, target) frames: the target style-balanced, the source from any clip of that actor and view.
+
+    A share `unlabelled` of the targets has no emotion label, where there are clips of both kinds; with 0, such clips
+    count as one style among the others.
+    """
+
+    def __init__(self, clips: Sequence[StoredClip], unlabelled: float = 0.0) -> None:
+        both = len({clip.emotion is None for clip in clips}) == 2
+        self._targets: Sampler = Mixed(clips, unlabelled) if unlabelled and both else StyleBalanced(clips)
         self._by_actor: dict[tuple[str, str], list[StoredClip]] = defaultdict(list)
         for clip in clips:
             self._by_actor[clip.actor, clip.view].append(clip)

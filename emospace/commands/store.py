@@ -1,4 +1,4 @@
-"""Describe a store (clips, hours, hash, what was left out and why), verify its bytes, or add a speech feature to it."""
+"""Describe a store (clips, hours, hash, what was left out and why), verify or merge stores, or add a speech feature."""
 
 import argparse
 from pathlib import Path
@@ -11,6 +11,9 @@ EXAMPLE = "emospace store work/store --json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace store`."""
     parser.add_argument("store", metavar="STORE", type=Path)
+    parser.add_argument(
+        "--merge", metavar="OTHER", type=Path, nargs="+", help="write STORE first, from the clips of these stores"
+    )
     parser.add_argument("--verify", action="store_true", help="read every byte and compare with the recorded hashes")
     parser.add_argument(
         "--add-speech",
@@ -23,9 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what the store holds."""
+    from datamodules.merging import merge
     from datamodules.speech_store import add_speech
     from datamodules.store import Store, describe
 
+    if options.merge:
+        merge(options.store, options.merge)
     store = Store(options.store)
     if options.add_speech is not None:
         store = add_speech(options.store, options.add_speech, progress("speech"))

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conventions.errors import UserError
 from experiments.schema import ExperimentConfig
@@ -18,6 +18,9 @@ from experiments.stages.base import (
     require_coefficients,
 )
 from experiments.stages.loss_networks import check_loss_networks, critics_parent, load_losses, loss_files, loss_names
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 
 class HEF(NetworkStage):
@@ -48,6 +51,13 @@ class HEF(NetworkStage):
     def size(self, config: ExperimentConfig) -> int:
         """HEF's resolution."""
         return config.hef.resolution
+
+    def data(self, run: StageRun) -> "pl.LightningDataModule":
+        """The clips, with HEF's share of unlabelled ones."""
+        from datamodules.mead import MEADDataModule
+
+        config, hef = data_of(run.config, "hef"), run.config.hef
+        return MEADDataModule(config, "hef", hef.batch_size, run.seed, hef.resolution, unlabelled=hef.unlabelled)
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with coefficients, pictures large enough, and the face model."""

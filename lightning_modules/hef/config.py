@@ -24,6 +24,34 @@ class FlowConfig:
 
 
 @dataclass(frozen=True)
+class AugmentConfig:
+    """Photograph-like changes of training pairs, alike in source and target; 0 switches a part off."""
+
+    share: float = 0.0
+    """Share of the pairs that are changed; each change below then takes place by chance."""
+    colour: float = 0.3
+    """Largest change of each channel's gain, of gamma and of saturation, as a factor exp(x)."""
+    grey: float = 0.1
+    """Probability of a pair without colour."""
+    blur: float = 1.0
+    """Largest standard deviation of a Gaussian blur, in pixels."""
+    grain: float = 0.04
+    """Largest standard deviation of noise, in [-1, 1] units."""
+    jpeg: float = 30.0
+    """Lowest quality of a JPEG compression, 1 to 100; 0: none."""
+    background: float = 0.15
+    """Probability of another background, at a distance from the face's mask."""
+    patches: float = 0.3
+    """Probability of patches that move with the skin: beards, spots, frames of glasses, shadows."""
+
+    def __post_init__(self) -> None:
+        share(share=self.share, grey=self.grey, background=self.background, patches=self.patches)
+        at_least(0, colour=self.colour, blur=self.blur, grain=self.grain, jpeg=self.jpeg)
+        if self.jpeg > 100:
+            raise ValueError(f"jpeg: {self.jpeg} is impossible; it must be at most 100")
+
+
+@dataclass(frozen=True)
 class HEFWeights:
     """Weights of the generator's losses, and of the discriminator's gradient penalty."""
 
@@ -104,6 +132,11 @@ class HEFConfig:
     """Largest gradient norm of the discriminator."""
     ema_decay: float = 0.99
     """Decay of the generator's weight average, once a batch."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Photograph-like changes of the training pairs."""
+    unlabelled: float = 0.0
+    """Share of the training pairs that are of clips without emotion label, where the store has both kinds; 0: such
+    clips count as one style among the others."""
     image_codes: float = 0.2
     """Share of batches whose emotion is read off the target frame instead of a prompt, where the encoder can."""
     evaluate_frames: int = field(default=4, metadata={"numbers": False})
@@ -127,7 +160,7 @@ class HEFConfig:
         at_least(0, warmup_steps=self.warmup_steps)
         positive(learning_rate=self.learning_rate, discriminator_learning_rate=self.discriminator_learning_rate)
         positive(generator_clip=self.generator_clip, discriminator_clip=self.discriminator_clip)
-        share(image_codes=self.image_codes)
+        share(image_codes=self.image_codes, unlabelled=self.unlabelled)
         below_one(ema_decay=self.ema_decay, betas=max(self.betas))
         at_least(0, betas=min(self.betas))
 

@@ -17,6 +17,7 @@ from face3d.renderer import Renderer
 from lightning_modules.ame.conditioning import plain_codes, text_codes
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.hef import losses
+from lightning_modules.hef.augment import augmented
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import Discriminator
 from lightning_modules.hef.evaluation import Reenactment, mean_scores, score
@@ -136,13 +137,15 @@ class HEFModule(StageModule):
         index = next(i for i, own in enumerate(self.trainer.optimizers) if own is optimizer)
         self.clip_gradients(optimizer, norms[index], "norm")
 
+    @torch.no_grad()
     def parts(self, batch: HEFBatch) -> Sequence[Task]:
-        """The batch in `micro_batches` equal parts, each drawn."""
+        """The batch in `micro_batches` equal parts, each drawn and augmented."""
         count = self.config.micro_batches
         if len(batch) % count:
             raise UserError(f"hef.micro_batches: {count} does not divide a batch of {len(batch)}; batch_size= must fit")
         chunks = [getattr(batch, field.name).chunk(count) for field in dataclasses.fields(batch)]
-        return [self.task(HEFBatch(*values)) for values in zip(*chunks, strict=True)]
+        tasks = [self.task(HEFBatch(*values)) for values in zip(*chunks, strict=True)]
+        return [augmented(task, self.config.augment) for task in tasks]
 
     @torch.no_grad()
     def task(self, frames: HEFBatch, plain: bool = False) -> Task:

@@ -18,9 +18,9 @@ from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule, View
 from datamodules.moments import store_statistics
 from datamodules.prepare import prepare
-from datamodules.sampling import StyleBalanced, generator
+from datamodules.sampling import SameActorPairs, StyleBalanced, generator
 from datamodules.splits import Split, available
-from datamodules.store import Store
+from datamodules.store import Store, StoredClip
 from face3d.coefficients import EXPRESSION
 
 
@@ -214,6 +214,23 @@ def test_every_style_is_equally_likely(config: DataConfig) -> None:
     lopsided = [clips[0], *[clips[1]] * 50]
     drawn = StyleBalanced(lopsided).draw(generator(0, 0), 2000)
     assert sum(clip.id == clips[0].id for clip in drawn) == pytest.approx(1000, abs=100)
+
+
+def test_the_share_of_unlabelled_pairs(config: DataConfig) -> None:
+    clips = Store(config.store).clips
+    both = [*clips, *(replace(clip, emotion=None, level=None, kind=None) for clip in clips[:2])]
+
+    def share(clips: list[StoredClip], unlabelled: float) -> float:
+        pairs = SameActorPairs(clips, unlabelled).draw(generator(0, 0), 1000)
+        return sum(pair.target.emotion is None for pair in pairs) / 1000
+
+    assert share(both, 0.7) == pytest.approx(0.7, abs=0.05)
+    styles = len({(clip.emotion, clip.level) for clip in clips})
+    assert share(both, 0.0) == pytest.approx(1 / (styles + 1), abs=0.05), "one style among the others"
+    assert share(clips, 0.7) == 0, "a store without unlabelled clips"
+    assert share(both[-2:], 0.7) == 1
+    first, plain = (take(MEADDataModule(config, "hef", 4, seed=7, unlabelled=u), 1)[0] for u in (0.7, 0.0))
+    assert same(first, plain), "where there is one kind alone, batches stay the same"
 
 
 def test_pairs_are_of_one_actor(config: DataConfig) -> None:
