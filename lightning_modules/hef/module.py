@@ -157,11 +157,15 @@ class HEFModule(StageModule):
             frames=frames,
             source=self.geometry(*source),
             target=torch.cat([drawn.image, drawn.mask], dim=1),
-            motion=self.motion(*source, *target) if plain or self.config.knows_motion else None,
+            motion=self.motion(*source, *target) if plain or self._trains_with_motion else None,
             keypoints=drawn.keypoints,
             region=losses.region_map(drawn.keypoints, self.config.resolution),
             code=plain_codes(self.encoder, frames) if plain else self.training_codes(frames),
         )
+
+    @property
+    def _trains_with_motion(self) -> bool:
+        return self.config.knows_motion or self.config.augment.share > 0
 
     def training_codes(self, frames: HEFBatch) -> EmotionCode:
         """Codes of random prompts; in a share `image_codes` of the batches, of the target frames themselves."""

@@ -24,7 +24,8 @@ def task(still: bool = False) -> Task:
     if still:
         own = {f"target{name}": getattr(batch, f"source{name}") for name in ("", "_coefficients", "_placement")}
         batch = dataclasses.replace(batch, **own)
-    module = HEFModule(world.tiny_config(resolution=SIZE), world.HashEncoder(), world.renderer(SIZE))
+    config = world.tiny_config(resolution=SIZE, augment=AugmentConfig(share=1.0))
+    module = HEFModule(config, world.HashEncoder(), world.renderer(SIZE))
     return module.task(batch)
 
 
