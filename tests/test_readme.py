@@ -138,6 +138,7 @@ def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
     assert {status["sweep"] for status in statuses if status["seed"] == 1} == {"first_sweep"}
     assert said["table"].count("| Attention over 5 frames |") == 1
     assert "Sweep first_sweep" in (tmp_path / "sweep.html").read_text()
-    [mlp] = [line for line in said["table"].splitlines() if "| MLPs |" in line]
-    assert "(2)" in mlp
+    of_table_3, of_own_table = [line for line in said["table"].splitlines() if "| MLPs |" in line]
+    assert "(2)" in of_table_3
+    assert "(2)" in of_own_table
     assert "What EAC remembers" in (tmp_path / "report.html").read_text()
