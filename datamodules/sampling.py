@@ -1,13 +1,11 @@
 """What each training batch is made of: pure functions of (seed, step), so that any run can resume at any batch."""
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from datamodules.store import StoredClip
+from datamodules.clips import Clips, StoredClip
 
 
 def generator(seed: int, step: int, rank: int = 0) -> np.random.Generator:
@@ -37,34 +35,33 @@ class Sampler(Protocol):
 class StyleBalanced:
     """Draws clips so that every style (emotion and level) is equally likely, then every clip within it."""
 
-    def __init__(self, clips: Sequence[StoredClip]) -> None:
-        groups: dict[Hashable, list[StoredClip]] = defaultdict(list)
-        for clip in clips:
-            groups[clip.emotion or "", clip.level or 0].append(clip)
-        self._groups = [groups[key] for key in sorted(groups, key=str)]
+    def __init__(self, clips: Clips) -> None:
+        self._clips, self._styles = clips, clips.groups("emotion", "level")
 
     def draw(self, random: np.random.Generator, count: int) -> list[StoredClip]:
         """`count` clips, drawn with replacement."""
-        groups = [self._groups[i] for i in random.integers(len(self._groups), size=count)]
-        return [group[random.integers(len(group))] for group in groups]
+        return [self._clips[place] for place in self.places(random, count)]
+
+    def places(self, random: np.random.Generator, count: int) -> list[int]:
+        """The places of `count` clips among all, drawn with replacement."""
+        styles = random.integers(len(self._styles), size=count).tolist()
+        return [self._styles.draw(random, style) for style in styles]
 
 
 class SameActorPairs:
     """Draws (source, target) frames: the target style-balanced, the source from any clip of that actor and view."""
 
-    def __init__(self, clips: Sequence[StoredClip]) -> None:
-        self._targets = StyleBalanced(clips)
-        self._by_actor: dict[tuple[str, str], list[StoredClip]] = defaultdict(list)
-        for clip in clips:
-            self._by_actor[clip.actor, clip.view].append(clip)
+    def __init__(self, clips: Clips) -> None:
+        self._clips, self._targets = clips, StyleBalanced(clips)
+        self._people = clips.groups("actor", "view")
 
     def draw(self, random: np.random.Generator, count: int) -> list[Pair]:
         """`count` pairs; source and target may come from one clip."""
-        return [self._pair(random, target) for target in self._targets.draw(random, count)]
+        return [self._pair(random, place) for place in self._targets.places(random, count)]
 
-    def _pair(self, random: np.random.Generator, target: StoredClip) -> Pair:
-        same = self._by_actor[target.actor, target.view]
-        source = same[random.integers(len(same))]
+    def _pair(self, random: np.random.Generator, place: int) -> Pair:
+        source = self._clips[self._people.draw(random, int(self._people.of[place]))]
+        target = self._clips[place]
         return Pair(source, int(random.integers(source.length)), target, int(random.integers(target.length)))
 
 
