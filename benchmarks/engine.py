@@ -123,9 +123,8 @@ def per_clip(generator: np.random.Generator) -> str:
 
 def manifest() -> dict[str, object]:
     """A store of 437 clips, as far as planning reads it."""
-    clip = {"actor": "M001", "emotion": "angry", "level": 1, "kind": "basic", "view": "front", "length": 43}
-    clips = [{**clip, "id": f"M001_front_angry_1_{i:03}", "number": i, "start": 43 * i} for i in range(437)]
-    return {"format": FORMAT, "version": VERSION, "hash": "5" * 64, "size": 128, "clips": clips, "files": {}}
+    facts = {"format": FORMAT, "version": VERSION, "hash": "5" * 64, "size": 128, "coefficient_model": "procedural-v1"}
+    return {**facts, "clips": 437, "frames": 20744}
 
 
 PROVENANCE = {

@@ -13,8 +13,10 @@ from conventions.emotions import EMOTIONS, STYLES, Style
 from conventions.rates import MEL_STEPS_PER_FRAME
 from datamodules.audio import MEL_FLOOR_DB
 from datamodules.batches import AMEBatch, Batch, EACBatch, HEFBatch
+from datamodules.clips import Clips, StoredClip
+from datamodules.rows import Rows
 from datamodules.sampling import SameActorPairs, Sampler, StyleBalanced, generator, stretch
-from datamodules.store import Store, StoredClip
+from datamodules.store import Store
 
 
 def tensor(rows: np.ndarray) -> Tensor:
@@ -61,7 +63,7 @@ class _Maker(ABC):
     speech: str
 
     @classmethod
-    def sampler_of(cls, clips: Sequence[StoredClip]) -> Sampler:
+    def sampler_of(cls, clips: Clips) -> Sampler:
         """What draws the material of each batch; it is built once."""
         return StyleBalanced(clips)
 
@@ -117,7 +119,7 @@ class _EAC(_Maker):
 
 class _HEF(_Maker):
     @classmethod
-    def sampler_of(cls, clips: Sequence[StoredClip]) -> Sampler:
+    def sampler_of(cls, clips: Clips) -> Sampler:
         """Pairs of frames of one actor."""
         return SameActorPairs(clips)
 
@@ -138,7 +140,7 @@ class _HEF(_Maker):
     def _images(self, frames: Sequence[tuple[StoredClip, int]]) -> Tensor:
         return torch.cat([pictures(self.store, clip, [index], self.size) for clip, index in frames])
 
-    def _rows(self, array: np.ndarray, frames: Sequence[tuple[StoredClip, int]]) -> Tensor:
+    def _rows(self, array: Rows, frames: Sequence[tuple[StoredClip, int]]) -> Tensor:
         return torch.stack([tensor(array[clip.start + index]) for clip, index in frames])
 
 
@@ -148,7 +150,7 @@ _MAKERS: dict[str, type[_Maker]] = {"ame": _AME, "eac": _EAC, "hef": _HEF}
 def maker(
     view: str,
     store: Store,
-    clips: Sequence[StoredClip],
+    clips: Clips,
     batch_size: int,
     seed: int,
     rank: int = 0,

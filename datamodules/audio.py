@@ -158,17 +158,33 @@ def _mfcc(waveform: np.ndarray, first: int, columns: int) -> np.ndarray:
     return cepstrum.astype(np.float32)
 
 
+MFCC_MARGIN = (MFCC_WINDOW - MEL_STEPS_PER_FRAME) // 2 // MEL_STEPS_PER_FRAME
+"""Video frames on either side of a frame that its MFCC window reaches."""
+
+
+def mfcc_steps(waveform: Float[np.ndarray, " n"], num_frames: int) -> Float[np.ndarray, "t_plus_6 4 13"]:
+    """MFCC of the 10 ms steps of each video frame, and of `MFCC_MARGIN` frames before the first and after the last.
+
+    The maths are those of python_speech_features at 16-bit scale (pre-emphasis 0.97, 25 ms, 512-point FFT, 26 filters,
+    lifter 22, log energy first), as SyncNet and EAMM use, with energies floored at 1 so that digital silence reads 0.
+    """
+    first = -MFCC_MARGIN * MEL_STEPS_PER_FRAME * HOP
+    steps = _mfcc(waveform, first, (num_frames + 2 * MFCC_MARGIN) * MEL_STEPS_PER_FRAME)
+    return steps.reshape(-1, MEL_STEPS_PER_FRAME, MFCC_COEFFICIENTS)
+
+
+def windows_of(steps: Float[np.ndarray, "t_plus_6 4 13"]) -> Float[np.ndarray, "t 28 13"]:
+    """The MFCC windows of the frames between the margins: a view of the steps, which repeats nothing in memory."""
+    flat = steps.reshape(-1, MFCC_COEFFICIENTS)
+    windows = np.lib.stride_tricks.sliding_window_view(flat, MFCC_WINDOW, axis=0)[::MEL_STEPS_PER_FRAME]
+    return windows.transpose(0, 2, 1)
+
+
 def mfcc_windows(waveform: Float[np.ndarray, " n"], num_frames: int) -> Float[np.ndarray, "t 28 13"]:
     """MFCC windows [T, 28, 13], one for each video frame, unnormalised (energy about 0 .. 30, others within +-60).
 
-    Window k holds the 10 ms steps 4k - 12 .. 4k + 15: the four of frame k and 12 on either side. The maths are those
-    of python_speech_features at 16-bit scale (pre-emphasis 0.97, 25 ms, 512-point FFT, 26 filters, lifter 22, log
-    energy first), as SyncNet and EAMM use, with energies floored at 1 so that digital silence reads 0.
+    Window k holds the 10 ms steps 4k - 12 .. 4k + 15: the four of frame k and 12 on either side (`mfcc_steps`).
     """
     if num_frames == 0:
         return np.zeros((0, MFCC_WINDOW, MFCC_COEFFICIENTS), np.float32)
-    before = (MFCC_WINDOW - MEL_STEPS_PER_FRAME) // 2
-    steps = num_frames * MEL_STEPS_PER_FRAME + 2 * before
-    columns = _mfcc(waveform, -before * HOP, steps)
-    windows = np.lib.stride_tricks.sliding_window_view(columns, MFCC_WINDOW, axis=0)[::MEL_STEPS_PER_FRAME]
-    return np.ascontiguousarray(windows.transpose(0, 2, 1))
+    return np.ascontiguousarray(windows_of(mfcc_steps(waveform, num_frames)))

@@ -89,7 +89,7 @@ def _sound_arrays(waveform: np.ndarray | None, length: int) -> dict[str, np.ndar
     return {
         "audio": np.round(samples * INT16_MAX).astype(np.int16),
         "mel": mel,
-        "mfcc": sound_files.mfcc_windows(flat, length),
+        "mfcc": sound_files.mfcc_steps(flat, length),
     }
 
 

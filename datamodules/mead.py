@@ -1,8 +1,6 @@
 """`MEADDataModule`: endless, exactly resumable batches of a store for training, and clips for evaluation."""
 
 import dataclasses
-import functools
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -17,16 +15,20 @@ from conventions.emotions import EMOTIONS
 from conventions.errors import UserError, nearest
 from datamodules import assemble
 from datamodules.batches import EACBatch, HEFBatch
+from datamodules.clips import Clips, StoredClip
 from datamodules.config import DataConfig
 from datamodules.endless import EndlessData, MakeBatch, item_loader
 from datamodules.moments import Statistics, store_statistics
 from datamodules.sampling import SameActorPairs
 from datamodules.speech_names import SpeechForm
 from datamodules.splits import Role, Split
-from datamodules.store import INT16_MAX, Store, StoredClip
+from datamodules.store import INT16_MAX, Store
 
 View = Literal["ame", "eac", "hef"]
 VIEWS: tuple[View, ...] = get_args(View)
+
+BASIC = ("basic", None)
+"""Kinds of MEAD's own styles, and of clips without a label."""
 
 ORIGIN_BATCHES = 8
 """Training batches whose pictures `pictures` returns."""
@@ -124,32 +126,24 @@ class MEADDataModule(EndlessData):
         self.store = Store(config.store)
         self.split = Split.load(config.split)
 
-    def _clips(self, role: Role, view: View | None = None) -> list[StoredClip]:
+    def _clips(self, role: Role, view: View | None = None) -> Clips:
         """Clips of a role that hold all that a view needs."""
-        clips = [c for c in self.store.clips if c.view in self.config.views and self.split.role(c.actor) == role]
-        return [clip for clip in clips if view is None or self._holds(clip, view)]
-
-    def _holds(self, clip: StoredClip, view: View) -> bool:
-        """Whether a clip has the sound, the coefficients and the label that a view needs."""
-        return (
-            (clip.has_audio or view == "hef")
-            and (clip.has_coefficients or view == "ame")
-            and (view != "ame" or (clip.emotion is not None and clip.level is not None))
-        )
+        clips = self.store.clips.where(view=self.config.views, actor=lambda name: self.split.role(name) == role)
+        return clips if view is None else _holding(clips, view)
 
     @property
     def speech_form(self) -> SpeechForm:
         """What a frame of `EACBatch.speech` and `ClipItem.speech` is."""
         return self.store.speech_form(self.config.speech)
 
-    def train_clips(self, role: Role = "train") -> list[StoredClip]:
+    def train_clips(self, role: Role = "train") -> Clips:
         """Clips that this view trains on: basic styles, or unlabelled ones where the view needs no label."""
-        clips = [clip for clip in self._clips(role, self.view) if clip.kind in ("basic", None)]
+        clips = self._clips(role, self.view).where(kind=BASIC)
         if not clips:
             needs = {"ame": "sound and a label", "eac": "sound and coefficients", "hef": "coefficients"}[self.view]
             raise UserError(
                 f"{self.store.path}: split {self.split.name!r} leaves no {role} clip with {needs}; "
-                f"actors of the store: {', '.join(sorted({c.actor for c in self.store.clips}))[:200]}"
+                f"actors of the store: {', '.join(self.store.clips.values('actor'))[:200]}"
             )
         return clips
 
@@ -171,7 +165,7 @@ class MEADDataModule(EndlessData):
 
     def val_dataloader(self) -> list[DataLoader]:
         """Clips of the validation actors, as `test_dataloader` yields them; no loader where there are none."""
-        clips = evenly([clip for clip in self.val_clips() if self._holds(clip, self.view)], self.max_val_clips)
+        clips = evenly(_holding(self.val_clips(), self.view), self.max_val_clips)
         return [self._clip_loader(clips)] if clips else []
 
     def test_dataloader(self) -> list[DataLoader]:
@@ -180,7 +174,7 @@ class MEADDataModule(EndlessData):
         For HEF one loader of `HEFBatch`es, each `evaluate_frames` frames of a clip of a basic style.
         """
         kinds: tuple[Literal["basic", "unseen"], ...] = ("basic",) if self.view == "hef" else ("basic", "unseen")
-        groups = [[clip for clip in self.test_clips(kind) if self._holds(clip, self.view)] for kind in kinds]
+        groups = [_holding(self.test_clips(kind), self.view) for kind in kinds]
         while groups and not groups[-1]:
             groups.pop()
         return [self._clip_loader(clips) for clips in groups]
@@ -197,14 +191,13 @@ class MEADDataModule(EndlessData):
         make = dataclasses.replace(self.batch_maker(), rank=0)  # pyright: ignore[reportArgumentType]
         return torch.cat([make(number).image for number in range(ORIGIN_BATCHES)])
 
-    def test_clips(self, kind: Literal["basic", "unseen"] = "basic") -> list[StoredClip]:
+    def test_clips(self, kind: Literal["basic", "unseen"] = "basic") -> Clips:
         """Clips of the test actors: of MEAD's own styles (or unlabelled), or of styles that no training saw."""
-        wanted = ("basic", None) if kind == "basic" else ("compound", "new")
-        return [clip for clip in self._clips("test") if clip.kind in wanted]
+        return self._clips("test").where(kind=BASIC if kind == "basic" else ("compound", "new"))
 
-    def val_clips(self) -> list[StoredClip]:
+    def val_clips(self) -> Clips:
         """Clips of the validation actors, basic styles."""
-        return [clip for clip in self._clips("val") if clip.kind in ("basic", None)]
+        return self._clips("val").where(kind=BASIC)
 
     def clip_item(self, clip: StoredClip) -> ClipItem:
         """A clip with everything that the store holds of it."""
@@ -244,18 +237,13 @@ class MEADDataModule(EndlessData):
             style=style,
         )
 
-    @functools.cached_property
-    def _by_actor(self) -> dict[str, list[StoredClip]]:
-        actors: dict[str, list[StoredClip]] = defaultdict(list)
-        for clip in self.store.clips:
-            actors[clip.actor].append(clip)
-        return dict(actors)
-
     def reference_frame(self, actor: str) -> Reference:
         """The portrait of an actor: the first frame of their first neutral clip, or of their mildest one."""
-        clips = [clip for clip in self._by_actor.get(actor, []) if clip.view in self.config.views]
+        clips = self.store.clips.where(actor=[actor], view=self.config.views)
         if not clips:
-            raise UserError(f"{self.store.path}: no clip of actor {actor!r}{nearest(actor, self._by_actor)}")
+            raise UserError(
+                f"{self.store.path}: no clip of actor {actor!r}{nearest(actor, self.store.clips.values('actor'))}"
+            )
         clip = min(clips, key=lambda c: (c.emotion not in ("neutral", None), c.level or 0, c.id))
         return Reference(
             assemble.pictures(self.store, clip, [0], self.resolution)[0],
@@ -266,7 +254,16 @@ class MEADDataModule(EndlessData):
         )
 
 
+def _holding(clips: Clips, view: View) -> Clips:
+    """Those that have the sound, the coefficients and the label that a view needs."""
+    if view != "hef":
+        clips = clips.where(has_audio=[True])
+    if view != "ame":
+        return clips.where(has_coefficients=[True])
+    return clips.where(emotion=lambda emotion: emotion is not None, level=lambda level: level is not None)
+
+
 def evenly(clips: Sequence[StoredClip], count: int) -> list[StoredClip]:
     """At most `count` clips, evenly taken."""
     places = np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int)
-    return [clips[place] for place in places]
+    return [clips[int(place)] for place in places]

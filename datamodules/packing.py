@@ -1,105 +1,98 @@
-"""Packing: from one part for each clip to the few large files of a store, in one pass and with bounded memory."""
+"""From finished shards to a store: the index of all clips, the report, and last the manifest."""
 
-import contextlib
 import hashlib
+import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import Any
 
 from conventions.errors import UserError
-from conventions.files import atomic_file, write_json
+from conventions.files import write_bytes, write_json
 from datamodules.crop import CROP
-from datamodules.manifest import FORMAT, MANIFEST, VERSION, content_hash
-from datamodules.parts import PICTURES, SIZES, read_part
-from datamodules.store import ARRAYS, FRAME_ENDS, FRAMES
-
-_OF_THE_SOURCE = ("model", "sound_offset", "row_offset", "notes")
-"""What a part's meta holds beyond the fields of a `StoredClip`."""
+from datamodules.index import columns_of, index_bytes
+from datamodules.manifest import FORMAT, MANIFEST, VERSION, content_hash, read_whole_manifest
+from datamodules.parts import digest
+from datamodules.shards import SHARDS, Shard
 
 
-class _Hashing:
-    """A file that is hashed while it is written."""
+def finish(
+    store: Path, shards: Sequence[Shard], size: int, left_out: list[dict[str, str]], extra: dict[str, Any]
+) -> dict[str, Any]:
+    """Make a store of shards that lie in it, and return the manifest, which is written last.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._hash = file, hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        return self._file.write(data)
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
-
-
-def pack(store: Path, parts: Sequence[tuple[Path, dict[str, Any]]], size: int, extra: dict[str, Any]) -> dict[str, Any]:
-    """Pack parts (path and meta, in the order of the store) and return the manifest, which is written last.
-
-    `extra` goes into the manifest beside the content: it takes no part in the content hash.
+    Until then the store is what it was before; then what it does not name is removed. `extra` goes into the manifest
+    beside the content: it takes no part in the content hash. Speech features that were added to a shard stay with it.
     """
-    clips, model = _clips([meta for _, meta in parts]), _common_model([meta for _, meta in parts])
-    (store / MANIFEST).unlink(missing_ok=True)
-    for stale in store.glob("speech.*.npy"):  # features of other rows, added by `emospace store --add-speech`
-        stale.unlink()
-    files = _write_files(store, [path for path, _ in parts], sum(clip["length"] for clip in clips))
+    shards = sorted(shards, key=lambda shard: (shard.group, shard.hash))
+    _check_ids(store, shards)
+    index = index_of(shards)
+    notes = {item["id"]: item["notes"] for shard in shards for item in shard.entries if item["notes"]}
+    report = {"left_out": left_out, "notes": notes}
     manifest = {
         "format": FORMAT,
         "version": VERSION,
         "hash": "",
         "size": size,
         "crop": CROP,
-        "coefficient_model": model,
-        "clips": clips,
-        "files": files,
+        "coefficient_model": _common_model(shards),
+        "clips": sum(len(shard.clips) for shard in shards),
+        "frames": sum(shard.frames for shard in shards),
+        "shards": {s.path.name: {"hash": s.hash, "clips": len(s.clips), "frames": s.frames} for s in shards},
+        "index": index_name(index),
+        "report": f"report.{digest(report)[:16]}.json",
+        "speech": _kept_speech(store, shards),
         **extra,
     }
     manifest["hash"] = content_hash(manifest)
+    write_bytes(store / manifest["index"], index)
+    write_json(store / manifest["report"], report)
     write_json(store / MANIFEST, manifest)
+    _remove_others(store, manifest)
     return manifest
 
 
-def _clips(metas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Manifest entries: the content by each meta, with the row at which it starts."""
-    starts = np.cumsum([0, *(meta["length"] for meta in metas)]).tolist()
-    return [
-        {**{key: value for key, value in meta.items() if key not in _OF_THE_SOURCE}, "start": start}
-        for meta, start in zip(metas, starts, strict=False)
-    ]
+def index_of(shards: Sequence[Shard]) -> bytes:
+    """The index of all clips of shards, in order."""
+    return index_bytes(columns_of([entry for shard in shards for entry in shard.entries]))
 
 
-def _common_model(metas: Sequence[dict[str, Any]]) -> str | None:
-    models = sorted({meta["model"] for meta in metas if meta["model"] is not None})
-    if len(models) > 1:
-        examples = ", ".join(f"{m} ({next(meta['id'] for meta in metas if meta['model'] == m)})" for m in models)
-        raise UserError(f"coefficients of several face models cannot share a store: {examples}; prepare them apart")
-    return models[0] if models else None
+def index_name(index: bytes) -> str:
+    """The file name of an index, which its content gives."""
+    return f"clips.{hashlib.sha256(index).hexdigest()[:16]}.npz"
 
 
-def _write_files(store: Path, parts: Sequence[Path], rows: int) -> dict[str, str]:
-    """Write the arrays and pictures of all parts; SHA-256 of each file by name."""
-    with contextlib.ExitStack() as stack:
-
-        def create(name: str) -> _Hashing:
-            return _Hashing(stack.enter_context(atomic_file(store / name)))
-
-        files = {f"{name}.npy": create(f"{name}.npy") for name in (*ARRAYS, FRAME_ENDS)}
-        files[FRAMES] = create(FRAMES)
-        for name, (kind, shape) in {**ARRAYS, FRAME_ENDS: (np.int64, ())}.items():
-            write_header(files[f"{name}.npy"], kind, (rows, *shape))
-        end = 0
-        for path in parts:
-            arrays = read_part(path).arrays
-            for name, (kind, _) in ARRAYS.items():
-                files[f"{name}.npy"].write(np.ascontiguousarray(arrays[name], kind).tobytes())
-            ends = end + np.cumsum(arrays[SIZES], dtype=np.int64)
-            files[f"{FRAME_ENDS}.npy"].write(ends.tobytes())
-            files[FRAMES].write(arrays[PICTURES].tobytes())
-            end = int(ends[-1])
-        return {name: file.hexdigest() for name, file in files.items()}
+def _check_ids(store: Path, shards: Sequence[Shard]) -> None:
+    doubles = [name for name, count in Counter(c["id"] for s in shards for c in s.clips).items() if count > 1]
+    if doubles:
+        raise UserError(f"{store}: {len(doubles)} clips would be there twice, for example {doubles[0]}")
 
 
-def write_header(file: Any, kind: type, shape: tuple[int, ...]) -> None:
-    """Write the header of a `.npy` file to anything with `write`."""
-    description = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, description)
+def _common_model(shards: Sequence[Shard]) -> str | None:
+    """The one face model whose coefficients the clips have."""
+    examples = {item["model"]: item["id"] for shard in shards for item in reversed(shard.entries) if item["model"]}
+    if len(examples) > 1:
+        named = ", ".join(f"{model} ({examples[model]})" for model in sorted(examples))
+        raise UserError(f"coefficients of several face models cannot share a store: {named}; prepare them apart")
+    return next(iter(examples), None)
+
+
+def _kept_speech(store: Path, shards: Sequence[Shard]) -> dict[str, Any]:
+    """The speech features that were added to these shards before."""
+    try:
+        held = read_whole_manifest(store).get("speech", {})
+    except UserError:
+        return {}
+    names = {shard.path.name for shard in shards}
+    kept = {name: {**e, "shards": {k: v for k, v in e["shards"].items() if k in names}} for name, e in held.items()}
+    return {name: entry for name, entry in kept.items() if entry["shards"]}
+
+
+def _remove_others(store: Path, manifest: dict[str, Any]) -> None:
+    """Remove shards, indices and reports that the manifest does not name."""
+    for shard in (store / SHARDS).iterdir():
+        if shard.name not in manifest["shards"]:
+            shutil.rmtree(shard)
+    for file in (*store.glob("clips.*.npz"), *store.glob("report.*.json")):
+        if file.name not in (manifest["index"], manifest["report"]):
+            file.unlink()

@@ -1,4 +1,4 @@
-"""Parts: one file for each prepared clip, whole or absent, from which the store is packed."""
+"""Parts: one file for each prepared clip, whole or absent, from which shards are written."""
 
 import hashlib
 import json
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from conventions.files import atomic_file
-from datamodules.store import ARRAYS, Store, StoredClip, clip_to_json
 
 PARTS = ".parts"
 """Folder of the parts inside an unfinished store."""
 
 PICTURES, SIZES, META = "pictures", "sizes", "meta"
+
+OF_THE_SOURCE = ("key", "model", "sound_offset", "row_offset", "notes")
+"""What is known of a clip beyond the content of the store."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,9 @@ class Part:
     """One clip's share of a store, or the reason why it has none."""
 
     meta: dict[str, Any]
-    """A `StoredClip`'s fields but `start`, `model`, `sound_offset`, `row_offset`, `notes`; or `reason` and `detail`."""
+    """A `StoredClip`'s fields but `start`, and those of `OF_THE_SOURCE` but `key`; or `reason` and `detail`."""
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    """Those of `store.ARRAYS`, `pictures` (uint8: JPEG files end to end) and `sizes` (bytes of each)."""
+    """Those of `ARRAYS`, `pictures` (uint8: JPEG files end to end) and `sizes` (bytes of each)."""
 
     @property
     def rejected(self) -> bool:
@@ -54,19 +56,6 @@ def read_part(path: Path) -> Part:
     with np.load(path, allow_pickle=False) as content:
         arrays = {name: content[name] for name in content.files if name != META}
         return Part(json.loads(content[META].tobytes()), arrays)
-
-
-def part_of(store: Store, clip: StoredClip) -> Part:
-    """A clip of a finished store as the part from which it was packed."""
-    meta = clip_to_json(clip)
-    del meta["start"]
-    meta["model"] = store.coefficient_model if clip.has_coefficients else None
-    meta["sound_offset"] = store.sound_offsets.get(clip.id)
-    meta["row_offset"] = store.row_offsets.get(clip.id)
-    meta["notes"] = store.notes.get(clip.id, [])
-    pictures, sizes = store.packed_pictures(clip)
-    arrays = {name: np.array(getattr(store, name)[clip.rows]) for name in ARRAYS}
-    return Part(meta, {**arrays, PICTURES: pictures, SIZES: sizes})
 
 
 def digest(value: Any) -> str:

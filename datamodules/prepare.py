@@ -1,12 +1,10 @@
 """Preparation: a folder of raw clips becomes a packed store. Resumable, idempotent, the same bytes for any workers."""
 
-import fcntl
+import functools
 import os
-import shutil
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,13 +23,15 @@ from datamodules.deep3d import Checkpoint, find_checkpoint, identify, open_netwo
 from datamodules.disk import space_on
 from datamodules.manifest import MANIFEST, VERSION
 from datamodules.naming import AUTO
-from datamodules.packing import pack
-from datamodules.parts import PARTS, Part, digest, part_of, read_meta, write_part
+from datamodules.packing import finish
+from datamodules.parts import PARTS, Part, digest, read_meta, read_part, write_part
 from datamodules.pool import TASK_LIMIT_S, described, run_tasks
 from datamodules.prepare_report import PrepareReport, Spent, suffixes
 from datamodules.reasons import FAILURES
+from datamodules.shards import SHARDS, Shard, Source, finished_shards, group_of, write_shard
 from datamodules.splits import ROLES
 from datamodules.store import Store
+from datamodules.store_lock import locked
 
 Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
 SPLIT = "split.yaml"
@@ -92,18 +92,20 @@ def prepare(
     _check_folders(raw, store)
     with space_on(store):
         job = _plan(raw, store, coefficients, size, weights, deep3d, look, naming)
-        if (done := _finished(job, again)) is not None:  # it may be on a disk that cannot be written
+        done = _finished(job, again)
+        if done is not None and not (store / PARTS).exists():  # it may be on a disk that cannot be written
             return _report(job, done, 0, spent)
         store.mkdir(parents=True, exist_ok=True)
-        with _locked(store):
+        with locked(store):
             if (done := _finished(job, again)) is not None:
                 return _report(job, done, 0, spent)
-            _reuse(job)
-            todo = [name for name in job.records if _missing(job.part(name), again)]
+            held = {key: source for shard in finished_shards(store) for key, source in _sources(shard)}
+            missing = (name for name in job.records if job.keys[name] not in held)
+            todo = [name for name in missing if _missing(job.part(name), again)]
             _work(job, todo, workers, limit_s, spent, progress)
             with spent.clock("pack"):
                 _write_split(job)
-                manifest = _pack(job, max_bad_share)
+                manifest = _pack(job, held, max_bad_share)
     return _report(job, manifest, len(todo), spent)
 
 
@@ -112,7 +114,7 @@ def _check_folders(raw: Path, store: Path) -> None:
         raise UserError(f"{raw}: no such folder of raw clips")
     if os.path.lexists(store) and not os.path.isdir(store):
         raise UserError(f"{store}: is a file; give a folder for the store")
-    ours = (MANIFEST, PARTS)
+    ours = (MANIFEST, PARTS, SHARDS)
     if store.is_dir() and any(store.iterdir()) and not any((store / name).exists() for name in ours):
         raise UserError(f"{store}: is neither empty nor a store; give a folder of its own")
 
@@ -178,44 +180,21 @@ def _files_of(record: ClipRecord, raw: Path) -> list[Any]:
     return labels if record.span is None else [*labels, *map(str, record.span)]
 
 
-@contextmanager
-def _locked(store: Path) -> Iterator[None]:
-    """Keep a second preparation out of the same store while this one runs, and clear up after a killed one."""
-    (store / PARTS).mkdir(exist_ok=True)
-    with (store / PARTS / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{store}: another preparation is at work on this store; wait for it to end") from error
-        _clear(store)
-        try:
-            yield
-        finally:
-            _clear(store)
-    if (store / MANIFEST).is_file():
-        shutil.rmtree(store / PARTS, ignore_errors=True)
-
-
-def _clear(store: Path) -> None:
-    """Remove what killed writers left."""
-    for leaving in store.rglob(".*.partial"):
-        leaving.unlink(missing_ok=True)
-
-
 def _origin(job: _Job) -> dict[str, Any]:
-    origin = {"keys": job.keys, "not_clips": [_as_json(job, item) for item in job.left_out]}
+    """What a store was made of: a digest of the clips' keys and of the files left out, and the network's SHA-256."""
+    origin = {"digest": digest([job.keys, [_as_json(job, item) for item in job.left_out]])}
     network = job.settings.deep3d
     return origin if network is None else origin | {"deep3d": network.sha256}
 
 
-def _finished(job: _Job, again: bool) -> dict[str, Any] | None:
-    """The manifest of a store that already holds exactly this job's clips, with none to be tried again, or None."""
+def _finished(job: _Job, again: bool) -> Store | None:
+    """The store where it already holds exactly this job's clips, with none to be tried again, or None."""
     try:
-        manifest = Store(job.store).manifest
+        store = Store(job.store)
     except UserError:
         return None
-    doubtful = again and any(item["reason"] in FAILURES for item in manifest["left_out"])
-    return manifest if manifest.get("origin") == _origin(job) and not doubtful else None
+    doubtful = again and any(item["reason"] in FAILURES for item in store.left_out)
+    return store if store.manifest.get("origin") == _origin(job) and not doubtful else None
 
 
 def _missing(part: Path, again: bool) -> bool:
@@ -223,16 +202,9 @@ def _missing(part: Path, again: bool) -> bool:
     return meta is None or (again and meta.get("reason") in FAILURES)
 
 
-def _reuse(job: _Job) -> None:
-    """Turn clips of an existing store back into parts where their files and the settings are unchanged."""
-    try:
-        store = Store(job.store)
-    except UserError:
-        return
-    known = store.manifest.get("origin", {}).get("keys", {})
-    for clip in store.clips:
-        if clip.id in job.keys and known.get(clip.id) == job.keys[clip.id] and not job.part(clip.id).exists():
-            write_part(job.part(clip.id), part_of(store, clip))
+def _sources(shard: Shard) -> Iterator[tuple[str, Source]]:
+    """The clips of a finished shard by the key of what each was made of."""
+    return ((item["key"], shard.source(number)) for number, item in enumerate(shard.origin))
 
 
 def _make_part(task: tuple[ClipRecord, Settings, Path]) -> dict[str, float]:
@@ -281,26 +253,39 @@ def _work(job: _Job, todo: list[str], workers: int, limit_s: float, spent: Spent
         release()
 
 
-def _pack(job: _Job, max_bad_share: float) -> dict[str, Any]:
-    metas = {name: read_meta(job.part(name)) or {} for name in job.records}
+def _pack(job: _Job, held: Mapping[str, Source], max_bad_share: float) -> Store:
+    """Write the shards that are not there yet, and the store of all of them."""
+    sources = {name: held.get(job.keys[name]) or _part_source(job, name) for name in job.records}
     bad = [
-        LeftOut(job.records[name].video, meta["reason"], meta["detail"], name)
-        for name, meta in metas.items()
-        if "reason" in meta
+        LeftOut(job.records[name].video, known["reason"], known["detail"], name)
+        for name, (known, _) in sources.items()
+        if "reason" in known
     ]
     _check_share(job, bad, max_bad_share)
-    good = [(job.part(name), meta) for name, meta in metas.items() if "reason" not in meta]
+    groups: dict[str, list[str]] = {}
+    for name, record in job.records.items():
+        if "reason" not in sources[name][0]:
+            groups.setdefault(group_of(record.actor, record.source), []).append(name)
+    there = {(shard.group, tuple(item["key"] for item in shard.origin)): shard for shard in finished_shards(job.store)}
+    shards = []
+    for group, names in sorted(groups.items()):
+        keys = tuple(job.keys[name] for name in names)
+        shard = there.get((group, keys))
+        shards.append(shard or write_shard(job.store, group, job.settings.size, [sources[name] for name in names]))
+        for name in names:
+            job.part(name).unlink(missing_ok=True)
     left_out = [_as_json(job, item) for item in sorted([*job.left_out, *bad], key=lambda item: str(item.path))]
-    offsets = {meta["id"]: meta["sound_offset"] for _, meta in good if meta.get("sound_offset") is not None}
-    extra = {
-        "styles": read_styles(job.raw),
-        "left_out": left_out,
-        "sound_offsets": offsets,
-        "row_offsets": {meta["id"]: meta["row_offset"] for _, meta in good if meta.get("row_offset") is not None},
-        "notes": {meta["id"]: [_relative(job, line) for line in meta["notes"]] for _, meta in good if meta["notes"]},
-        "origin": _origin(job),
-    }
-    return pack(job.store, good, job.settings.size, extra)
+    extra = {"styles": read_styles(job.raw), "origin": _origin(job)}
+    finish(job.store, shards, job.settings.size, left_out, extra)
+    return Store(job.store)
+
+
+def _part_source(job: _Job, name: str) -> Source:
+    """A prepared clip; its notes do not name the folder of raw clips."""
+    path = job.part(name)
+    known = read_meta(path) or {}
+    notes = [_relative(job, line) for line in known.get("notes", [])]
+    return {**known, "notes": notes, "key": job.keys[name]}, functools.partial(read_part, path)
 
 
 def _write_split(job: _Job) -> None:
@@ -331,18 +316,17 @@ def _relative(job: _Job, line: str) -> str:
     return line.replace(f"{job.raw}/", "")
 
 
-def _report(job: _Job, manifest: dict[str, Any], prepared: int, spent: Spent) -> PrepareReport:
-    details = manifest["left_out"]
+def _report(job: _Job, store: Store, prepared: int, spent: Spent) -> PrepareReport:
     return PrepareReport(
         store=str(job.store),
-        clips=len(manifest["clips"]),
-        frames=sum(clip["length"] for clip in manifest["clips"]),
-        left_out=dict(sorted(Counter(item["reason"] for item in details).items())),
-        details=details,
-        notes=manifest.get("notes", {}),
+        clips=len(store.clips),
+        frames=store.num_frames,
+        left_out=dict(sorted(Counter(item["reason"] for item in store.left_out).items())),
+        details=store.left_out,
+        notes=store.notes,
         unhandled=job.unhandled,
-        coefficient_model=manifest["coefficient_model"],
-        hash=manifest["hash"],
+        coefficient_model=store.coefficient_model,
+        hash=store.hash,
         prepared=prepared,
         **spent.so_far(),
     )

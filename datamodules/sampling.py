@@ -1,13 +1,11 @@
 """What each training batch is made of: pure functions of (seed, step), so that any run can resume at any batch."""
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from datamodules.store import StoredClip
+from datamodules.clips import Clips, StoredClip
 
 
 def generator(seed: int, step: int, rank: int = 0) -> np.random.Generator:
@@ -37,32 +35,32 @@ class Sampler(Protocol):
 class StyleBalanced:
     """Draws clips so that every style (emotion and level) is equally likely, then every clip within it."""
 
-    def __init__(self, clips: Sequence[StoredClip]) -> None:
-        groups: dict[Hashable, list[StoredClip]] = defaultdict(list)
-        for clip in clips:
-            groups[clip.emotion or "", clip.level or 0].append(clip)
-        self._groups = [groups[key] for key in sorted(groups, key=str)]
+    def __init__(self, clips: Clips) -> None:
+        self._clips, self._styles = clips, clips.groups("emotion", "level")
 
     def draw(self, random: np.random.Generator, count: int) -> list[StoredClip]:
         """`count` clips, drawn with replacement."""
-        groups = [self._groups[i] for i in random.integers(len(self._groups), size=count)]
-        return [group[random.integers(len(group))] for group in groups]
+        return [self._clips[place] for place in self.places(random, count)]
+
+    def places(self, random: np.random.Generator, count: int) -> list[int]:
+        """The places of `count` clips among all, drawn with replacement."""
+        styles = random.integers(len(self._styles), size=count).tolist()
+        return [self._styles.draw(random, style) for style in styles]
 
 
 class Mixed:
     """Draws a share `unlabelled` of clips without emotion label, the others style-balanced."""
 
-    def __init__(self, clips: Sequence[StoredClip], unlabelled: float) -> None:
-        self._share = unlabelled
-        self._labelled = StyleBalanced([clip for clip in clips if clip.emotion is not None])
-        self._unlabelled = StyleBalanced([clip for clip in clips if clip.emotion is None])
+    def __init__(self, clips: Clips, unlabelled: float) -> None:
+        self._share, self._styles = unlabelled, clips.groups("emotion", "level")
+        lasts = self._styles.order[self._styles.ends - 1]
+        labelled = np.array([clips[int(place)].emotion is not None for place in lasts])
+        self._labelled, self._unlabelled = np.flatnonzero(labelled), np.flatnonzero(~labelled)
 
-    def draw(self, random: np.random.Generator, count: int) -> list[StoredClip]:
-        """`count` clips, drawn with replacement."""
-        return [
-            (self._unlabelled if draw < self._share else self._labelled).draw(random, 1)[0]
-            for draw in random.random(count)
-        ]
+    def places(self, random: np.random.Generator, count: int) -> list[int]:
+        """The places of `count` clips among all, drawn with replacement."""
+        kinds = [self._unlabelled if draw < self._share else self._labelled for draw in random.random(count)]
+        return [self._styles.draw(random, int(random.choice(kind))) for kind in kinds]
 
 
 class SameActorPairs:
@@ -72,20 +70,19 @@ class SameActorPairs:
     count as one style among the others.
     """
 
-    def __init__(self, clips: Sequence[StoredClip], unlabelled: float = 0.0) -> None:
-        both = len({clip.emotion is None for clip in clips}) == 2
-        self._targets: Sampler = Mixed(clips, unlabelled) if unlabelled and both else StyleBalanced(clips)
-        self._by_actor: dict[tuple[str, str], list[StoredClip]] = defaultdict(list)
-        for clip in clips:
-            self._by_actor[clip.actor, clip.view].append(clip)
+    def __init__(self, clips: Clips, unlabelled: float = 0.0) -> None:
+        without = len(clips.where(emotion=lambda name: name is None))
+        mixed = unlabelled > 0 and 0 < without < len(clips)
+        self._clips, self._targets = clips, Mixed(clips, unlabelled) if mixed else StyleBalanced(clips)
+        self._people = clips.groups("actor", "view")
 
     def draw(self, random: np.random.Generator, count: int) -> list[Pair]:
         """`count` pairs; source and target may come from one clip."""
-        return [self._pair(random, target) for target in self._targets.draw(random, count)]
+        return [self._pair(random, place) for place in self._targets.places(random, count)]
 
-    def _pair(self, random: np.random.Generator, target: StoredClip) -> Pair:
-        same = self._by_actor[target.actor, target.view]
-        source = same[random.integers(len(same))]
+    def _pair(self, random: np.random.Generator, place: int) -> Pair:
+        source = self._clips[self._people.draw(random, int(self._people.of[place]))]
+        target = self._clips[place]
         return Pair(source, int(random.integers(source.length)), target, int(random.integers(target.length)))
 
 

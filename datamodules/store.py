@@ -1,88 +1,39 @@
-"""The packed store: a few memory-mapped files that hold every prepared clip of a data set.
+"""The packed store: every prepared clip of a data set in memory-mapped files.
 
-A store is a folder with `manifest.json`, one `.npy` for each array of `ARRAYS` (rows = video frames of all clips, one
-after another), `frames.bin` (JPEG pictures) and `frame_ends.npy` (where each picture ends). It is complete exactly when
-the manifest is there.
+A store is a folder with `manifest.json`, an index of all clips (`datamodules.index`), a report, and one folder for each
+actor (`datamodules.shards`). It is complete exactly when the manifest is there. Rows are video frames of all clips, one
+after another in the order of the shards and of the clips in each.
 """
 
-import dataclasses
 import functools
 import io
+import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
-from conventions.emotions import StyleKind
 from conventions.errors import UserError
 from conventions.files import reason_of, sha256_of
-from conventions.rates import (
-    MEL_BINS,
-    MEL_STEPS_PER_FRAME,
-    MFCC_COEFFICIENTS,
-    MFCC_WINDOW,
-    SAMPLES_PER_FRAME,
-    VIDEO_FPS,
-)
+from conventions.rates import MFCC_COEFFICIENTS, MFCC_WINDOW, VIDEO_FPS
+from datamodules.arrays import ARRAYS, FRAME_ENDS, FRAMES, INT16_MAX, Form
+from datamodules.audio import windows_of
+from datamodules.clips import Clips, StoredClip
+from datamodules.index import read_index
 from datamodules.manifest import MANIFEST, content_hash, read_whole_manifest, speech_entry
+from datamodules.packing import index_name, index_of
+from datamodules.rows import Rows
+from datamodules.shards import SHARD, SHARDS, read_shard
 from datamodules.speech_names import OWN_SPEECH, SpeechForm, canonical
-from face3d.coefficients import NUM_COEFFICIENTS
 
-FRAMES = "frames.bin"
-FRAME_ENDS = "frame_ends"
+__all__ = ["ARRAYS", "INT16_MAX", "Clips", "Store", "StoredClip", "describe"]
 
-INT16_MAX = 32767
-"""Sound in [-1, 1] is stored as integers in -32767 .. 32767."""
-
-ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {
-    "coefficients": (np.float32, (NUM_COEFFICIENTS,)),
-    "placement": (np.float32, (3,)),
-    "mfcc": (np.float32, (MFCC_WINDOW, MFCC_COEFFICIENTS)),
-    "mel": (np.float32, (MEL_STEPS_PER_FRAME, MEL_BINS)),
-    "landmarks": (np.float32, (68, 2)),
-    "audio": (np.int16, (SAMPLES_PER_FRAME,)),
-}
-"""Type and shape of one row (one video frame) of each array."""
-
-
-@dataclass(frozen=True)
-class StoredClip:
-    """One clip of a store. Its rows in every array are `start .. start + length`."""
-
-    id: str
-    actor: str
-    emotion: str | None
-    """None: no label."""
-    level: int | None
-    kind: StyleKind | None
-    view: str
-    number: int
-    source: str
-    start: int
-    length: int
-    has_audio: bool
-    """False: mel, MFCC and audio rows are those of digital silence."""
-    has_coefficients: bool
-    """False: coefficient rows are zero."""
-    has_landmarks: bool
-    """False: landmark rows are zero."""
-    crop: tuple[float, float, float]
-    """Centre x, y and half side of the crop in pixels of the source picture."""
-
-    @property
-    def rows(self) -> slice:
-        """This clip's rows in every array of the store."""
-        return slice(self.start, self.start + self.length)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "StoredClip":
-        """The clip that a manifest entry describes."""
-        return cls(**{**value, "crop": tuple(value["crop"])})
+OPEN_FILES = 4096
+"""Files of shards that are kept mapped into memory."""
 
 
 class Store:
@@ -91,8 +42,16 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.manifest = read_whole_manifest(self.path)
-        self.clips = [StoredClip.from_json(value) for value in self.manifest["clips"]]
-        self._speech: dict[str, np.ndarray] = {}
+        columns = read_index(self.path / self.manifest["index"])
+        self.clips = Clips(columns)
+        shards = self.manifest["shards"]
+        self._names = list(shards)
+        self._clip_bounds = np.cumsum([0, *(shard["clips"] for shard in shards.values())])
+        self._row_bounds = np.cumsum([0, *(shard["frames"] for shard in shards.values())])
+        if len(columns) != self._clip_bounds[-1] or (columns.starts[self._clip_bounds] != self._row_bounds).any():
+            raise UserError(f"{self.path / self.manifest['index']}: is not of these shards: prepare the store again")
+        self._opened = functools.lru_cache(OPEN_FILES)(self._open)
+        self._speech: dict[str, Rows] = {}
 
     def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
         return Store, (self.path,)
@@ -116,9 +75,9 @@ class Store:
     def sound_offsets(self) -> dict[str, float]:
         """Seconds by which the source's sound began after its picture, by clip, where it was measured.
 
-        The stored sound is on the picture's clock already. Stores made before this was recorded hold none.
+        The stored sound is on the picture's clock already.
         """
-        return self.manifest.get("sound_offsets", {})
+        return self._measured("sound_offset")
 
     @property
     def row_offsets(self) -> dict[str, int]:
@@ -126,86 +85,114 @@ class Store:
 
         The stored coefficients are on the picture's clock already.
         """
-        return self.manifest.get("row_offsets", {})
+        return {name: int(value) for name, value in self._measured("row_offset").items()}
+
+    def _measured(self, name: str) -> dict[str, float]:
+        columns = self.clips.columns
+        values: np.ndarray = getattr(columns, name)
+        return {columns.id[number]: float(values[number]) for number in np.flatnonzero(~np.isnan(values)).tolist()}
+
+    @functools.cached_property
+    def _report(self) -> dict[str, Any]:
+        path = self.path / self.manifest["report"]
+        try:
+            report = json.loads(path.read_text("utf-8"))
+            left_out = [{name: str(item[name]) for name in ("path", "reason", "detail")} for item in report["left_out"]]
+            return {"left_out": left_out, "notes": {name: list(lines) for name, lines in report["notes"].items()}}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise UserError(f"{path}: cannot be read ({reason_of(error)}): prepare the store again") from error
+
+    @property
+    def left_out(self) -> list[dict[str, str]]:
+        """Path, reason and detail of each file that is no clip of the store."""
+        return self._report["left_out"]
 
     @property
     def notes(self) -> dict[str, list[str]]:
         """What had to be mended in the files of a clip, by clip: gaps, channels that cancel, frames out of order."""
-        return self.manifest.get("notes", {})
+        return self._report["notes"]
 
     @property
     def num_frames(self) -> int:
         """Frames of all clips."""
-        return sum(clip.length for clip in self.clips)
+        return self.manifest["frames"]
 
-    def _array(self, name: str) -> np.ndarray:
-        return self._rows(f"{name}.npy", *ARRAYS.get(name, (np.int64, ())))
-
-    def _rows(self, name: str, kind: type, shape: tuple[int, ...]) -> np.ndarray:
-        path = self.path / name
+    def _open(self, shard: int, name: str, form: Form) -> np.ndarray:
+        """The memory-mapped array of a shard."""
+        path = self.path / SHARDS / self._names[shard] / name
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = np.memmap(path, np.uint8, "r") if name == FRAMES else np.load(path, "r", allow_pickle=False)
         except Exception as error:  # NumPy's reader of headers raises whatever the damage leads to
             raise UserError(f"{path}: cannot be read ({reason_of(error)}): prepare the store again") from error
-        if array.dtype != kind or array.shape != (self.num_frames, *shape):
+        clips, frames = np.diff(self._clip_bounds)[shard], np.diff(self._row_bounds)[shard]
+        rows = frames + 2 * form.margin * clips
+        if name != FRAMES and (array.dtype != form.kind or array.shape != (rows, *form.shape)):
             raise UserError(f"{path}: holds {array.dtype} {array.shape}: prepare the store again")
         return array
 
+    def _rows(self, file: str, form: Form) -> Rows:
+        def read(shard: int, first: int, last: int) -> np.ndarray:
+            return self._opened(shard, file, form)[first:last]
+
+        return Rows(self._row_bounds, read, form.kind, form.shape)
+
+    def _array(self, name: str) -> Rows:
+        return self._rows(f"{name}.npy", ARRAYS[name])
+
     @functools.cached_property
-    def coefficients(self) -> Float[np.ndarray, "n 257"]:
-        """3DMM vectors."""
+    def coefficients(self) -> Rows:
+        """3DMM vectors, float32 [n, 257]."""
         return self._array("coefficients")
 
     @functools.cached_property
-    def placement(self) -> Float[np.ndarray, "n 3"]:
-        """(scale, x, y) of the camera frame inside the crop."""
+    def placement(self) -> Rows:
+        """(scale, x, y) of the camera frame inside the crop, float32 [n, 3]."""
         return self._array("placement")
 
     @functools.cached_property
-    def mfcc(self) -> Float[np.ndarray, "n 28 13"]:
-        """MFCC windows, unnormalised."""
-        return self._array("mfcc")
+    def mfcc(self) -> Rows:
+        """MFCC windows, unnormalised, float32 [n, 28, 13]: views of the stored steps."""
+        form, starts = ARRAYS["mfcc"], self.clips.columns.starts
+
+        def read(clip: int, first: int, last: int) -> np.ndarray:
+            shard = int(np.searchsorted(self._clip_bounds, clip, "right")) - 1
+            before = 2 * form.margin * int(clip - self._clip_bounds[shard])
+            begin = int(starts[clip] - self._row_bounds[shard]) + before
+            steps = self._opened(shard, "mfcc.npy", form)[begin + first : begin + last + 2 * form.margin]
+            return windows_of(steps)
+
+        return Rows(starts, read, form.kind, (MFCC_WINDOW, MFCC_COEFFICIENTS))
 
     @functools.cached_property
-    def mel(self) -> Float[np.ndarray, "n 4 80"]:
-        """Log-mel in dB, four columns for each frame."""
+    def mel(self) -> Rows:
+        """Log-mel in dB, four columns for each frame, float32 [n, 4, 80]."""
         return self._array("mel")
 
     def speech_form(self, name: str) -> SpeechForm:
         """What a frame of the speech feature `name` (as in `data.speech`) is; UserError where the store has none."""
         if name in OWN_SPEECH:
-            return SpeechForm(name, ARRAYS[name][1])
+            return SpeechForm(name, getattr(self, name).shape[1:])
         entry = speech_entry(self.path, self.manifest, name)
         return SpeechForm(canonical(name), tuple(entry["shape"]), entry["digest"])
 
-    def speech(self, name: str) -> Float[np.ndarray, "n *shape"]:
-        """A speech feature by its name as in `data.speech`; rows of clips without sound are of no use."""
+    def speech(self, name: str) -> Rows:
+        """A speech feature by its name as in `data.speech`, float32; rows of clips without sound are of no use."""
+        if name in OWN_SPEECH:
+            return getattr(self, name)
         if name not in self._speech:
-            file = f"{name}.npy" if name in OWN_SPEECH else speech_entry(self.path, self.manifest, name)["file"]
-            self._speech[name] = self._rows(file, np.float32, self.speech_form(name).shape)
+            entry = speech_entry(self.path, self.manifest, name)
+            self._speech[name] = self._rows(entry["file"], Form(np.float32, tuple(entry["shape"])))
         return self._speech[name]
 
     @functools.cached_property
-    def landmarks(self) -> Float[np.ndarray, "n 68 2"]:
-        """iBUG landmarks in normalised coordinates of the crop."""
+    def landmarks(self) -> Rows:
+        """iBUG landmarks in normalised coordinates of the crop, float32 [n, 68, 2]."""
         return self._array("landmarks")
 
     @functools.cached_property
-    def audio(self) -> np.ndarray:
+    def audio(self) -> Rows:
         """int16 [n, 640]: 16 kHz sound, one row for each frame."""
         return self._array("audio")
-
-    @functools.cached_property
-    def _ends(self) -> Int64[np.ndarray, " n"]:
-        return self._array(FRAME_ENDS)
-
-    @functools.cached_property
-    def _pictures(self) -> np.ndarray:
-        path = self.path / FRAMES
-        try:
-            return np.memmap(path, np.uint8, "r")
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read ({reason_of(error)}): prepare the store again") from error
 
     def frames(
         self, clip: StoredClip, indices: Iterable[int], size: int | None = None
@@ -223,38 +210,47 @@ class Store:
         return int(index)
 
     def _frame(self, row: int, size: int) -> np.ndarray:
-        begin, end = (int(self._ends[row - 1]) if row else 0), int(self._ends[row])
+        shard = int(np.searchsorted(self._row_bounds, row, "right")) - 1
+        place = row - int(self._row_bounds[shard])
+        ends = self._opened(shard, f"{FRAME_ENDS}.npy", Form(np.int64, ()))
+        begin, end = (int(ends[place - 1]) if place else 0), int(ends[place])
+        pictures = self._opened(shard, FRAMES, Form(np.uint8, ()))
         try:
-            picture = Image.open(io.BytesIO(self._pictures[begin:end].tobytes()), formats=("JPEG",))
+            picture = Image.open(io.BytesIO(pictures[begin:end].tobytes()), formats=("JPEG",))
             if size < self.size:
                 picture.draft("RGB", (size, size))
                 picture = picture.resize((size, size), Image.Resampling.BICUBIC)
             return np.asarray(picture)
         except (OSError, ValueError, SyntaxError) as error:
-            raise UserError(f"{self.path / FRAMES}: picture {row} is damaged: prepare the store again") from error
-
-    def packed_pictures(self, clip: StoredClip) -> tuple[np.ndarray, np.ndarray]:
-        """A clip's JPEG files end to end, uint8, and the bytes of each, int64 [length]."""
-        before = int(self._ends[clip.start - 1]) if clip.start else 0
-        ends = np.array(self._ends[clip.rows])
-        return np.array(self._pictures[before : ends[-1]]), np.diff(ends, prepend=before)
+            file = self.path / SHARDS / self._names[shard] / FRAMES
+            raise UserError(f"{file}: picture {place} is damaged: prepare the store again") from error
 
     def damaged(self) -> list[str]:
         """Names of the files whose bytes are not those that were written; [] for a sound store."""
-        added = {entry["file"]: entry["sha256"] for entry in self.manifest.get("speech", {}).values()}
-        return [
-            name
-            for name, expected in {**self.manifest["files"], **added}.items()
-            if not (self.path / name).is_file() or sha256_of(self.path / name) != expected
-        ]
+        found = {name: read_shard(self.path / SHARDS / name) for name in self._names}
+        damaged = [f"{SHARDS}/{name}/{SHARD}" for name, shard in found.items() if shard is None]
+        shards = [shard for shard in found.values() if shard is not None]
+        damaged += [f"{SHARDS}/{shard.name}/{file}" for shard in shards for file in shard.damaged()]
+        for entry in self.manifest.get("speech", {}).values():
+            files = {f"{SHARDS}/{shard}/{entry['file']}": expected for shard, expected in entry["shards"].items()}
+            damaged += [file for file, expected in files.items() if not _is_whole(self.path / file, expected)]
+        hashes = [shard["hash"] for shard in self.manifest["shards"].values()]
+        whole = len(shards) == len(hashes)
+        if content_hash(self.manifest) != self.hash or (whole and hashes != [shard.hash for shard in shards]):
+            damaged.append(MANIFEST)
+        index = self.manifest["index"]
+        if index_name((self.path / index).read_bytes()) != index or (whole and index_name(index_of(shards)) != index):
+            damaged.append(index)
+        return damaged
 
     def verify(self) -> None:
         """Read every byte; a `UserError` names the files that are not as they were written."""
-        damaged = self.damaged()
-        if content_hash(self.manifest) != self.manifest["hash"]:
-            damaged.append(MANIFEST)
-        if damaged:
+        if damaged := self.damaged():
             raise UserError(f"{self.path}: damaged: {', '.join(damaged)}: prepare the store again")
+
+
+def _is_whole(path: Path, expected: str) -> bool:
+    return path.is_file() and sha256_of(path) == expected
 
 
 def _counts(values: Iterable[Any]) -> dict[str, int]:
@@ -270,33 +266,30 @@ def _offsets_ms(store: Store) -> dict[str, int | float]:
 
 def describe(store: Store) -> dict[str, Any]:
     """What a store holds, as plain JSON: counts by label, hours, hash and what was left out."""
-    frames = store.num_frames
+    frames, clips = store.num_frames, store.clips
+    without = {name: len(clips.where(**{name: [False]})) for name in ("has_audio", "has_coefficients", "has_landmarks")}
     return {
         "path": str(store.path),
-        "clips": len(store.clips),
+        "clips": len(clips),
         "frames": frames,
         "hours": round(frames / VIDEO_FPS / 3600, 4),
-        "actors": sorted({clip.actor for clip in store.clips}),
-        "left_out": _counts(item["reason"] for item in store.manifest["left_out"]),
+        "actors": clips.values("actor"),
+        "left_out": _counts(item["reason"] for item in store.left_out),
         "hash": store.hash,
         "version": store.manifest["version"],
+        "shards": len(store.manifest["shards"]),
         "size": store.size,
         "crop": store.manifest["crop"],
         "coefficient_model": store.coefficient_model,
         "speech": [*OWN_SPEECH, *store.manifest.get("speech", {})],
-        "clips_without_sound": sum(not clip.has_audio for clip in store.clips),
-        "clips_without_coefficients": sum(not clip.has_coefficients for clip in store.clips),
-        "clips_without_landmarks": sum(not clip.has_landmarks for clip in store.clips),
+        "clips_without_sound": without["has_audio"],
+        "clips_without_coefficients": without["has_coefficients"],
+        "clips_without_landmarks": without["has_landmarks"],
         "sound_offset_ms": _offsets_ms(store),
         "row_offsets": _counts(store.row_offsets.values()),
         "clips_with_notes": len(store.notes),
-        "by_actor": _counts(clip.actor for clip in store.clips),
-        "by_emotion": _counts(clip.emotion for clip in store.clips),
-        "by_level": _counts(clip.level for clip in store.clips),
-        "by_view": _counts(clip.view for clip in store.clips),
+        "by_actor": clips.counts("actor"),
+        "by_emotion": clips.counts("emotion"),
+        "by_level": clips.counts("level"),
+        "by_view": clips.counts("view"),
     }
-
-
-def clip_to_json(clip: StoredClip) -> dict[str, Any]:
-    """The manifest entry of a clip."""
-    return dataclasses.asdict(clip)

@@ -43,9 +43,7 @@ def store_facts(path: str) -> dict[str, Any]:
     if not path:
         return {}
     manifest = read_manifest(Path(path))
-    clips = manifest["clips"]
-    facts = {"path": path, "hash": manifest["hash"], "coefficient_model": manifest["coefficient_model"]}
-    return {**facts, "clips": len(clips), "frames": sum(clip["length"] for clip in clips)}
+    return {"path": path} | {key: manifest[key] for key in ("hash", "coefficient_model", "clips", "frames")}
 
 
 @cache

@@ -1,5 +1,6 @@
 """A store small enough to train on in a test: noise of the right shapes, whose loudness and colour follow the style."""
 
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,9 +9,11 @@ import numpy as np
 from PIL import Image
 
 from conventions.emotions import EMOTIONS, Style
+from datamodules.audio import MFCC_MARGIN
 from datamodules.config import DataConfig
-from datamodules.packing import pack
-from datamodules.parts import PICTURES, SIZES, Part, read_meta, write_part
+from datamodules.packing import finish
+from datamodules.parts import PICTURES, SIZES, Part, read_meta, read_part, write_part
+from datamodules.shards import write_shard
 from face3d.coefficients import EXPRESSION, NUM_COEFFICIENTS
 from face3d.morphable import PROCEDURAL
 
@@ -41,7 +44,11 @@ def write_store(
         path.parent.mkdir(exist_ok=True)
         write_part(path, _part(actor, style, kind, number, frames, size))
         parts.append((path, read_meta(path) or {}))
-    pack(folder / "store", parts, size, {"left_out": list(left_out)})
+    shards = []
+    for actor in ACTORS:
+        sources = [(known, functools.partial(read_part, path)) for path, known in parts if known["actor"] == actor]
+        shards.append(write_shard(folder / "store", actor, size, sources))
+    finish(folder / "store", shards, size, list(left_out), {})
     return DataConfig(str(folder / "store"), str(folder / "split.yaml"), image_size=size, clip_frames=8)
 
 
@@ -57,7 +64,7 @@ def _part(actor: str, style: Style, kind: str, number: int, frames: int, size: i
     arrays = {
         "coefficients": coefficients,
         "placement": np.tile(np.array([1 / 1.3, 0, 0], np.float32), (frames, 1)),
-        "mfcc": (loudness[:, None, None] + 0.1 * random.standard_normal((frames, 28, 13))).astype(np.float32),
+        "mfcc": _steps(random, loudness),
         "mel": (-60 + 5 * emotion + random.standard_normal((frames, 4, 80))).astype(np.float32),
         "landmarks": random.uniform(-0.5, 0.5, (frames, 68, 2)).astype(np.float32),
         "audio": random.integers(-999, 999, (frames, 640)).astype(np.int16),
@@ -68,9 +75,14 @@ def _part(actor: str, style: Style, kind: str, number: int, frames: int, size: i
     meta = {
         "id": identity, "actor": actor, "emotion": style.emotion, "level": style.level, "kind": kind, "view": "front",
         "number": 1, "source": f"{identity}.mp4", "length": frames, "has_audio": True, "has_coefficients": True,
-        "has_landmarks": True, "crop": [0.0, 0.0, 1.0], "model": PROCEDURAL, "sound_offset": None,
+        "has_landmarks": True, "crop": [0.0, 0.0, 1.0], "model": PROCEDURAL, "sound_offset": None, "notes": [],
     }  # fmt: skip
     return Part(meta, arrays)
+
+
+def _steps(random: np.random.Generator, loudness: np.ndarray) -> np.ndarray:
+    padded = np.pad(loudness, MFCC_MARGIN, "edge")[:, None, None]
+    return (padded + 0.1 * random.standard_normal((len(padded), 4, 13))).astype(np.float32)
 
 
 def _jpeg(random: np.random.Generator, size: int, emotion: int, brightness: float) -> bytes:

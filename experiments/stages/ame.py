@@ -35,7 +35,7 @@ class AME(NetworkStage):
         """Training clips with audio and a label, unless nothing is trained."""
         data = data_of(config, "ame")
         store = open_store(data)
-        found = [c for c in clips_of(store, data, "train") if c.has_audio and c.kind == "basic"]
+        found = clips_of(store, data, "train").where(has_audio=[True], kind=["basic"])
         if config.ame.steps and not found:
             raise UserError(
                 f"{data.store}: the split {data.split!r} leaves AME no training clip with audio and an emotion label; "

@@ -19,8 +19,9 @@ from metrics.published import entries
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
+    from datamodules.clips import Clips
     from datamodules.mead import View
-    from datamodules.store import Store, StoredClip
+    from datamodules.store import Store
     from face3d.renderer import Renderer
     from toyworld.pairs import PairSet
     from toyworld.pictures import Role as PairRole
@@ -149,10 +150,10 @@ def require_coefficients(config: ExperimentConfig, store: "Store") -> str:
     return name
 
 
-def clips_of(store: "Store", data: DataConfig, role: str) -> "list[StoredClip]":
+def clips_of(store: "Store", data: DataConfig, role: str) -> "Clips":
     """Clips of the chosen cameras whose actor has the role."""
     split = Split.load(data.split)
-    return [clip for clip in store.clips if clip.view in data.views and split.role(clip.actor) == role]
+    return store.clips.where(view=data.views, actor=lambda name: split.role(name) == role)
 
 
 def same_style(clip: "StoredClip", clips: "Sequence[StoredClip]") -> "list[StoredClip]":

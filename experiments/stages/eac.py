@@ -51,7 +51,7 @@ class EAC(NetworkStage):
         store.speech_form(data.speech)
         if _needs_face(config):
             require_coefficients(config, store)
-        if not [c for c in clips_of(store, data, "train") if c.has_audio and c.has_coefficients]:
+        if not clips_of(store, data, "train").where(has_audio=[True], has_coefficients=[True]):
             raise UserError(
                 f"{data.store}: the split {data.split!r} leaves EAC no training clip with audio and coefficients"
             )

@@ -49,11 +49,8 @@ class Evaluate(Stage):
         check_networks(config.evaluate.networks.choice())
         data, kinds = data_of(config), KINDS[config.evaluate.clips]
         open_store(data).speech_form(data.speech)
-        found = [
-            clip
-            for clip in clips_of(open_store(data), data, "test")
-            if clip.kind in kinds and clip.has_audio and clip.has_coefficients
-        ]
+        tested = clips_of(open_store(data), data, "test")
+        found = tested.where(kind=kinds, has_audio=[True], has_coefficients=[True])
         if not found:
             raise UserError(
                 f"{data.store}: no test clip of {config.evaluate.clips} styles with audio and coefficients in the "
@@ -62,7 +59,7 @@ class Evaluate(Stage):
         if config.evaluate.modality == "image" and not config.evaluate.max_clips:
             for clip in found:
                 same_style(clip, found)
-        _check_strangers(config, {clip.actor for clip in found})
+        _check_strangers(config, set(found.values("actor")))
 
     def work(self, work: Work) -> Measured:
         """One row for each clip in per_clip.csv, means in metrics.json."""
@@ -85,7 +82,7 @@ def _check_strangers(config: ExperimentConfig, tested: set[str]) -> None:
     for stage in ("ame", "eac", "hef"):
         data = data_of(config, stage)
         if data != config.data:
-            trained = {clip.actor for clip in clips_of(open_store(data), data, "train")}
+            trained = set(clips_of(open_store(data), data, "train").values("actor"))
             if both := sorted(trained & tested):
                 raise UserError(
                     f"{stage}.data: trains on {', '.join(both)}, whom the split {config.data.split!r} tests; "

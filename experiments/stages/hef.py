@@ -70,7 +70,7 @@ class HEF(NetworkStage):
                 f"hef.resolution: {config.hef.resolution} px is more than the {store.size} px of {store.path}; "
                 f"prepare the store with --size {config.hef.resolution}"
             )
-        if not [c for c in clips_of(store, data, "train") if c.has_coefficients]:
+        if not clips_of(store, data, "train").where(has_coefficients=[True]):
             raise UserError(f"{data.store}: the split {data.split!r} leaves HEF no training clip with coefficients")
 
     def build(self, run: StageRun, parents: Mapping[str, Any]) -> Any:

@@ -40,8 +40,8 @@ class Judges(TrainedStage):
     def check(self, config: ExperimentConfig) -> None:
         """Two judge actors with labelled clips that have audio."""
         data = data_of(config)
-        found = [clip for clip in clips_of(open_store(data), data, "judge") if clip.kind == "basic" and clip.has_audio]
-        actors = sorted({clip.actor for clip in found})
+        judged = clips_of(open_store(data), data, "judge")
+        actors = judged.where(kind=["basic"], has_audio=[True]).values("actor")
         if len(actors) < 2:
             raise UserError(
                 f"{data.store}: the judges need labelled clips with audio of at least two judge actors of the split "

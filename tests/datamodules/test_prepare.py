@@ -57,11 +57,17 @@ def test_a_folder_of_clips_becomes_a_store(raw: Path, tmp_path: Path) -> None:
     ]
     expected = scipy.io.loadmat(raw / "M001_front_neutral_level1_001.mat")["coeff"]
     np.testing.assert_array_equal(store.coefficients[store.clips[1].rows], expected)
-    assert set(contents(tmp_path / "store")) == {
-        *(f"{name}.npy" for name in ("audio", "coefficients", "frame_ends", "landmarks", "mel", "mfcc", "placement")),
-        "frames.bin",
+    found = contents(tmp_path / "store")
+    arrays = ("audio", "coefficients", "frame_ends", "landmarks", "mel", "mfcc", "placement")
+    for shard in store.manifest["shards"]:
+        held = {name.rpartition("/")[2] for name in found if name.startswith(f"shards/{shard}/")}
+        assert held == {*(f"{name}.npy" for name in arrays), "frames.bin", "shard.json"}
+    assert {name for name in found if "/" not in name} == {
         "manifest.json",
+        store.manifest["index"],
+        store.manifest["report"],
     }
+    assert [name.partition("-")[0] for name in store.manifest["shards"]] == ["M001", "W002"]
 
 
 def test_shares_of_the_work() -> None:
@@ -130,7 +136,7 @@ def test_a_clip_without_sound_is_kept_and_says_so(tmp_path: Path, clip: Clip) ->
     prepared(tmp_path / "raw", tmp_path / "store")
     store = Store(tmp_path / "store")
     assert not store.clips[0].has_audio
-    assert not store.audio.any()
+    assert not store.audio[:].any()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 from conventions.errors import UserError
+from datamodules.audio import mfcc_windows
 from datamodules.manifest import VERSION, store_hash
 from datamodules.prepare import prepare
-from datamodules.store import ARRAYS, Store, describe
+from datamodules.store import ARRAYS, INT16_MAX, Store, describe
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +32,48 @@ def store(made: Path, tmp_path: Path) -> Path:
 def test_rows_of_every_array(store: Path) -> None:
     opened = Store(store)
     assert opened.num_frames == 80
-    for name, (kind, shape) in ARRAYS.items():
+    for name, form in ARRAYS.items():
         array = getattr(opened, name)
-        assert array.shape == (80, *shape)
-        assert array.dtype == kind
+        assert array.shape == (80, *((28, 13) if name == "mfcc" else form.shape))
+        assert array.dtype == form.kind
+        assert array[:].shape == array.shape
         assert np.isfinite(array).all()
     assert [clip.start for clip in opened.clips] == [0, 20, 40, 60]
+
+
+def test_rows_are_indexed_as_an_array(store: Path) -> None:
+    opened = Store(store)
+    whole = np.concatenate([opened.coefficients[clip.rows] for clip in opened.clips])
+    for key in (0, 79, -1, slice(15, 65), slice(70, None), slice(3, 70, 7), [5, 44, 5], np.array([[1, 79], [40, 2]])):
+        np.testing.assert_array_equal(opened.coefficients[key], whole[key])
+        np.testing.assert_array_equal(opened.coefficients[key, 3:9], whole[key][..., 3:9])
+    assert opened.coefficients[7:7].shape == (0, 257)
+    with pytest.raises(IndexError):
+        opened.coefficients[80]
+
+
+def test_mfcc_windows_are_views_of_the_steps_of_their_clip(store: Path) -> None:
+    opened = Store(store)
+    for clip in opened.clips:
+        sound = opened.audio[clip.rows].reshape(-1) / INT16_MAX
+        expected = mfcc_windows(sound.astype(np.float32), clip.length)
+        np.testing.assert_allclose(opened.mfcc[clip.rows], expected, atol=0.5)
+        np.testing.assert_array_equal(opened.mfcc[clip.start + 3], opened.mfcc[clip.rows][3])
+    stored = sum(file.stat().st_size for file in store.rglob("mfcc.npy"))
+    assert stored < 80 * 28 * 13 * 4 / 3, "steps are stored once, and each clip's margin"
+
+
+def test_clips_are_selected_by_their_columns(store: Path) -> None:
+    clips = Store(store).clips
+    assert [clip.id for clip in clips.where(actor=["M001"], level=lambda level: level == 1)] == [clips[1].id]
+    assert len(clips.where(emotion=["happy"]).where(has_audio=[True])) == 2
+    assert len(clips.where(has_audio=[False])) == len(clips.where(kind=["new"])) == 0
+    assert clips.where(emotion=["awed"]).values("actor") == ["W002"]
+    assert clips.counts("emotion") == {"awed": 1, "happy": 2, "neutral": 1}
+    groups = clips.groups("actor", "view")
+    random = np.random.default_rng(0)
+    assert {clips[groups.draw(random, 1)].actor for _ in range(9)} == {"W002"}
+    assert groups.of.tolist() == [0, 0, 1, 1]
 
 
 def test_pictures_are_those_of_the_clip(store: Path) -> None:
@@ -63,18 +101,28 @@ def test_a_copy_and_a_pickle_are_as_good(made: Path, store: Path) -> None:
 
 @pytest.mark.parametrize("name", ["frames.bin", "mel.npy", "coefficients.npy", "frame_ends.npy"])
 def test_a_flipped_bit_is_found(store: Path, name: str) -> None:
-    content = bytearray((store / name).read_bytes())
+    file = next(store.rglob(name))
+    content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
-    (store / name).write_bytes(content)
-    with pytest.raises(UserError, match=rf"damaged: {name}"):
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(f"damaged: {file.relative_to(store)}: ")):
         Store(store).verify()
 
 
 def test_changed_labels_are_found(store: Path) -> None:
-    manifest = json.loads((store / "manifest.json").read_text())
-    manifest["clips"][0]["emotion"] = "sad"
-    (store / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"damaged: manifest\.json"):
+    index = store / json.loads((store / "manifest.json").read_text())["index"]
+    content, file = index.read_bytes(), next(store.rglob("shard.json"))
+    columns = dict(np.load(index))
+    columns["emotion"][0] = 0
+    np.savez(index, **columns)
+    with pytest.raises(UserError, match=rf"damaged: {index.name}"):
+        Store(store).verify()
+    index.write_bytes(content)
+    file.write_text(file.read_text().replace('"happy"', '"sad"'))
+    with pytest.raises(UserError, match=rf"damaged: {file.relative_to(store)}: "):
+        Store(store).verify()
+    shutil.rmtree(file.parent)
+    with pytest.raises(UserError, match=rf"damaged: {file.relative_to(store)}: "):
         Store(store).verify()
 
 
@@ -113,9 +161,10 @@ def test_no_store_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_truncated_array_is_one_clear_line(store: Path) -> None:
-    (store / "mel.npy").write_bytes((store / "mel.npy").read_bytes()[:1000])
+    file = next(store.rglob("mel.npy"))
+    file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"mel\.npy: cannot be read"):
-        _ = Store(store).mel
+        Store(store).mel[:]
 
 
 def test_the_hash_is_of_the_content_alone(raw: Path, made: Path, tmp_path: Path) -> None:
@@ -144,9 +193,11 @@ def test_a_manifest_of_any_content_is_one_line(store: Path) -> None:
     whole = json.loads(file.read_text())
     wrongs = [dict(whole), *({**whole, key: value} for key in whole for value in (None, 1, "x", [], {}, [1], True))]
     wrongs += [{key: value for key, value in whole.items() if key != left_out} for left_out in whole]
-    for key in whole["clips"][0]:
-        for value in (None, -1, "x", [], 1.5, {}):
-            wrongs.append({**whole, "clips": [{**whole["clips"][0], key: value}, *whole["clips"][1:]]})
+    shard = next(iter(whole["shards"]))
+    for value in (None, -1, "x", [], 1.5, {}):
+        wrongs += [{**whole, "shards": whole["shards"] | {shard: value}}]
+        for key in ("hash", "clips", "frames"):
+            wrongs.append({**whole, "shards": whole["shards"] | {shard: whole["shards"][shard] | {key: value}}})
     texts = [json.dumps(wrong).encode() for wrong in wrongs]
     texts += [
         b"",
@@ -172,21 +223,22 @@ def test_a_manifest_of_any_content_is_one_line(store: Path) -> None:
     assert 0 < opened < len(texts) // 2
 
 
-@pytest.mark.parametrize("name", [*(f"{name}.npy" for name in ARRAYS), "frame_ends.npy", "frames.bin"])
+@pytest.mark.parametrize("name", [*(f"{name}.npy" for name in ARRAYS), "frame_ends.npy", "frames.bin", "clips.*.npz"])
 def test_arrays_of_any_content_are_one_line(store: Path, name: str) -> None:
-    content = (store / name).read_bytes()
+    file = next(store.rglob(name))
+    content = file.read_bytes()
     random = np.random.default_rng(0)
     for number in range(20):
         damaged = bytearray(content[: random.integers(200)] if number % 3 == 0 else content)
         for place in random.integers(0, max(min(len(damaged), 150), 1), 8 if damaged else 0):
             damaged[place] = random.integers(256)
-        (store / name).write_bytes(damaged)
-        opened = Store(store)
+        file.write_bytes(damaged)
         try:
+            opened = Store(store)
             opened.frames(opened.clips[0], [0, 1])
             for array in ARRAYS:
-                getattr(opened, array)
+                getattr(opened, array)[:]
         except UserError as error:
             told = str(error)
             assert "\n" not in told
-            assert name in told or "frames.bin" in told
+            assert file.name in told or "frames.bin" in told

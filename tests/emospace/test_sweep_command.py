@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.manifest import VERSION
 from experiments.rundir import read_history
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,10 @@ prior: {gpt2: {steps: 40}}
 tracking: {mode: disabled}
 trainer: {checkpoint_every: 20, accelerator: cpu, log_every: 5}
 """
-MANIFEST = {"format": "emospace-store", "version": 1, "hash": "5" * 64, "clips": []}
+MANIFEST = {
+    **{"format": "emospace-store", "version": VERSION, "hash": "5" * 64},
+    **{"coefficient_model": None, "clips": 0, "frames": 0},
+}
 
 
 @pytest.fixture

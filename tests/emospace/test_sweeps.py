@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from conventions.errors import UserError
+from datamodules.manifest import VERSION
 from emospace.cli import main
 from emospace.points import check_points, read_point, read_points
 from emospace.sweeps import is_sweep
@@ -98,7 +99,10 @@ data: {store: store}
 prior: {gpt2: {steps: 20}}
 trainer: {accelerator: cpu}
 """
-MANIFEST = '{"format": "emospace-store", "version": 1, "hash": "%s", "clips": []}' % ("5" * 64)
+MANIFEST = json.dumps(
+    {"format": "emospace-store", "version": VERSION, "hash": "5" * 64}
+    | {"coefficient_model": None, "clips": 0, "frames": 0}
+)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from conventions.errors import UserError
+from datamodules.manifest import VERSION
 from experiments import slurm
 from experiments.board import JobReport
 from experiments.launchers import exit_code
@@ -199,7 +200,10 @@ prior:
 tracking: {mode: disabled}
 trainer: {checkpoint_every: 5, accelerator: cpu}
 """
-MANIFEST = {"format": "emospace-store", "version": 1, "hash": "5" * 64, "clips": []}
+MANIFEST = {
+    **{"format": "emospace-store", "version": VERSION, "hash": "5" * 64},
+    **{"coefficient_model": None, "clips": 0, "frames": 0},
+}
 
 
 @pytest.fixture

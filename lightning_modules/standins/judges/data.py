@@ -85,7 +85,7 @@ class JudgesData(EndlessData):
     @classmethod
     def load(cls, config: JudgesConfig, pairs: PairSet, store: Store, split: Split, seed: int) -> "JudgesData":
         """Everything from the judge pictures of the toy world and the judge actors' clips of a store."""
-        clips = [clip for clip in store.clips if split.role(clip.actor) == "judge" and clip.kind == "basic"]
+        clips = store.clips.where(actor=lambda name: split.role(name) == "judge", kind=["basic"])
         speech = speech_clips(store, clips)
         tested = tested_actors(sorted({clip.actor for clip in speech}), config.held_out)
         frames = faces_of_clips(store, [clip for clip in clips if clip.actor not in tested], config.clip_frames)

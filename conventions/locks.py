@@ -1,0 +1,87 @@
+"""A lock that one process holds on a file, on any file system, and that says who holds it."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from conventions.errors import UserError
+
+_UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
+"""What `flock` reports where the file system has no locks (Lustre without `-o flock`, some NFS)."""
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock file `path` in the block. UserError with the line `busy`, and who holds it, where another does.
+
+    The system's lock (`flock`) ends with its process. Where the file system has none, a file that only one process can
+    create stands for it (`path`.held); one of a process of this machine that has ended is taken over.
+    """
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{busy} ({_holder(path)})") from error
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            with _created(path.with_name(f"{path.name}.held"), busy):
+                yield
+            return
+        file.truncate(0)
+        file.write(_me())
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _created(path: Path, busy: str) -> Iterator[None]:
+    for last in (False, True):
+        try:
+            with path.open("x") as file:
+                file.write(_me())
+            break
+        except FileExistsError:
+            if last or not _ended(path):
+                raise UserError(f"{busy} ({_holder(path)}; remove {path} if that process is no more)") from None
+            path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _me() -> str:
+    return json.dumps({"host": platform.node(), "pid": os.getpid()})
+
+
+def _read(path: Path) -> tuple[str, int]:
+    try:
+        content = json.loads(path.read_text())
+        return str(content["host"]), int(content["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", 0
+
+
+def _holder(path: Path) -> str:
+    host, pid = _read(path)
+    return f"process {pid} on {host}" if pid else "an unknown process"
+
+
+def _ended(path: Path) -> bool:
+    """Whether the holder is a process of this machine that is no more."""
+    host, pid = _read(path)
+    if host != platform.node() or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
