@@ -115,6 +115,7 @@ TABLE_ENGINEERING = PaperTable(
     ("EFD", "LMD", "Sync", "CSIM", "PSNR"),
     (
         PaperRow("the preset", "as it is", FULL),
+        PaperRow("data", "exact coefficients", "data_exact"),
         PaperRow("HEF's input", "projected motion", "hef_projected"),
     ),
 )

@@ -74,6 +74,14 @@ VARIANTS: tuple[Variant, ...] = (
         _ALL_WORSE,
     ),
     Variant(
+        "data_exact",
+        "exact coefficients",
+        "eac",
+        "Beyond the paper: coefficients that no tracker has blurred leave less for a loss on pictures to add.",
+        {"data.coefficients": "exact"},
+        {"EFD": "better", "LMD": "better", "Sync": "better"},
+    ),
+    Variant(
         "hef_projected",
         "projected motion",
         "hef",

@@ -59,6 +59,7 @@ class _Maker(ABC):
     frames: int
     size: int
     speech: str
+    coefficients: str
 
     @classmethod
     def sampler_of(cls, clips: Sequence[StoredClip]) -> Sampler:
@@ -104,10 +105,11 @@ class _EAC(_Maker):
     def __call__(self, step: int) -> EACBatch:
         clips, rows, image = self._stretches(step)
         store, frames, speech = self.store, self.frames, self.store.speech(self.speech)
+        vectors = store.coefficients_of(self.coefficients)
         return EACBatch(
             speech=torch.stack([_pad(speech[r], frames) for r in rows]),
             mask=self._mask(rows),
-            coefficients=torch.stack([_pad(store.coefficients[r], frames) for r in rows]),
+            coefficients=torch.stack([_pad(vectors[r], frames) for r in rows]),
             placement=torch.stack([_pad(store.placement[r], frames) for r in rows]),
             image=image,
             mel=self._mel(rows),
@@ -125,11 +127,12 @@ class _HEF(_Maker):
         pairs = self.sampler.draw(self._random(step), self.batch_size)
         sources = [(pair.source, pair.source_index) for pair in pairs]
         targets = [(pair.target, pair.target_index) for pair in pairs]
+        vectors = self.store.coefficients_of(self.coefficients)
         return HEFBatch(
             source=self._images(sources),
             target=self._images(targets),
-            source_coefficients=self._rows(self.store.coefficients, sources),
-            target_coefficients=self._rows(self.store.coefficients, targets),
+            source_coefficients=self._rows(vectors, sources),
+            target_coefficients=self._rows(vectors, targets),
             source_placement=self._rows(self.store.placement, sources),
             target_placement=self._rows(self.store.placement, targets),
             **_label_tensors([pair.target for pair in pairs]),
@@ -156,7 +159,9 @@ def maker(
     size: int = 64,
     speech: str = "mfcc",
     sampler: Sampler | None = None,
+    coefficients: str = "measured",
 ) -> Callable[[int], Batch]:
     """The function from a batch's number to the batch of a view; `sampler` in place of the view's own."""
     kind = _MAKERS[view]
-    return kind(store, sampler or kind.sampler_of(clips), batch_size, seed, rank, frames, size, speech)
+    drawn = sampler or kind.sampler_of(clips)
+    return kind(store, drawn, batch_size, seed, rank, frames, size, speech, coefficients)

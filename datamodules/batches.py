@@ -85,3 +85,21 @@ class HEFBatch(Batch):
     """The target's labels; -1 where the clip has none."""
     level: Int[Tensor, " b"]
     style: Int[Tensor, " b"]
+
+    @property
+    def true_coefficients(self) -> tuple[Float[Tensor, "b 257"], Float[Tensor, "b 257"]]:
+        """Source's and target's, with which results are compared."""
+        return self.source_coefficients, self.target_coefficients
+
+
+@dataclass(frozen=True)
+class Reenacted(HEFBatch):
+    """Frames for evaluation, with the coefficients that they were rendered from where these are known."""
+
+    source_exact: Float[Tensor, "b 257"]
+    target_exact: Float[Tensor, "b 257"]
+
+    @property
+    def true_coefficients(self) -> tuple[Float[Tensor, "b 257"], Float[Tensor, "b 257"]]:
+        """The exact ones."""
+        return self.source_exact, self.target_exact

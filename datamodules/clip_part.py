@@ -22,7 +22,7 @@ from datamodules.clock import Clock
 from datamodules.media import warn
 from datamodules.parts import PICTURES, SIZES, Part
 from datamodules.sound_offset import read_sound
-from datamodules.store import INT16_MAX
+from datamodules.store import EXACT, INT16_MAX
 from face3d.coefficients import NUM_COEFFICIENTS
 
 SILENCE_PEAK = 1e-3
@@ -100,6 +100,7 @@ def _face_arrays(face: Face, length: int) -> dict[str, np.ndarray]:
         "placement": face.placement,
         "coefficients": none if face.coefficients is None else face.coefficients,
         "landmarks": no_landmarks if face.landmarks is None else face.landmarks,
+        **({} if face.exact is None else {EXACT: face.exact}),
         PICTURES: np.frombuffer(b"".join(face.pictures), np.uint8),
         SIZES: np.array([len(picture) for picture in face.pictures], np.int64),
     }

@@ -12,8 +12,8 @@ from conventions.errors import UserError
 from conventions.files import atomic_file, write_json
 from datamodules.crop import CROP
 from datamodules.manifest import FORMAT, MANIFEST, VERSION, content_hash
-from datamodules.parts import PICTURES, SIZES, read_part
-from datamodules.store import ARRAYS, FRAME_ENDS, FRAMES
+from datamodules.parts import PICTURES, SIZES, names_in, read_part
+from datamodules.store import ARRAYS, EXACT, FRAME_ENDS, FRAMES
 
 _OF_THE_SOURCE = ("model", "sound_offset", "row_offset", "notes")
 """What a part's meta holds beyond the fields of a `StoredClip`."""
@@ -76,21 +76,29 @@ def _common_model(metas: Sequence[dict[str, Any]]) -> str | None:
     return models[0] if models else None
 
 
+def _arrays_of(parts: Sequence[Path]) -> dict[str, tuple[type, tuple[int, ...]]]:
+    """Type and shape of a row of each array: `exact` only where all parts have it."""
+    exact = all(EXACT in names_in(path) for path in parts)
+    return {**ARRAYS, EXACT: ARRAYS["coefficients"]} if exact else ARRAYS
+
+
 def _write_files(store: Path, parts: Sequence[Path], rows: int) -> dict[str, str]:
     """Write the arrays and pictures of all parts; SHA-256 of each file by name."""
+    (store / f"{EXACT}.npy").unlink(missing_ok=True)
+    wanted = _arrays_of(parts)
     with contextlib.ExitStack() as stack:
 
         def create(name: str) -> _Hashing:
             return _Hashing(stack.enter_context(atomic_file(store / name)))
 
-        files = {f"{name}.npy": create(f"{name}.npy") for name in (*ARRAYS, FRAME_ENDS)}
+        files = {f"{name}.npy": create(f"{name}.npy") for name in (*wanted, FRAME_ENDS)}
         files[FRAMES] = create(FRAMES)
-        for name, (kind, shape) in {**ARRAYS, FRAME_ENDS: (np.int64, ())}.items():
+        for name, (kind, shape) in {**wanted, FRAME_ENDS: (np.int64, ())}.items():
             write_header(files[f"{name}.npy"], kind, (rows, *shape))
         end = 0
         for path in parts:
             arrays = read_part(path).arrays
-            for name, (kind, _) in ARRAYS.items():
+            for name, (kind, _) in wanted.items():
                 files[f"{name}.npy"].write(np.ascontiguousarray(arrays[name], kind).tobytes())
             ends = end + np.cumsum(arrays[SIZES], dtype=np.int64)
             files[f"{FRAME_ENDS}.npy"].write(ends.tobytes())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from conventions.files import atomic_file
-from datamodules.store import ARRAYS, Store, StoredClip, clip_to_json
+from datamodules.store import ARRAYS, EXACT, Store, StoredClip, clip_to_json
 
 PARTS = ".parts"
 """Folder of the parts inside an unfinished store."""
@@ -25,7 +25,8 @@ class Part:
     meta: dict[str, Any]
     """A `StoredClip`'s fields but `start`, `model`, `sound_offset`, `row_offset`, `notes`; or `reason` and `detail`."""
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    """Those of `store.ARRAYS`, `pictures` (uint8: JPEG files end to end) and `sizes` (bytes of each)."""
+    """Those of `store.ARRAYS`, `exact` where it is known, `pictures` (uint8: JPEG files end to end) and `sizes` (bytes
+    of each)."""
 
     @property
     def rejected(self) -> bool:
@@ -49,6 +50,12 @@ def read_meta(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def names_in(path: Path) -> list[str]:
+    """Names of a part's arrays."""
+    with np.load(path, allow_pickle=False) as content:
+        return [name for name in content.files if name != META]
+
+
 def read_part(path: Path) -> Part:
     """A part with its arrays."""
     with np.load(path, allow_pickle=False) as content:
@@ -65,7 +72,8 @@ def part_of(store: Store, clip: StoredClip) -> Part:
     meta["row_offset"] = store.row_offsets.get(clip.id)
     meta["notes"] = store.notes.get(clip.id, [])
     pictures, sizes = store.packed_pictures(clip)
-    arrays = {name: np.array(getattr(store, name)[clip.rows]) for name in ARRAYS}
+    known = [*ARRAYS, EXACT] if store.has_exact else ARRAYS
+    arrays = {name: np.array(getattr(store, name)[clip.rows]) for name in known}
     return Part(meta, {**arrays, PICTURES: pictures, SIZES: sizes})
 
 

@@ -49,6 +49,9 @@ ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {
 }
 """Type and shape of one row (one video frame) of each array."""
 
+EXACT = "exact"
+"""An array of 3DMM vectors beside `coefficients`, in stores whose clips were rendered: what they were rendered from."""
+
 
 @dataclass(frozen=True)
 class StoredClip:
@@ -138,6 +141,11 @@ class Store:
         """Frames of all clips."""
         return sum(clip.length for clip in self.clips)
 
+    @property
+    def has_exact(self) -> bool:
+        """Whether the coefficients that the clips were rendered from are known beside the measured ones."""
+        return f"{EXACT}.npy" in self.manifest["files"]
+
     def _array(self, name: str) -> np.ndarray:
         return self._rows(f"{name}.npy", *ARRAYS.get(name, (np.int64, ())))
 
@@ -153,8 +161,19 @@ class Store:
 
     @functools.cached_property
     def coefficients(self) -> Float[np.ndarray, "n 257"]:
-        """3DMM vectors."""
+        """3DMM vectors, as they were measured."""
         return self._array("coefficients")
+
+    @functools.cached_property
+    def exact(self) -> Float[np.ndarray, "n 257"]:
+        """The 3DMM vectors that the clips were rendered from; the measured ones where these are all there is."""
+        return self._rows(f"{EXACT}.npy", *ARRAYS["coefficients"]) if self.has_exact else self.coefficients
+
+    def coefficients_of(self, kind: str) -> Float[np.ndarray, "n 257"]:
+        """The vectors that `data.coefficients` names; UserError where the store has no exact ones."""
+        if kind == EXACT and not self.has_exact:
+            raise UserError(f"data.coefficients: exact: {self.path} holds measured coefficients alone")
+        return self.exact if kind == EXACT else self.coefficients
 
     @functools.cached_property
     def placement(self) -> Float[np.ndarray, "n 3"]:
@@ -283,6 +302,7 @@ def describe(store: Store) -> dict[str, Any]:
         "size": store.size,
         "crop": store.manifest["crop"],
         "coefficient_model": store.coefficient_model,
+        "exact_coefficients": store.has_exact,
         "speech": [*OWN_SPEECH, *store.manifest.get("speech", {})],
         "clips_without_sound": sum(not clip.has_audio for clip in store.clips),
         "clips_without_coefficients": sum(not clip.has_coefficients for clip in store.clips),

@@ -10,7 +10,7 @@ from toyworld.emotions import UNSEEN_LEVEL, UNSEEN_STYLES
 from toyworld.lexicon import lexicon
 from toyworld.seeds import rng_of
 
-VERSION = "toy-mead-3"
+VERSION = "toy-mead-4"
 """Raised whenever the making of any file of a toy world changes."""
 
 

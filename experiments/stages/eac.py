@@ -49,6 +49,7 @@ class EAC(NetworkStage):
         data = data_of(config, "eac")
         store = open_store(data)
         store.speech_form(data.speech)
+        store.coefficients_of(data.coefficients)
         if _needs_face(config):
             require_coefficients(config, store)
         if not [c for c in clips_of(store, data, "train") if c.has_audio and c.has_coefficients]:

@@ -65,6 +65,7 @@ class HEF(NetworkStage):
         data = data_of(config, "hef")
         store = open_store(data)
         require_coefficients(config, store)
+        store.coefficients_of(data.coefficients)
         if store.size < config.hef.resolution:
             raise UserError(
                 f"hef.resolution: {config.hef.resolution} px is more than the {store.size} px of {store.path}; "

@@ -193,13 +193,16 @@ class EACModule(StageModule):
         return self.encoder.encode_text([style_prompt(item.emotion or "neutral", item.level or 1, 0)])
 
     def evaluate_batch(self, batch: ClipItem, loader: int, phase: Phase) -> dict[str, float] | None:
-        """Metrics of a whole clip with text as the condition; None where the encoder refuses its style."""
+        """Metrics of a whole clip with text as the condition; None where the encoder refuses its style.
+
+        Tests compare with the exact coefficients where the store has them, validation with what training sees.
+        """
         try:
             code = self.clip_code(batch)
         except RefusedStyle:
             return None
-        true, identity = batch.coefficients[:, EXPRESSION], batch.coefficients[:1, IDENTITY]
-        statistics = self.network.expression_statistics
+        true = (batch.exact if phase == "test" else batch.coefficients)[:, EXPRESSION]
+        identity, statistics = batch.coefficients[:1, IDENTITY], self.network.expression_statistics
         predicted = self.predict_speech(batch.speech, code, identity)
         row = expression_metrics(predicted, true, statistics, self._mouth)
         if loader == 0 and batch.emotion not in (None, "neutral"):
@@ -235,7 +238,7 @@ class EACModule(StageModule):
             return None
         speech = batch.speech[: SAMPLE_FRAMES + self.network.look_ahead]
         expression = self.predict_speech(speech, self.clip_code(batch), batch.coefficients[:1, IDENTITY])
-        true, placement = batch.coefficients[:SAMPLE_FRAMES], batch.placement[:SAMPLE_FRAMES]
+        true, placement = batch.exact[:SAMPLE_FRAMES], batch.placement[:SAMPLE_FRAMES]
         made = with_expression(true, expression[: len(true)])
         return {"prediction": self.renderer(made, placement).image, "truth": self.renderer(true, placement).image}
 

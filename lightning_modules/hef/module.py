@@ -149,7 +149,7 @@ class HEFModule(StageModule):
 
     @torch.no_grad()
     def task(self, frames: HEFBatch, plain: bool = False) -> Task:
-        """Draw a batch and find its emotion codes; `plain`: for evaluation, with the plainest prompt of each style."""
+        """Draw a batch and find its emotion codes; `plain` takes the plainest prompt of each style."""
         source = frames.source_coefficients, frames.source_placement
         target = frames.target_coefficients, frames.target_placement
         drawn = self.renderer(*target)
@@ -157,7 +157,7 @@ class HEFModule(StageModule):
             frames=frames,
             source=self.geometry(*source),
             target=torch.cat([drawn.image, drawn.mask], dim=1),
-            motion=self.motion(*source, *target) if plain or self.config.knows_motion else None,
+            motion=self.motion(*source, *target) if self.config.knows_motion else None,
             keypoints=drawn.keypoints,
             region=losses.region_map(drawn.keypoints, self.config.resolution),
             code=plain_codes(self.encoder, frames) if plain else self.training_codes(frames),
@@ -275,9 +275,10 @@ class HEFModule(StageModule):
         """Each frame's metrics: PSNR, L1 and the flow's endpoint error, beside those of copying the source."""
         task = self.task(batch, plain=True)
         made = self.reenact(task)
-        assert task.motion is not None, "plain tasks have it"
         flow = resize(made.flows.flows[-1], self.config.resolution)
-        row = score(batch, Reenactment(made.image, flow, task.motion[:, :2], task.motion[:, 2:]))
+        source, target = batch.true_coefficients
+        true = self.motion(source, batch.source_placement, target, batch.target_placement)
+        row = score(batch, Reenactment(made.image, flow, true[:, :2], true[:, 2:]))
         return row | {"loss": self.similarity_loss(made, task)[None]} if phase == "val" else row
 
     def similarity_loss(self, made: Animation, task: Task) -> Float[Tensor, ""]:
