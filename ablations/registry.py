@@ -82,6 +82,14 @@ VARIANTS: tuple[Variant, ...] = (
         {"EFD": "better", "LMD": "better", "Sync": "better"},
     ),
     Variant(
+        "eac_emo_render",
+        "L_emo: render",
+        "eac",
+        "A loss on the render of measured coefficients cannot show what these miss; the photograph can.",
+        {"eac.emotion_target": "render"},
+        {"EFD": "worse"},
+    ),
+    Variant(
         "hef_projected",
         "projected motion",
         "hef",

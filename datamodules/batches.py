@@ -61,7 +61,9 @@ class EACBatch(Batch):
     placement: Float[Tensor, "b t 3"]
     """(scale, x, y) of the camera frame inside the stored crop, in normalised units."""
     image: Float[Tensor, "b 3 s s"]
-    """One frame of the clip, RGB in [-1, 1]: the emotion source of Ours-I."""
+    """One frame of the stretch, RGB in [-1, 1]: the emotion source of Ours-I, and what L_emo compares with."""
+    shown: Int[Tensor, " b"]
+    """Number of this frame in the stretch."""
     mel: Float[Tensor, "b t4 80"]
     """Log-mel in dB, four columns for each video frame: the emotion source of Ours-A."""
     emotion: Int[Tensor, " b"]

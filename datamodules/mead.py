@@ -60,7 +60,7 @@ class ClipItem:
         return dataclasses.replace(self, **moved)
 
     def as_batch(self) -> EACBatch:
-        """The whole clip as a batch of one."""
+        """The whole clip as a batch of one; its picture is the middle frame."""
         count, device = len(self.frames), self.frames.device
         emotion = EMOTIONS.index(self.emotion) if self.emotion in EMOTIONS else -1
         labels = (emotion, self.level or 0, self.style)
@@ -70,7 +70,8 @@ class ClipItem:
             mask=torch.ones(1, count, dtype=torch.bool, device=device),
             coefficients=self.coefficients[None],
             placement=self.placement[None],
-            image=self.frames[:1],
+            image=self.frames[count // 2, None],
+            shown=torch.tensor([count // 2], device=device),
             mel=self.mel[None],
             emotion=emotion,
             level=level,

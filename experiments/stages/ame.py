@@ -23,6 +23,7 @@ class AME(NetworkStage):
     """Trains `AMEModule`."""
 
     name = "ame"
+    version = 2
     undefined = ("*intensity_spearman/*", "*alignment/*", "*gap/*", "*r1*", "*r5/*", "*unseen_accuracy/*")
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:

@@ -27,6 +27,7 @@ class EAC(NetworkStage):
     """Trains `EACModule`."""
 
     name = "eac"
+    version = 2
     undefined = ("*mouth_correlation", "*slider/*")
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
@@ -63,7 +64,7 @@ class EAC(NetworkStage):
 
         config, critics, data = run.config, parents.get("critics"), data_of(run.config, "eac")
         drawn = renderer(config, data, config.data.image_size) if _needs_face(config) else None
-        emotion = critics.render_emotion if critics else load_losses(config, _losses(config)).get("emotion")
+        emotion = critics.face_emotion if critics else load_losses(config, _losses(config)).get("emotion")
         numbers = dataclasses.replace(config.eac, speech=open_store(data).speech_form(data.speech))
         return EACModule(numbers, parents["ame"].encoder, drawn, emotion)
 

@@ -137,22 +137,31 @@ class EACModule(StageModule):
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
     def emotion_loss(self, batch: EACBatch, predicted: Float[Tensor, "b t 64"]) -> Float[Tensor, ""]:
-        """L_emo on a few frames of a few clips: rendered prediction against rendered truth, same pose and light."""
-        clips = min(self.config.emotion_clips, len(predicted))
-        frames = random_frames(batch.mask[:clips], self.config.emotion_frames)
+        """L_emo on a few frames: the rendered prediction, in the measured pose and light, against the target.
+
+        The target is the frame itself, or with `emotion_target` render the render of the measured coefficients.
+        """
+        clips, photo = min(self.config.emotion_clips, len(predicted)), self.config.emotion_target == "photo"
+        mask = batch.mask[:clips]
+        frames = batch.shown[:clips, None] if photo else random_frames(mask, self.config.emotion_frames)
         rows = torch.arange(clips, device=frames.device)[:, None]
         true = batch.coefficients[rows, frames].flatten(0, 1)
         placement = batch.placement[rows, frames].flatten(0, 1)
         made = with_expression(true, predicted[rows, frames].flatten(0, 1))
         with torch.no_grad():
-            target = self._emotion_features(true, placement)
+            target = self._emotion_features(true, placement, batch.image[:clips] if photo else None)
         return emotion_loss(self._emotion_features(made, placement), target)
 
-    def _emotion_features(self, coefficients: Tensor, placement: Tensor) -> Tensor:
+    def _emotion_features(self, coefficients: Tensor, placement: Tensor, photo: Tensor | None = None) -> Tensor:
+        """Of the render of coefficients, or of a photo with their landmarks."""
         assert self.renderer is not None
         assert self.emotion_critic is not None
-        drawn = self.renderer(coefficients, placement)
-        return self.emotion_critic.features(drawn.image, drawn.keypoints)  # pyright: ignore[reportCallIssue]
+        if photo is None:
+            drawn = self.renderer(coefficients, placement)
+            image, points = drawn.image, drawn.keypoints
+        else:
+            image, points = photo, self.renderer.keypoints(coefficients, placement)
+        return self.emotion_critic.features(image, points)  # pyright: ignore[reportCallIssue]
 
     def training_step(self, batch: EACBatch, batch_idx: int) -> Tensor:
         """Weighted sum of the losses."""

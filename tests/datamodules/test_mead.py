@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -99,6 +100,18 @@ def test_shapes_and_ranges(config: DataConfig) -> None:
     assert -1 <= hef.source.min() <= hef.source.max() <= 1
     assert len(hef) == 3
     assert same(hef, hef.to("cpu"))
+
+
+def test_the_picture_of_a_stretch_is_one_of_its_frames(config: DataConfig) -> None:
+    module = MEADDataModule(replace(config, clip_frames=6), "eac", 4)
+    batch, store = module.batch_maker()(3), Store(config.store)
+    for row, number in enumerate(batch.shown.tolist()):
+        own = [c for c in module.train_clips() for r in range(c.rows.start, c.rows.stop)
+               if np.array_equal(store.coefficients[r], batch.coefficients[row, number])]  # fmt: skip
+        frames = torch.cat([assemble.pictures(store, clip, range(clip.length), 32) for clip in own])
+        assert any(torch.equal(frame, batch.image[row]) for frame in frames)
+    item = module.clip_item(module.test_clips()[0])
+    assert torch.equal(item.as_batch().image[0], item.frames[int(item.as_batch().shown)])
 
 
 def test_training_sees_its_own_actors_and_basic_styles_only(config: DataConfig) -> None:
