@@ -116,6 +116,7 @@ TABLE_ENGINEERING = PaperTable(
     (
         PaperRow("the preset", "as it is", FULL),
         PaperRow("data", "exact coefficients", "data_exact"),
+        PaperRow("voice", "frames without their order", "ame_bag"),
         PaperRow("target of L_emo", "the photograph (the preset)", FULL),
         PaperRow("target of L_emo", "the render of the measured face", "eac_emo_render"),
         PaperRow("target of L_emo", "none (w/o L_emo)", "eac_wo_emo"),

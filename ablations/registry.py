@@ -74,6 +74,13 @@ VARIANTS: tuple[Variant, ...] = (
         _ALL_WORSE,
     ),
     Variant(
+        "ame_bag",
+        "voice as a bag",
+        "ame",
+        "The order of a voice's frames carries some of its emotion.",
+        {"ame.audio.positions": "none"},
+    ),
+    Variant(
         "data_exact",
         "exact coefficients",
         "eac",

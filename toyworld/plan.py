@@ -33,6 +33,16 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "default": Preset(
+        actors={"train": 24, "val": 6, "test": 6, "judge": 6},
+        neutral_clips=2,
+        all_levels=frozenset(ROLES),
+        unseen_styles=UNSEEN_STYLES,
+        short_sentences=False,
+        people={"prior": 280, "judge": 120, "critic": 80},
+        portraits=4,
+        video_size=160,
+    ),
+    "small": Preset(
         actors={"train": 7, "val": 1, "test": 3, "judge": 5},
         neutral_clips=2,
         all_levels=frozenset(ROLES),

@@ -87,7 +87,7 @@ def write_world(
     root: Path,
     *,
     seed: int = 0,
-    preset: Literal["default", "tiny"] = "default",
+    preset: Literal["default", "small", "tiny"] = "default",
     size: int | None = None,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
