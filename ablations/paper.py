@@ -121,6 +121,11 @@ TABLE_ENGINEERING = PaperTable(
         PaperRow("target of L_emo", "the render of the measured face", "eac_emo_render"),
         PaperRow("target of L_emo", "none (w/o L_emo)", "eac_wo_emo"),
         PaperRow("HEF's input", "projected motion", "hef_projected"),
+        PaperRow("HEF's training", "learning rates on a cosine", "hef_cosine"),
+        PaperRow("HEF's training", "hinge loss", "hef_hinge"),
+        PaperRow("HEF's training", "loss on neighbouring frames", "hef_temporal"),
+        PaperRow("HEF's training", "mouth and eyes judged", "hef_parts"),
+        PaperRow("HEF's training", "augmented pairs", "hef_augmented"),
     ),
 )
 

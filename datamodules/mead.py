@@ -109,6 +109,7 @@ class MEADDataModule(EndlessData):
         val_clips: most clips of the validation actors, evenly taken.
         evaluate_frames: frames of each clip that HEF is validated and tested on.
         unlabelled: share of HEF's training pairs that are of clips without emotion label (see `SameActorPairs`).
+        neighbours: whether every second target of HEF's training pairs is the frame after the one before.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class MEADDataModule(EndlessData):
         val_clips: int = 16,
         evaluate_frames: int = 4,
         unlabelled: float = 0.0,
+        neighbours: bool = False,
     ) -> None:
         super().__init__(config.workers)
         if not config.store:
@@ -131,7 +133,8 @@ class MEADDataModule(EndlessData):
         self.config = dataclasses.replace(config, speech="mfcc") if view == "ame" else config
         self.batch_size, self.seed = batch_size, seed
         self.resolution = resolution or config.image_size
-        self.max_val_clips, self.evaluate_frames, self.unlabelled = val_clips, evaluate_frames, unlabelled
+        self.max_val_clips, self.evaluate_frames = val_clips, evaluate_frames
+        self.unlabelled, self.neighbours = unlabelled, neighbours
         self.store = Store(config.store)
         self.split = Split.load(config.split)
 
@@ -177,7 +180,7 @@ class MEADDataModule(EndlessData):
             self.config.clip_frames,
             self.resolution,
             self.config.speech,
-            SameActorPairs(clips, self.unlabelled) if self.unlabelled else None,
+            SameActorPairs(clips, self.unlabelled, self.neighbours) if self.view == "hef" else None,
             self.config.coefficients,
         )
 

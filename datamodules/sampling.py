@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -69,10 +69,11 @@ class SameActorPairs:
     """Draws (source, target) frames: the target style-balanced, the source from any clip of that actor and view.
 
     A share `unlabelled` of the targets has no emotion label, where there are clips of both kinds; with 0, such clips
-    count as one style among the others.
+    count as one style among the others. With `neighbours`, pairs 2k and 2k + 1 have one source and successive targets.
     """
 
-    def __init__(self, clips: Sequence[StoredClip], unlabelled: float = 0.0) -> None:
+    def __init__(self, clips: Sequence[StoredClip], unlabelled: float = 0.0, neighbours: bool = False) -> None:
+        self._neighbours = neighbours
         both = len({clip.emotion is None for clip in clips}) == 2
         self._targets: Sampler = Mixed(clips, unlabelled) if unlabelled and both else StyleBalanced(clips)
         self._by_actor: dict[tuple[str, str], list[StoredClip]] = defaultdict(list)
@@ -81,12 +82,21 @@ class SameActorPairs:
 
     def draw(self, random: np.random.Generator, count: int) -> list[Pair]:
         """`count` pairs; source and target may come from one clip."""
-        return [self._pair(random, target) for target in self._targets.draw(random, count)]
+        if not self._neighbours:
+            return [self._pair(random, target) for target in self._targets.draw(random, count)]
+        firsts = [self._pair(random, target) for target in self._targets.draw(random, count // 2)]
+        return [pair for first in firsts for pair in neighbours(first)]
 
     def _pair(self, random: np.random.Generator, target: StoredClip) -> Pair:
         same = self._by_actor[target.actor, target.view]
         source = same[random.integers(len(same))]
         return Pair(source, int(random.integers(source.length)), target, int(random.integers(target.length)))
+
+
+def neighbours(pair: Pair) -> tuple[Pair, Pair]:
+    """The pair, or the one before it at a clip's end, and the one with the next frame as its target."""
+    first = max(0, min(pair.target_index, pair.target.length - 2))
+    return replace(pair, target_index=first), replace(pair, target_index=min(first + 1, pair.target.length - 1))
 
 
 def stretch(random: np.random.Generator, clip: StoredClip, frames: int) -> tuple[int, int]:
