@@ -17,7 +17,13 @@ from lightning_modules.ame.conditioning import batch_codes
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.config import EACConfig
-from lightning_modules.eac.evaluation import expression_metrics, mean_metrics, slider_metrics
+from lightning_modules.eac.evaluation import (
+    expression_metrics,
+    mean_metrics,
+    silence_metrics,
+    silent_speech,
+    slider_metrics,
+)
 from lightning_modules.eac.losses import (
     coefficient_loss,
     emotion_loss,
@@ -223,6 +229,9 @@ class EACModule(StageModule):
                 true,
                 statistics.deviation,
             )
+        silence = silent_speech(self.config.speech, len(true), true.device)
+        if loader == 0 and silence is not None and self.basis is not None:
+            row |= silence_metrics(predicted, self.predict_speech(silence, code, identity), self.basis)
         if phase == "val":
             row["loss"] = self.total(self.losses(batch.as_batch(), predicted[None])).item()
         return row
