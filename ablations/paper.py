@@ -115,7 +115,17 @@ TABLE_ENGINEERING = PaperTable(
     ("EFD", "LMD", "Sync", "CSIM", "PSNR"),
     (
         PaperRow("the preset", "as it is", FULL),
+        PaperRow("data", "exact coefficients", "data_exact"),
+        PaperRow("voice", "frames without their order", "ame_bag"),
+        PaperRow("target of L_emo", "the photograph (the preset)", FULL),
+        PaperRow("target of L_emo", "the render of the measured face", "eac_emo_render"),
+        PaperRow("target of L_emo", "none (w/o L_emo)", "eac_wo_emo"),
         PaperRow("HEF's input", "projected motion", "hef_projected"),
+        PaperRow("HEF's training", "learning rates on a cosine", "hef_cosine"),
+        PaperRow("HEF's training", "hinge loss", "hef_hinge"),
+        PaperRow("HEF's training", "loss on neighbouring frames", "hef_temporal"),
+        PaperRow("HEF's training", "mouth and eyes judged", "hef_parts"),
+        PaperRow("HEF's training", "augmented pairs", "hef_augmented"),
     ),
 )
 

@@ -91,6 +91,7 @@ def batch_of(config: EACConfig, frames: int = 25) -> EACBatch:
         coefficients,
         torch.tensor([1 / 1.3, 0, 0]).expand(size, frames, 3),
         torch.zeros(size, 3, 64, 64),
+        torch.zeros(size, dtype=torch.long),
         torch.zeros(size, 4 * frames, 80),
         ones,
         ones,

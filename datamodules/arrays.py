@@ -11,6 +11,9 @@ from face3d.coefficients import NUM_COEFFICIENTS
 FRAMES = "frames.bin"
 FRAME_ENDS = "frame_ends"
 
+EXACT = "exact"
+"""An array beside `coefficients` in shards whose clips were rendered: the 3DMM vectors that they were rendered from."""
+
 INT16_MAX = 32767
 """Sound in [-1, 1] is stored as integers in -32767 .. 32767."""
 

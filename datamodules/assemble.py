@@ -61,6 +61,7 @@ class _Maker(ABC):
     frames: int
     size: int
     speech: str
+    coefficients: str
 
     @classmethod
     def sampler_of(cls, clips: Clips) -> Sampler:
@@ -74,15 +75,16 @@ class _Maker(ABC):
     def _random(self, step: int) -> np.random.Generator:
         return generator(self.seed, step, self.rank)
 
-    def _stretches(self, step: int) -> tuple[list[StoredClip], list[slice], Tensor]:
-        """Clips, the rows of a stretch of each, and one picture of each."""
+    def _stretches(self, step: int) -> tuple[list[StoredClip], list[slice], Tensor, Tensor]:
+        """Clips, the rows of a stretch of each, and of each stretch one picture and its number in it."""
         random = self._random(step)
         clips = self.sampler.draw(random, self.batch_size)
         spans = [stretch(random, clip, self.frames) for clip in clips]
         rows = [slice(c.start + first, c.start + first + n) for c, (first, n) in zip(clips, spans, strict=True)]
-        chosen = [int(random.integers(clip.length)) for clip in clips]
+        shown = [int(random.integers(count)) for _, count in spans]
+        chosen = [first + number for (first, _), number in zip(spans, shown, strict=True)]
         images = [pictures(self.store, c, [i], self.size) for c, i in zip(clips, chosen, strict=True)]
-        return clips, rows, torch.cat(images)
+        return clips, rows, torch.cat(images), torch.tensor(shown)
 
     def _mel(self, rows: Sequence[slice]) -> Tensor:
         padded = [
@@ -97,21 +99,23 @@ class _Maker(ABC):
 
 class _AME(_Maker):
     def __call__(self, step: int) -> AMEBatch:
-        clips, rows, image = self._stretches(step)
+        clips, rows, image, _ = self._stretches(step)
         mask = self._mask(rows, MEL_STEPS_PER_FRAME)
         return AMEBatch(image=image, mel=self._mel(rows), mel_mask=mask, **_label_tensors(clips))
 
 
 class _EAC(_Maker):
     def __call__(self, step: int) -> EACBatch:
-        clips, rows, image = self._stretches(step)
+        clips, rows, image, shown = self._stretches(step)
         store, frames, speech = self.store, self.frames, self.store.speech(self.speech)
+        vectors = store.coefficients_of(self.coefficients)
         return EACBatch(
             speech=torch.stack([_pad(speech[r], frames) for r in rows]),
             mask=self._mask(rows),
-            coefficients=torch.stack([_pad(store.coefficients[r], frames) for r in rows]),
+            coefficients=torch.stack([_pad(vectors[r], frames) for r in rows]),
             placement=torch.stack([_pad(store.placement[r], frames) for r in rows]),
             image=image,
+            shown=shown,
             mel=self._mel(rows),
             **_label_tensors(clips),
         )
@@ -127,11 +131,12 @@ class _HEF(_Maker):
         pairs = self.sampler.draw(self._random(step), self.batch_size)
         sources = [(pair.source, pair.source_index) for pair in pairs]
         targets = [(pair.target, pair.target_index) for pair in pairs]
+        vectors = self.store.coefficients_of(self.coefficients)
         return HEFBatch(
             source=self._images(sources),
             target=self._images(targets),
-            source_coefficients=self._rows(self.store.coefficients, sources),
-            target_coefficients=self._rows(self.store.coefficients, targets),
+            source_coefficients=self._rows(vectors, sources),
+            target_coefficients=self._rows(vectors, targets),
             source_placement=self._rows(self.store.placement, sources),
             target_placement=self._rows(self.store.placement, targets),
             **_label_tensors([pair.target for pair in pairs]),
@@ -158,7 +163,9 @@ def maker(
     size: int = 64,
     speech: str = "mfcc",
     sampler: Sampler | None = None,
+    coefficients: str = "measured",
 ) -> Callable[[int], Batch]:
     """The function from a batch's number to the batch of a view; `sampler` in place of the view's own."""
     kind = _MAKERS[view]
-    return kind(store, sampler or kind.sampler_of(clips), batch_size, seed, rank, frames, size, speech)
+    drawn = sampler or kind.sampler_of(clips)
+    return kind(store, drawn, batch_size, seed, rank, frames, size, speech, coefficients)

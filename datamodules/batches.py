@@ -61,7 +61,9 @@ class EACBatch(Batch):
     placement: Float[Tensor, "b t 3"]
     """(scale, x, y) of the camera frame inside the stored crop, in normalised units."""
     image: Float[Tensor, "b 3 s s"]
-    """One frame of the clip, RGB in [-1, 1]: the emotion source of Ours-I."""
+    """One frame of the stretch, RGB in [-1, 1]: the emotion source of Ours-I, and what L_emo compares with."""
+    shown: Int[Tensor, " b"]
+    """Number of this frame in the stretch."""
     mel: Float[Tensor, "b t4 80"]
     """Log-mel in dB, four columns for each video frame: the emotion source of Ours-A."""
     emotion: Int[Tensor, " b"]
@@ -85,3 +87,21 @@ class HEFBatch(Batch):
     """The target's labels; -1 where the clip has none."""
     level: Int[Tensor, " b"]
     style: Int[Tensor, " b"]
+
+    @property
+    def true_coefficients(self) -> tuple[Float[Tensor, "b 257"], Float[Tensor, "b 257"]]:
+        """Source's and target's, with which results are compared."""
+        return self.source_coefficients, self.target_coefficients
+
+
+@dataclass(frozen=True)
+class Reenacted(HEFBatch):
+    """Frames for evaluation, with the coefficients that they were rendered from where these are known."""
+
+    source_exact: Float[Tensor, "b 257"]
+    target_exact: Float[Tensor, "b 257"]
+
+    @property
+    def true_coefficients(self) -> tuple[Float[Tensor, "b 257"], Float[Tensor, "b 257"]]:
+        """The exact ones."""
+        return self.source_exact, self.target_exact

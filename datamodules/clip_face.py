@@ -76,6 +76,8 @@ class Face:
     """Frames at the beginning of the clip that have no coefficients and are left out."""
     row_offset: int | None = None
     """Rows by which the coefficient file begins late, where that was measured."""
+    exact: Float[np.ndarray, "t 257"] | None = None
+    """The coefficients that a rendered clip was rendered from, where its file states them."""
 
 
 def _frames(video: Path, frames: range) -> Iterator[DecodedFrame]:
@@ -164,8 +166,10 @@ def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clo
     _check_length(record, len(rows))
     pictures = pictures[skipped : skipped + len(rows)]
     coefficients, place = measured.coefficients[rows], placement(windows[rows], crop)
-    landmarks = _landmarks_of(measured.model, coefficients, place, pictures, settings, clock)
-    return Face(crop, pictures, place, landmarks, coefficients, measured.model, skipped, offset)
+    exact = None if measured.exact is None else measured.exact[rows]
+    shown_by = coefficients if exact is None else exact
+    landmarks = _landmarks_of(measured.model, shown_by, place, pictures, settings, clock)
+    return Face(crop, pictures, place, landmarks, coefficients, measured.model, skipped, offset, exact)
 
 
 def _rows_about(record: ClipRecord, clip: VideoInfo, count: int) -> slice:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from conventions.errors import RejectedClip
 from conventions.rates import MEL_BINS, MEL_STEPS_PER_FRAME, SAMPLE_RATE, SAMPLES_PER_FRAME, VIDEO_FPS
 from datamodules import audio as sound_files
+from datamodules.arrays import EXACT, INT16_MAX
 from datamodules.catalogue import ClipRecord
 from datamodules.clip_face import (
     MAX_FRAMES,
@@ -22,7 +23,6 @@ from datamodules.clock import Clock
 from datamodules.media import warn
 from datamodules.parts import PICTURES, SIZES, Part
 from datamodules.sound_offset import read_sound
-from datamodules.store import INT16_MAX
 from face3d.coefficients import NUM_COEFFICIENTS
 
 SILENCE_PEAK = 1e-3
@@ -56,6 +56,7 @@ def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
         "has_landmarks": face.landmarks is not None,
         "crop": face.crop,
         "model": face.model,
+        "exact": face.exact is not None,
         "sound_offset": offset,
         "row_offset": face.row_offset,
     }
@@ -100,6 +101,7 @@ def _face_arrays(face: Face, length: int) -> dict[str, np.ndarray]:
         "placement": face.placement,
         "coefficients": none if face.coefficients is None else face.coefficients,
         "landmarks": no_landmarks if face.landmarks is None else face.landmarks,
+        **({} if face.exact is None else {EXACT: face.exact}),
         PICTURES: np.frombuffer(b"".join(face.pictures), np.uint8),
         SIZES: np.array([len(picture) for picture in face.pictures], np.int64),
     }

@@ -37,6 +37,8 @@ class Measured:
     coefficients: Float[np.ndarray, "t 257"]
     params: Float[np.ndarray, "t 5"]
     """(w0, h0, s, t0, t1) as in Deep3DFaceRecon's `align_img`."""
+    exact: Float[np.ndarray, "t 257"] | None = None
+    """What the clip was rendered from, where the file states it (`exact`)."""
 
     def at_source_rate(self, clip: VideoInfo, path: Path) -> bool:
         """Whether rows are source frames and not frames at 25 fps; RejectedClip where their number fits neither."""
@@ -78,20 +80,27 @@ def _near(rows: int, frames: int) -> bool:
 
 
 def read_mat(path: Path) -> Measured:
-    """Coefficients of a `.mat`: `coeff` [T, 257] and `transform_params` [T, 5], or SadTalker's `coeff_3dmm` [T, 73]."""
+    """Coefficients of a `.mat`: `coeff` [T, 257] and `transform_params` [T, 5], or SadTalker's `coeff_3dmm` [T, 73].
+
+    Files of rendered clips may hold `exact` [T, 257] beside `coeff`.
+    """
     content = _load(path)
     try:
         model = str(np.asarray(content["model"]).ravel()[0]) if "model" in content else BFM09
         both = _sadtalker(content) if "coeff_3dmm" in content else _deep3d(content)
-        measured = Measured(model, *both)
+        exact = _matrix(content["exact"], NUM_COEFFICIENTS, "exact") if "exact" in content else None
+        if exact is not None and len(exact) != len(both[0]):
+            raise ValueError(f"exact has {len(exact)} rows, the measured coefficients {len(both[0])}")
+        measured = Measured(model, *both, exact)
     except KeyError as error:
         line = f"{path}: has no {error}; expected coeff [T, 257] and transform_params [T, 5]"
         raise RejectedClip("bad_coefficients", line) from error
     except (ValueError, IndexError, TypeError) as error:
         raise RejectedClip("bad_coefficients", f"{path}: {error}") from error
-    if not all(np.isfinite(array).all() for array in (measured.coefficients, measured.params)):
+    vectors = [measured.coefficients] if measured.exact is None else [measured.coefficients, measured.exact]
+    if not all(np.isfinite(array).all() for array in (*vectors, measured.params)):
         raise RejectedClip("bad_coefficients", f"{path}: has values that are not finite")
-    if np.abs(measured.coefficients).max() > MOST:
+    if max(np.abs(array).max() for array in vectors) > MOST:
         raise RejectedClip("bad_coefficients", f"{path}: has values beyond {MOST:g}, which no face has")
     if not (measured.params[:, :3] > 0).all():
         raise RejectedClip("bad_coefficients", f"{path}: transform_params has sizes or scales that are not positive")

@@ -1,6 +1,7 @@
 """What a run asks of its data; in a file of its own, so that reading a configuration needs no torch."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,9 @@ class DataConfig:
     """Length of a training stretch in video frames."""
     views: tuple[str, ...] = ("front",)
     """Cameras that are used."""
+    coefficients: Literal["measured", "exact"] = "measured"
+    """Coefficients that EAC and HEF receive: as a tracker measures them, or those that toy clips were rendered from.
+    Tests and figures compare with the exact ones wherever the store has them."""
     speech: str = field(default="mfcc", metadata={"numbers": False})
     """Speech feature that EAC receives: mfcc, mel, hf:NAME_OR_FOLDER[:layer] or module:Class; all but the first two are
     added to a store by `emospace store STORE --add-speech`. A run's identity has its content."""

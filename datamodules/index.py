@@ -31,13 +31,13 @@ def columns_of(entries: Sequence[dict[str, Any]]) -> Columns:
     for name in ("number", "length"):
         values[name] = [entry[name] for entry in entries]
     measured = {name: [entry.get(name) for entry in entries] for name in _MEASURED}
-    return Columns(
-        id=_texts([entry["id"] for entry in entries]),
+    columns: dict[str, Any] = {
         **{name: _words([entry[name] for entry in entries]) for name in WORDS},
         **{name: np.array(values[name], kind) for name, kind in _NUMBERS.items()},
         **{name: np.array([np.nan if v is None else v for v in row], float) for name, row in measured.items()},
-        crop=np.array([entry["crop"] for entry in entries], float).reshape(-1, 3),
-    )
+        "crop": np.array([entry["crop"] for entry in entries], float).reshape(-1, 3),
+    }
+    return Columns(id=_texts([entry["id"] for entry in entries]), **columns)
 
 
 def _texts(values: Sequence[str]) -> Texts:
@@ -93,7 +93,8 @@ def _checked(arrays: dict[str, np.ndarray]) -> Columns:
         raise ValueError("lengths or flags")
     if not set(words["kind"].values) <= set(get_args(StyleKind)):
         raise ValueError("kind")
-    return Columns(id=ids, crop=crop, **words, **numbers, **measured)
+    columns: dict[str, Any] = {"crop": crop, **words, **numbers, **measured}
+    return Columns(id=ids, **columns)
 
 
 def _array(arrays: dict[str, np.ndarray], name: str, kind: type, count: int | None = None) -> np.ndarray:

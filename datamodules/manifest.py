@@ -20,7 +20,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("hash", "crop", "index", "report"), (str,)),
     **{"size": (int,), "coefficient_model": (str, type(None)), "clips": (int,), "frames": (int,), "shards": (dict,)},
 }
-_SHARD: dict[str, tuple[type, ...]] = {"hash": (str,), "clips": (int,), "frames": (int,)}
+_SHARD: dict[str, tuple[type, ...]] = {"hash": (str,), "clips": (int,), "frames": (int,), "exact": (bool,)}
 _SPEECH: dict[str, tuple[type, ...]] = {"file": (str,), "digest": (str,), "shape": (list,), "shards": (dict,)}
 
 

@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError, nearest
 from datamodules import assemble
-from datamodules.batches import EACBatch, HEFBatch
+from datamodules.batches import EACBatch, Reenacted
 from datamodules.clips import Clips, StoredClip
 from datamodules.config import DataConfig
 from datamodules.endless import EndlessData, MakeBatch, item_loader
 from datamodules.moments import Statistics, store_statistics
+from datamodules.rows import Rows
 from datamodules.sampling import SameActorPairs
 from datamodules.speech_names import SpeechForm
 from datamodules.splits import Role, Split
@@ -45,6 +46,9 @@ class ClipItem:
     mel: Float[Tensor, "t4 80"]
     audio: Float[Tensor, " samples"]
     coefficients: Float[Tensor, "t 257"]
+    """Those that networks are given (`data.coefficients`)."""
+    exact: Float[Tensor, "t 257"]
+    """Those that results are compared with: exact where the store has such, else the measured ones."""
     placement: Float[Tensor, "t 3"]
     landmarks: Float[Tensor, "t 68 2"]
     emotion: str | None
@@ -59,7 +63,7 @@ class ClipItem:
         return dataclasses.replace(self, **moved)
 
     def as_batch(self) -> EACBatch:
-        """The whole clip as a batch of one."""
+        """The whole clip as a batch of one; its picture is the middle frame."""
         count, device = len(self.frames), self.frames.device
         emotion = EMOTIONS.index(self.emotion) if self.emotion in EMOTIONS else -1
         labels = (emotion, self.level or 0, self.style)
@@ -69,7 +73,8 @@ class ClipItem:
             mask=torch.ones(1, count, dtype=torch.bool, device=device),
             coefficients=self.coefficients[None],
             placement=self.placement[None],
-            image=self.frames[:1],
+            image=self.frames[count // 2, None],
+            shown=torch.tensor([count // 2], device=device),
             mel=self.mel[None],
             emotion=emotion,
             level=level,
@@ -86,6 +91,13 @@ class Reference:
     placement: Float[Tensor, "3"]
     clip: str
     index: int
+    exact: Float[Tensor, "257"] | None = None
+    """What a rendered frame was rendered from; None where that is not known."""
+
+    @property
+    def true_coefficients(self) -> Float[Tensor, "257"]:
+        """Those that results are compared with."""
+        return self.coefficients if self.exact is None else self.exact
 
 
 class MEADDataModule(EndlessData):
@@ -100,6 +112,7 @@ class MEADDataModule(EndlessData):
         val_clips: most clips of the validation actors, evenly taken.
         evaluate_frames: frames of each clip that HEF is validated and tested on.
         unlabelled: share of HEF's training pairs that are of clips without emotion label (see `SameActorPairs`).
+        neighbours: whether every second target of HEF's training pairs is the frame after the one before.
     """
 
     def __init__(
@@ -112,6 +125,7 @@ class MEADDataModule(EndlessData):
         val_clips: int = 16,
         evaluate_frames: int = 4,
         unlabelled: float = 0.0,
+        neighbours: bool = False,
     ) -> None:
         super().__init__(config.workers)
         if not config.store:
@@ -122,7 +136,8 @@ class MEADDataModule(EndlessData):
         self.config = dataclasses.replace(config, speech="mfcc") if view == "ame" else config
         self.batch_size, self.seed = batch_size, seed
         self.resolution = resolution or config.image_size
-        self.max_val_clips, self.evaluate_frames, self.unlabelled = val_clips, evaluate_frames, unlabelled
+        self.max_val_clips, self.evaluate_frames = val_clips, evaluate_frames
+        self.unlabelled, self.neighbours = unlabelled, neighbours
         self.store = Store(config.store)
         self.split = Split.load(config.split)
 
@@ -160,7 +175,8 @@ class MEADDataModule(EndlessData):
             self.config.clip_frames,
             self.resolution,
             self.config.speech,
-            SameActorPairs(clips, self.unlabelled) if self.unlabelled else None,
+            SameActorPairs(clips, self.unlabelled, self.neighbours) if self.view == "hef" else None,
+            self.config.coefficients,
         )
 
     def val_dataloader(self) -> list[DataLoader]:
@@ -171,7 +187,7 @@ class MEADDataModule(EndlessData):
     def test_dataloader(self) -> list[DataLoader]:
         """Whole clips (`ClipItem`) of the basic styles, then those of unseen styles where the store has any.
 
-        For HEF one loader of `HEFBatch`es, each `evaluate_frames` frames of a clip of a basic style.
+        For HEF one loader of `Reenacted` batches, each `evaluate_frames` frames of a clip of a basic style.
         """
         kinds: tuple[Literal["basic", "unseen"], ...] = ("basic",) if self.view == "hef" else ("basic", "unseen")
         groups = [_holding(self.test_clips(kind), self.view) for kind in kinds]
@@ -184,7 +200,12 @@ class MEADDataModule(EndlessData):
 
     def statistics(self) -> Statistics:
         """Mean and deviation of sound and expression over the training clips, every style counted alike."""
-        return store_statistics(self.store, self.train_clips(), self.config.speech)
+        return store_statistics(self.store, self.train_clips(), self.config.speech, self.config.coefficients)
+
+    @property
+    def _vectors(self) -> Rows:
+        """The coefficients that networks are given."""
+        return self.store.coefficients_of(self.config.coefficients)
 
     def pictures(self) -> Float[Tensor, "n 3 s s"]:
         """Pictures of the first training batches, the same on every rank."""
@@ -210,7 +231,8 @@ class MEADDataModule(EndlessData):
             speech=assemble.tensor(store.speech(self.config.speech)[rows]),
             mel=assemble.tensor(store.mel[rows]).flatten(0, 1),
             audio=torch.from_numpy(audio),
-            coefficients=assemble.tensor(store.coefficients[rows]),
+            coefficients=assemble.tensor(self._vectors[rows]),
+            exact=assemble.tensor(store.exact[rows]),
             placement=assemble.tensor(store.placement[rows]),
             landmarks=assemble.tensor(store.landmarks[rows]),
             emotion=clip.emotion,
@@ -218,23 +240,25 @@ class MEADDataModule(EndlessData):
             style=assemble.labels(clip)[2],
         )
 
-    def reenactment(self, clip: StoredClip) -> HEFBatch:
+    def reenactment(self, clip: StoredClip) -> Reenacted:
         """Evenly spaced frames of a clip, each to be made from the actor's reference portrait, itself left out."""
         reference = self.reference_frame(clip.actor)
         frames = [i for i in range(clip.length) if (clip.id, i) != (reference.clip, reference.index)]
         picked = [frames[i] for i in np.linspace(0, len(frames) - 1, self.evaluate_frames).round().astype(int)]
         rows, count = [clip.start + index for index in picked], len(picked)
         emotion, level, style = (torch.full((count,), value) for value in assemble.labels(clip))
-        return HEFBatch(
+        return Reenacted(
             source=reference.image.expand(count, -1, -1, -1),
             target=assemble.pictures(self.store, clip, picked, self.resolution),
             source_coefficients=reference.coefficients.expand(count, -1),
-            target_coefficients=assemble.tensor(self.store.coefficients[rows]),
+            target_coefficients=assemble.tensor(self._vectors[rows]),
             source_placement=reference.placement.expand(count, -1),
             target_placement=assemble.tensor(self.store.placement[rows]),
             emotion=emotion,
             level=level,
             style=style,
+            source_exact=reference.true_coefficients.expand(count, -1),
+            target_exact=assemble.tensor(self.store.exact[rows]),
         )
 
     def reference_frame(self, actor: str) -> Reference:
@@ -247,10 +271,11 @@ class MEADDataModule(EndlessData):
         clip = min(clips, key=lambda c: (c.emotion not in ("neutral", None), c.level or 0, c.id))
         return Reference(
             assemble.pictures(self.store, clip, [0], self.resolution)[0],
-            assemble.tensor(self.store.coefficients[clip.start]),
+            assemble.tensor(self._vectors[clip.start]),
             assemble.tensor(self.store.placement[clip.start]),
             clip.id,
             0,
+            assemble.tensor(self.store.exact[clip.start]),
         )
 
 

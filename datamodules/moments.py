@@ -29,14 +29,17 @@ class Statistics:
     expression: Moments
 
 
-def store_statistics(store: Store, clips: Sequence[StoredClip], speech: str = "mfcc") -> Statistics:
+def store_statistics(
+    store: Store, clips: Sequence[StoredClip], speech: str = "mfcc", coefficients: str = "measured"
+) -> Statistics:
     """Over all frames of clips; every style (emotion and level) weighs alike, and every clip within it, as in training.
 
     Computed in float64 in the order of the clips: equal on every rank and in every run on the same store.
     """
     rows = store.speech(speech)
     sound = _moments(clips, [rows[clip.rows].reshape(-1, rows.shape[-1]) for clip in clips])
-    return Statistics(sound, _moments(clips, [store.coefficients[clip.rows, EXPRESSION] for clip in clips]))
+    vectors = store.coefficients_of(coefficients)
+    return Statistics(sound, _moments(clips, [vectors[clip.rows, EXPRESSION] for clip in clips]))
 
 
 def _moments(clips: Sequence[StoredClip], rows: Sequence[np.ndarray]) -> Moments:

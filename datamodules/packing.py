@@ -9,6 +9,7 @@ from typing import Any
 
 from conventions.errors import UserError
 from conventions.files import write_bytes, write_json
+from datamodules.arrays import EXACT
 from datamodules.crop import CROP
 from datamodules.index import columns_of, index_bytes
 from datamodules.manifest import FORMAT, MANIFEST, VERSION, content_hash, read_whole_manifest
@@ -38,7 +39,7 @@ def finish(
         "coefficient_model": _common_model(shards),
         "clips": sum(len(shard.clips) for shard in shards),
         "frames": sum(shard.frames for shard in shards),
-        "shards": {s.path.name: {"hash": s.hash, "clips": len(s.clips), "frames": s.frames} for s in shards},
+        "shards": {shard.path.name: _facts(shard) for shard in shards},
         "index": index_name(index),
         "report": f"report.{digest(report)[:16]}.json",
         "speech": _kept_speech(store, shards),
@@ -50,6 +51,10 @@ def finish(
     write_json(store / MANIFEST, manifest)
     _remove_others(store, manifest)
     return manifest
+
+
+def _facts(shard: Shard) -> dict[str, Any]:
+    return {"hash": shard.hash, "clips": len(shard.clips), "frames": shard.frames, "exact": EXACT in shard.forms}
 
 
 def index_of(shards: Sequence[Shard]) -> bytes:

@@ -16,7 +16,7 @@ PARTS = ".parts"
 
 PICTURES, SIZES, META = "pictures", "sizes", "meta"
 
-OF_THE_SOURCE = ("key", "model", "sound_offset", "row_offset", "notes")
+OF_THE_SOURCE = ("key", "model", "exact", "sound_offset", "row_offset", "notes")
 """What is known of a clip beyond the content of the store."""
 
 
@@ -27,7 +27,8 @@ class Part:
     meta: dict[str, Any]
     """A `StoredClip`'s fields but `start`, and those of `OF_THE_SOURCE` but `key`; or `reason` and `detail`."""
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    """Those of `ARRAYS`, `pictures` (uint8: JPEG files end to end) and `sizes` (bytes of each)."""
+    """Those of `ARRAYS`, `exact` where it is known, `pictures` (uint8: JPEG files end to end) and `sizes` (bytes of
+    each)."""
 
     @property
     def rejected(self) -> bool:

@@ -1,6 +1,6 @@
 """What each training batch is made of: pure functions of (seed, step), so that any run can resume at any batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -67,23 +67,32 @@ class SameActorPairs:
     """Draws (source, target) frames: the target style-balanced, the source from any clip of that actor and view.
 
     A share `unlabelled` of the targets has no emotion label, where there are clips of both kinds; with 0, such clips
-    count as one style among the others.
+    count as one style among the others. With `neighbours`, pairs 2k and 2k + 1 have one source and successive targets.
     """
 
-    def __init__(self, clips: Clips, unlabelled: float = 0.0) -> None:
+    def __init__(self, clips: Clips, unlabelled: float = 0.0, neighbours: bool = False) -> None:
         without = len(clips.where(emotion=lambda name: name is None))
         mixed = unlabelled > 0 and 0 < without < len(clips)
         self._clips, self._targets = clips, Mixed(clips, unlabelled) if mixed else StyleBalanced(clips)
-        self._people = clips.groups("actor", "view")
+        self._people, self._neighbours = clips.groups("actor", "view"), neighbours
 
     def draw(self, random: np.random.Generator, count: int) -> list[Pair]:
         """`count` pairs; source and target may come from one clip."""
-        return [self._pair(random, place) for place in self._targets.places(random, count)]
+        if not self._neighbours:
+            return [self._pair(random, place) for place in self._targets.places(random, count)]
+        firsts = [self._pair(random, place) for place in self._targets.places(random, count // 2)]
+        return [pair for first in firsts for pair in neighbours(first)]
 
     def _pair(self, random: np.random.Generator, place: int) -> Pair:
         source = self._clips[self._people.draw(random, int(self._people.of[place]))]
         target = self._clips[place]
         return Pair(source, int(random.integers(source.length)), target, int(random.integers(target.length)))
+
+
+def neighbours(pair: Pair) -> tuple[Pair, Pair]:
+    """The pair, or the one before it at a clip's end, and the one with the next frame as its target."""
+    first = max(0, min(pair.target_index, pair.target.length - 2))
+    return replace(pair, target_index=first), replace(pair, target_index=min(first + 1, pair.target.length - 1))
 
 
 def stretch(random: np.random.Generator, clip: StoredClip, frames: int) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from conventions.files import sha256_of, write_json
-from datamodules.arrays import ARRAYS, FRAME_ENDS, FRAMES
+from datamodules.arrays import ARRAYS, EXACT, FRAME_ENDS, FRAMES, Form
 from datamodules.crop import CROP
 from datamodules.manifest import VERSION
 from datamodules.parts import OF_THE_SOURCE, PICTURES, SIZES, Part, digest
@@ -67,6 +67,11 @@ class Shard:
         """Frames of its clips."""
         return sum(clip["length"] for clip in self.clips)
 
+    @property
+    def forms(self) -> dict[str, Form]:
+        """Its arrays by name."""
+        return forms(f"{EXACT}.npy" in self.files)
+
     @functools.cached_property
     def entries(self) -> list[dict[str, Any]]:
         """All that is known of each clip."""
@@ -85,7 +90,7 @@ class Shard:
             PICTURES: np.fromfile(self.path / FRAMES, np.uint8, int(cut[-1]) - begin, offset=begin),
             SIZES: np.diff(cut, prepend=begin),
         }
-        for name, form in ARRAYS.items():
+        for name, form in self.forms.items():
             before = first + 2 * form.margin * number
             arrays[name] = np.array(self._rows(name)[before : before + count + 2 * form.margin])
         return Part(self.entries[number], arrays)
@@ -130,7 +135,8 @@ def write_shard(store: Path, group: str, size: int, sources: Sequence[Source]) -
     partial = store / SHARDS / f".{secrets.token_hex(8)}.partial"
     partial.mkdir(parents=True)
     try:
-        files = _write_files(partial, [read for _, read in sources], [clip["length"] for clip in clips])
+        arrays = forms(all(item["exact"] for item in origin))
+        files = _write_files(partial, arrays, [read for _, read in sources], [clip["length"] for clip in clips])
         shard = Shard(partial, group, size, clips, origin, files)
         return finish_shard(store, shard)
     except BaseException:
@@ -173,19 +179,26 @@ class _Hashing:
         return self._hash.hexdigest()
 
 
-def _write_files(folder: Path, parts: Sequence[Callable[[], Part]], lengths: Sequence[int]) -> dict[str, str]:
+def forms(exact: bool) -> dict[str, Form]:
+    """The arrays of a shard by name."""
+    return {**ARRAYS, EXACT: ARRAYS["coefficients"]} if exact else ARRAYS
+
+
+def _write_files(
+    folder: Path, forms: dict[str, Form], parts: Sequence[Callable[[], Part]], lengths: Sequence[int]
+) -> dict[str, str]:
     """Write the arrays and pictures of all parts; SHA-256 of each file by name."""
     rows = sum(lengths)
     with contextlib.ExitStack() as stack:
-        names = (*(f"{name}.npy" for name in (*ARRAYS, FRAME_ENDS)), FRAMES)
+        names = (*(f"{name}.npy" for name in (*forms, FRAME_ENDS)), FRAMES)
         files = {name: _Hashing(stack.enter_context((folder / name).open("xb"))) for name in names}
-        for name, form in ARRAYS.items():
+        for name, form in forms.items():
             write_header(files[f"{name}.npy"], form.kind, (rows + 2 * form.margin * len(lengths), *form.shape))
         write_header(files[f"{FRAME_ENDS}.npy"], np.int64, (rows,))
         end = 0
         for read in parts:
             arrays = read().arrays
-            for name, form in ARRAYS.items():
+            for name, form in forms.items():
                 files[f"{name}.npy"].write(np.ascontiguousarray(arrays[name], form.kind).tobytes())
             ends = end + np.cumsum(arrays[SIZES], dtype=np.int64)
             files[f"{FRAME_ENDS}.npy"].write(ends.tobytes())

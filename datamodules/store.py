@@ -20,7 +20,7 @@ from PIL import Image
 from conventions.errors import UserError
 from conventions.files import reason_of, sha256_of
 from conventions.rates import MFCC_COEFFICIENTS, MFCC_WINDOW, VIDEO_FPS
-from datamodules.arrays import ARRAYS, FRAME_ENDS, FRAMES, INT16_MAX, Form
+from datamodules.arrays import ARRAYS, EXACT, FRAME_ENDS, FRAMES, INT16_MAX, Form
 from datamodules.audio import windows_of
 from datamodules.clips import Clips, StoredClip
 from datamodules.index import read_index
@@ -117,6 +117,11 @@ class Store:
         """Frames of all clips."""
         return self.manifest["frames"]
 
+    @property
+    def has_exact(self) -> bool:
+        """Whether the coefficients that the clips were rendered from are known beside the measured ones."""
+        return all(shard["exact"] for shard in self.manifest["shards"].values())
+
     def _open(self, shard: int, name: str, form: Form) -> np.ndarray:
         """The memory-mapped array of a shard."""
         path = self.path / SHARDS / self._names[shard] / name
@@ -141,8 +146,19 @@ class Store:
 
     @functools.cached_property
     def coefficients(self) -> Rows:
-        """3DMM vectors, float32 [n, 257]."""
+        """3DMM vectors as they were measured, float32 [n, 257]."""
         return self._array("coefficients")
+
+    @functools.cached_property
+    def exact(self) -> Rows:
+        """The 3DMM vectors that the clips were rendered from; the measured ones where these are all there is."""
+        return self._rows(f"{EXACT}.npy", ARRAYS["coefficients"]) if self.has_exact else self.coefficients
+
+    def coefficients_of(self, kind: str) -> Rows:
+        """The vectors that `data.coefficients` names; UserError where the store has no exact ones."""
+        if kind == EXACT and not self.has_exact:
+            raise UserError(f"data.coefficients: exact: {self.path} holds measured coefficients alone")
+        return self.exact if kind == EXACT else self.coefficients
 
     @functools.cached_property
     def placement(self) -> Rows:
@@ -281,6 +297,7 @@ def describe(store: Store) -> dict[str, Any]:
         "size": store.size,
         "crop": store.manifest["crop"],
         "coefficient_model": store.coefficient_model,
+        "exact_coefficients": store.has_exact,
         "speech": [*OWN_SPEECH, *store.manifest.get("speech", {})],
         "clips_without_sound": without["has_audio"],
         "clips_without_coefficients": without["has_coefficients"],

@@ -10,14 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.compose import load_yaml, merge
+from experiments.compose import deep_merge, load_yaml, merge
 from experiments.graph import Experiment
 from experiments.rundir import RunFolder
 from experiments.schema import ExperimentConfig
 
 REMOVED = ("world.head",)
 """Dotted keys of older configurations that no longer exist."""
-FORMER: Mapping[str, Mapping[str, Any]] = {"hef": {"motion": "projected"}}
+FORMER: Mapping[str, Mapping[str, Any]] = {
+    "hef": {"motion": "projected"},
+    "ame": {"audio": {"positions": "none"}},
+    "eac": {"emotion_target": "render"},
+}
 """Fields that older configurations lack, by section, with what held then where the default is another now."""
 ID = re.compile(r"(?P<experiment>[^.]+)-[^.-]+\.[^.]+\.s\d+\.[0-9a-f]+")
 
@@ -42,9 +46,7 @@ def upgraded(values: Mapping[str, Any]) -> dict[str, Any]:
         for section in sections:
             inner = inner.get(section, {})
         inner.pop(name, None)
-    for section in tree.keys() & FORMER.keys():
-        tree[section] = {**FORMER[section], **tree[section]}
-    return tree
+    return deep_merge({name: values for name, values in FORMER.items() if name in tree}, tree)
 
 
 def read_config(folder: RunFolder) -> ExperimentConfig:

@@ -163,8 +163,8 @@ class WorldConfig:
 
     root: str = field(default="work/toy-mead", metadata=NO_NUMBERS)
     """Folder of the toy world; it is written when it is not there."""
-    preset: Literal["tiny", "default"] = "default"
-    """Size of the toy world."""
+    preset: Literal["tiny", "small", "default"] = "default"
+    """Size of the toy world: 6, 16 or 42 actors."""
     seed: int = 0
     """The world's own seed."""
     fills_store: bool = field(default=False, metadata=NO_NUMBERS)

@@ -74,7 +74,7 @@ class Scoring:
             self.work.interruption.check()
             item, source = self.data.clip_item(clip), self.data.reference_frame(clip.actor)
             moved = warp_source(
-                renderer, source.image, source.coefficients, source.placement, item.coefficients, item.placement
+                renderer, source.image, source.true_coefficients, source.placement, item.exact, item.placement
             )
             whole = face_clip(clip, item, source).with_references().with_generated(moved, "warp_source")
             for kind, scores in self.suite.score(whole).items():

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from face3d import camera
-from face3d.coefficients import Coefficients, join
+from face3d.coefficients import Coefficients, join, split
 from face3d.fitting_problem import Problem, State
 from face3d.fitting_steps import frame_step, initial_state, solve_identity
 from face3d.keypoints import JAW, NUM_KEYPOINTS
@@ -25,6 +25,7 @@ JAW_WEIGHT = 0.25
 """The jaw line slides over the skin as the head turns: it counts less."""
 
 IDENTITY_FRAMES, FRAME_STEPS = 24, 5
+REFIT_FRAMES, REFIT_STEPS = 8, 2
 _CHUNK = 256
 
 
@@ -63,6 +64,28 @@ def fit_landmarks(
         for _ in range(FRAME_STEPS):
             frame_step(problem.at(part), local)
         state.expression[part], state.pose[part] = local.expression, local.pose
+    return _result(problem, state, landmarks)
+
+
+def refit(
+    model: MorphableModel, landmarks: Float[Tensor, "t 68 2"], placement: Float[Tensor, "t 3"], start: Tensor
+) -> LandmarkFit:
+    """The fit to landmarks from coefficients `start` [t, 257] that are nearly right: a step or two instead of many.
+
+    Where landmarks are those of `start` and some noise, the result is that of `fit_landmarks` but for what has several
+    solutions.
+    """
+    problem, parts = _problem(model, landmarks, None, placement), split(start.detach().cpu().double())
+    num_identity, num_expression = min(80, len(model.identity_basis)), min(64, len(model.expression_basis))
+    identity = F.pad(parts.identity.mean(0)[:num_identity], (0, 2 * NUM_KEYPOINTS))
+    pose = torch.cat([parts.angle, parts.translation], dim=1)
+    state = State(identity, parts.expression[:, :num_expression].clone(), pose)
+    frames = len(problem.target)
+    chosen = torch.linspace(0, frames - 1, min(frames, REFIT_FRAMES)).round().long()
+    local = State(state.identity, state.expression[chosen], state.pose[chosen])
+    state.identity = solve_identity(problem.at(chosen), local, REFIT_STEPS)
+    for _ in range(REFIT_STEPS):
+        frame_step(problem, state)
     return _result(problem, state, landmarks)
 
 

@@ -57,13 +57,13 @@ def _turned(points: Tensor, angle: Tensor) -> Tensor:
     return torch.stack([cos * points[:, 0] - sin * points[:, 1], sin * points[:, 0] + cos * points[:, 1]], dim=-1)
 
 
-def solve_identity(problem: Problem, state: State) -> Tensor:
+def solve_identity(problem: Problem, state: State, steps: int = JOINT_STEPS) -> Tensor:
     """Identity shared by all frames of `problem`, with each frame's expression and pose eliminated in every step.
 
     The frames count as one observation: landmarks err alike in all frames of a person, so more frames are no proof.
     """
     num = len(state.identity)
-    for _ in range(JOINT_STEPS):
+    for _ in range(steps):
         frame_step(problem, state)
         residual, jacobian = linearise(problem, state)
         square, pull = normal_equations(problem, residual, jacobian)

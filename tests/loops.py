@@ -39,8 +39,7 @@ def clip_item(emotion: str, level: int, num_frames: int = 6, **tensors: Tensor) 
         "placement": (num_frames, 3),
         "landmarks": (num_frames, 68, 2),
     }
-    zeros = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    given = {name: torch.zeros(shape) for name, shape in shapes.items()} | tensors
     style = STYLES.index(Style(emotion, level)) if Style(emotion, level) in STYLES else -1
-    return ClipItem(
-        id=f"{emotion}_{level}", actor="A", emotion=emotion, level=level, style=style, **{**zeros, **tensors}
-    )
+    given.setdefault("exact", given["coefficients"])
+    return ClipItem(id=f"{emotion}_{level}", actor="A", emotion=emotion, level=level, style=style, **given)

@@ -58,7 +58,7 @@ def ame() -> AMEModule:
 
 
 def eac() -> EACModule:
-    parents = encoder(), face(32), critics().render_emotion
+    parents = encoder(), face(32), critics().face_emotion
     torch.manual_seed(0)
     return EACModule(EAC, *parents)
 

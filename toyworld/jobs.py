@@ -22,6 +22,7 @@ from toyworld.pairs import is_joined, part_path, write_part
 from toyworld.performance import perform
 from toyworld.pictures import CROP_SCALE, Role
 from toyworld.plan import ClipSpec
+from toyworld.tracker import measured
 
 PORTRAIT_SIZE = 256
 
@@ -52,7 +53,10 @@ class ClipJob:
         )
         frames = render_frames(actor, shown.coefficients, shown.placement, self.size)
         write_m4a(root / clip.audio, shown.utterance.waveform)
-        write_mat((root / clip.video).with_suffix(".mat"), shown.coefficients, shown.placement, self.size)
+        named = (clip.actor, clip.emotion, str(clip.level), str(clip.number))
+        tracked = measured(shown.coefficients, shown.placement, self.seed, named)
+        sidecar = (root / clip.video).with_suffix(".mat")
+        write_mat(sidecar, tracked, shown.placement, self.size, exact=shown.coefficients)
         write_video(root / clip.video, frames)
 
 

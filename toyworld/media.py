@@ -47,9 +47,14 @@ def write_mat(
     coefficients: Float32[np.ndarray, "t 257"],
     placement: Float[np.ndarray, "t 3"],
     size: int,
+    exact: Float32[np.ndarray, "t 257"] | None = None,
 ) -> None:
-    """Write `coeff`, `transform_params` and `model` (the morphable model's name) of a clip."""
+    """Write `coeff`, `transform_params` and `model` (the morphable model's name) of a clip.
+
+    `exact` is what the clip was rendered from where `coefficients` are what a tracker would measure.
+    """
     buffer = io.BytesIO()
     content = {"coeff": coefficients, "transform_params": transform_params(placement, size), "model": PROCEDURAL}
+    content |= {} if exact is None else {"exact": exact}
     savemat(buffer, content, do_compression=True)
     write_bytes(path, _MAT_HEADER + buffer.getvalue()[116:])

@@ -10,7 +10,7 @@ from toyworld.emotions import UNSEEN_LEVEL, UNSEEN_STYLES
 from toyworld.lexicon import lexicon
 from toyworld.seeds import rng_of
 
-VERSION = "toy-mead-3"
+VERSION = "toy-mead-4"
 """Raised whenever the making of any file of a toy world changes."""
 
 
@@ -33,6 +33,16 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "default": Preset(
+        actors={"train": 24, "val": 6, "test": 6, "judge": 6},
+        neutral_clips=2,
+        all_levels=frozenset(ROLES),
+        unseen_styles=UNSEEN_STYLES,
+        short_sentences=False,
+        people={"prior": 280, "judge": 120, "critic": 80},
+        portraits=4,
+        video_size=160,
+    ),
+    "small": Preset(
         actors={"train": 7, "val": 1, "test": 3, "judge": 5},
         neutral_clips=2,
         all_levels=frozenset(ROLES),

@@ -1,6 +1,7 @@
 """Writing a toy world: MEAD's own folders and formats, made from one seed. Resumable; the same bytes every time.
 
-<ID>/video/front/<emotion>/level_<k>/<NNN>.mp4   25 fps H.264, square, with <NNN>.mat (coefficients) beside it
+<ID>/video/front/<emotion>/level_<k>/<NNN>.mp4   25 fps H.264, square, with <NNN>.mat (coefficients) beside it,
+                                                 as a tracker would measure them (`coeff`) and as they are (`exact`)
 <ID>/audio/<emotion>/level_<k>/<NNN>.m4a         48 kHz AAC stereo
 styles.json       the compound and new styles, which are extra emotion folders at level_2
 portraits/        pictures of people who are in no clip
@@ -86,7 +87,7 @@ def write_world(
     root: Path,
     *,
     seed: int = 0,
-    preset: Literal["default", "tiny"] = "default",
+    preset: Literal["default", "small", "tiny"] = "default",
     size: int | None = None,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,

@@ -19,7 +19,7 @@ def draw(request: Request) -> Plate:
         item, source = full.materials(clip)
         device = full.pipeline.hef.device
         with torch.no_grad():
-            true_face = full.pipeline.hef.geometry(item.coefficients.to(device), item.placement.to(device))[:, :3]
+            true_face = full.pipeline.hef.geometry(item.exact.to(device), item.placement.to(device))[:, :3]
         shown = [source.image[None].expand_as(item.frames), item.frames, true_face]
         for talking in (run.talk(clip) for run in runs):
             shown += [talking.render, talking.frames]

@@ -19,7 +19,7 @@ from lightning_modules.standins.priors.parts import ClipParts
 
 def build(config: ExperimentConfig, device: str) -> Subject:
     """AME once for each modality: CLIP's towers untrained, the same arithmetic as with its weights."""
-    parts = _towers(config.ame)
+    parts = towers(config.ame)
     space = _space(config.ame, parts).eval().to(device)
     assert space.image is not None
     size = config.data.image_size
@@ -48,7 +48,8 @@ def _space(config: AMEConfig, parts: ClipParts) -> EmotionSpace:
     return build_space(dataclasses.replace(config, text=text), parts)
 
 
-def _towers(config: AMEConfig) -> ClipParts:
+def towers(config: AMEConfig) -> ClipParts:
+    """CLIP's towers of a configuration, untrained."""
     name = config.text.clip_model
     if name == STANDIN:
         return ClipPrior(ClipPriorConfig()).parts()

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace toy`."""
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--preset", choices=["default", "tiny"], default="default")
+    parser.add_argument("--preset", choices=["default", "small", "tiny"], default="default")
     parser.add_argument("--size", type=int, help="side of the square videos in pixels (default 160, tiny: 96)")
     parser.add_argument("--workers", type=int, default=2, help="processes; the bytes do not depend on their number")
     add_json(parser)

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from conventions.errors import UserError, nearest
 from conventions.files import regular_file, write_bytes
+from experiments.compose import deep_merge
+from experiments.legacy import FORMER
 from face3d.morphable import load_model
 from face3d.renderer import Renderer
 from lightning_modules.ame.config import STANDIN, AMEConfig
@@ -129,7 +131,8 @@ def build(parts: ModelParts, origin: str, face_model_file: Path | None = None) -
     for name in (*parts.configs, *parts.states):
         if name not in MODULES:
             raise UserError(f"{origin}: holds a module {name!r}{nearest(name, MODULES)}")
-    configs = {name: from_dict(MODULES[name], config, f"{origin}: {name}") for name, config in parts.configs.items()}
+    whole = {name: deep_merge(FORMER.get(name.removeprefix("hef_"), {}), own) for name, own in parts.configs.items()}
+    configs = {name: from_dict(MODULES[name], config, f"{origin}: {name}") for name, config in whole.items()}
     for name in ("ame", "eac", "hef"):
         if name not in configs:
             raise UserError(f"{origin}: holds no module {name!r}")

@@ -7,7 +7,15 @@ from typing import Any
 from conventions.errors import UserError
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
-from experiments.stages.base import PROMPTS, NetworkStage, clips_of, data_of, data_section, open_store
+from experiments.stages.base import (
+    PROMPTS,
+    NetworkStage,
+    any_coefficients,
+    clips_of,
+    data_of,
+    data_section,
+    open_store,
+)
 from lightning_modules.ame.config import STANDIN
 
 
@@ -15,12 +23,18 @@ class AME(NetworkStage):
     """Trains `AMEModule`."""
 
     name = "ame"
+    version = 2
     undefined = ("*intensity_spearman/*", "*alignment/*", "*gap/*", "*r1*", "*r5/*", "*unseen_accuracy/*")
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
         tags = {key: value for key, value in _text_weights(config).items() if not _is_path(value)}
-        return {"ame": config.ame, "ame.text": tags, **data_section(data_of(config, "ame")), "trainer": config.trainer}
+        return {
+            "ame": config.ame,
+            "ame.text": tags,
+            **data_section(any_coefficients(data_of(config, "ame"))),
+            "trainer": config.trainer,
+        }
 
     def parents(self, config: ExperimentConfig) -> Parents:
         """The stand-ins that its encodings are built on."""

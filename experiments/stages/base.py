@@ -123,6 +123,11 @@ def data_section(data: DataConfig) -> dict[str, Any]:
     return {"data": data, "split": {"actors": split.actors, "rest": split.rest}}
 
 
+def any_coefficients(data: DataConfig) -> DataConfig:
+    """The data section of a stage whose result does not depend on `data.coefficients`."""
+    return dataclasses.replace(data, coefficients="measured")
+
+
 def open_store(data: DataConfig) -> "Store":
     """The store of a data section; UserError where it is not set or not there."""
     if not data.store:

@@ -15,6 +15,7 @@ class Critics(TrainedStage):
     """Trains `CriticsModule`."""
 
     name = "critics"
+    version = 2
     stand_in = True
     undefined = ("photo_identity_auc",)
 

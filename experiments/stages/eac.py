@@ -27,6 +27,7 @@ class EAC(NetworkStage):
     """Trains `EACModule`."""
 
     name = "eac"
+    version = 2
     undefined = ("*mouth_correlation", "*slider/*")
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
@@ -49,6 +50,7 @@ class EAC(NetworkStage):
         data = data_of(config, "eac")
         store = open_store(data)
         store.speech_form(data.speech)
+        store.coefficients_of(data.coefficients)
         if _needs_face(config):
             require_coefficients(config, store)
         if not clips_of(store, data, "train").where(has_audio=[True], has_coefficients=[True]):
@@ -62,7 +64,7 @@ class EAC(NetworkStage):
 
         config, critics, data = run.config, parents.get("critics"), data_of(run.config, "eac")
         drawn = renderer(config, data, config.data.image_size) if _needs_face(config) else None
-        emotion = critics.render_emotion if critics else load_losses(config, _losses(config)).get("emotion")
+        emotion = critics.face_emotion if critics else load_losses(config, _losses(config)).get("emotion")
         numbers = dataclasses.replace(config.eac, speech=open_store(data).speech_form(data.speech))
         return EACModule(numbers, parents["ame"].encoder, drawn, emotion)
 

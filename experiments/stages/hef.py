@@ -53,11 +53,12 @@ class HEF(NetworkStage):
         return config.hef.resolution
 
     def data(self, run: StageRun) -> "pl.LightningDataModule":
-        """The clips, with HEF's share of unlabelled ones."""
+        """The clips, with HEF's share of unlabelled ones, and neighbouring targets where a loss compares them."""
         from datamodules.mead import MEADDataModule
 
         config, hef = data_of(run.config, "hef"), run.config.hef
-        return MEADDataModule(config, "hef", hef.batch_size, run.seed, hef.resolution, unlabelled=hef.unlabelled)
+        wanted = {"unlabelled": hef.unlabelled, "neighbours": hef.weights.temporal > 0}
+        return MEADDataModule(config, "hef", hef.batch_size, run.seed, hef.resolution, **wanted)
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with coefficients, pictures large enough, and the face model."""
@@ -65,6 +66,7 @@ class HEF(NetworkStage):
         data = data_of(config, "hef")
         store = open_store(data)
         require_coefficients(config, store)
+        store.coefficients_of(data.coefficients)
         if store.size < config.hef.resolution:
             raise UserError(
                 f"hef.resolution: {config.hef.resolution} px is more than the {store.size} px of {store.path}; "

@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.schema import ExperimentConfig
 from experiments.stage import Measured, Parents, Stage, Work
-from experiments.stages.base import data_of, data_section, network_files, renderer
+from experiments.stages.base import any_coefficients, data_of, data_section, network_files, renderer
 from metrics.protocol import protocol_name
 from metrics.published import needs_judges
 
@@ -21,7 +21,7 @@ class References(Stage):
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Which clips, at which size, by which protocol and networks."""
         return {
-            **data_section(data_of(config)),
+            **data_section(any_coefficients(data_of(config))),
             "hef.resolution": config.hef.resolution,
             "evaluate.clips": config.evaluate.clips,
             "evaluate.max_clips": config.evaluate.max_clips,

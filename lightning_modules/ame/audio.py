@@ -1,4 +1,4 @@
-"""Emotion of a voice: log-mel -> convolutional stem -> small Transformer -> attentive pooling."""
+"""Emotion of a voice: log-mel -> convolutional stem -> positions -> small Transformer -> attentive pooling."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -33,6 +33,24 @@ class Stem(nn.Module):
         return hidden.transpose(1, 2), mask
 
 
+class RelativePositions(nn.Module):
+    """Adds to each step what stands about it, so that attention can tell the order of steps (Baevski et al. 2020,
+    wav2vec 2.0, section 2): a convolution over time, alike at all places and for sound of any length.
+    """
+
+    KERNEL = 15
+    """Steps of 40 ms."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(width, width, self.KERNEL, padding=self.KERNEL // 2, groups=width)
+
+    def forward(self, features: Float[Tensor, "b s d"], mask: Bool[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
+        """Features with their surroundings; masked steps have no part in them."""
+        shown = (features * mask[..., None]).transpose(1, 2)
+        return features + F.gelu(self.convolution(shown)).transpose(1, 2)
+
+
 class AttentivePooling(nn.Module):
     """Mean over time, weighted by a learned query."""
 
@@ -52,6 +70,7 @@ class AudioEncoder(nn.Module):
     def __init__(self, config: AudioConfig) -> None:
         super().__init__()
         self.stem = Stem(config.width)
+        self.positions = RelativePositions(config.width) if config.positions == "convolution" else None
         layer = nn.TransformerEncoderLayer(
             config.width,
             config.heads,
@@ -70,5 +89,7 @@ class AudioEncoder(nn.Module):
         """Unit vectors; `mel` in dB, `mask` True where there is sound."""
         scaled = (mel.clamp(SILENCE_DB, LOUD_DB) - SILENCE_DB) * 2 / (LOUD_DB - SILENCE_DB) - 1
         features, short_mask = self.stem(scaled, mask)
+        if self.positions is not None:
+            features = self.positions(features, short_mask)
         features = self.transformer(features, src_key_padding_mask=~short_mask)
         return F.normalize(self.project(self.dropout(self.pooling(features, short_mask))), dim=-1)

@@ -1,6 +1,7 @@
 """Numbers of AME; the defaults are the toy preset."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from conventions.registry import Registry
 from datamodules.config import StageDataConfig
@@ -49,6 +50,9 @@ class AudioConfig:
     """Attention heads."""
     layers: int = 2
     """Transformer layers."""
+    positions: Literal["convolution", "none"] = "convolution"
+    """How the Transformer knows the order of frames: by a convolution over 0.6 s (as in wav2vec 2.0), or not beyond the
+    stem's 0.1 s."""
     dropout: float = 0.1
     """Dropout inside the Transformer."""
     pooled_dropout: float = 0.3

@@ -1,6 +1,7 @@
 """Numbers of EAC; the defaults are the toy preset."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from conventions.registry import Registry
 from datamodules.config import StageDataConfig
@@ -56,7 +57,7 @@ class EACWeights:
     mouth: float = 0.2
     """Distance of the 20 mouth landmarks in mm; needs the face model."""
     emotion: float = 0.3
-    """L_emo: distance of a frozen emotion network's features of the rendered prediction and truth."""
+    """L_emo: distance of a frozen emotion network's features of the rendered prediction and `emotion_target`."""
 
     def __post_init__(self) -> None:
         at_least(0, **vars(self))
@@ -70,10 +71,12 @@ class EACConfig:
     weights: EACWeights = field(default_factory=EACWeights)
     extra_losses: tuple[str, ...] = field(default=())
     """Losses of your own as `module:function=weight`, called as `function(predicted [b, t, 64], EACBatch)`."""
+    emotion_target: Literal["photo", "render"] = "photo"
+    """What L_emo compares the render of the prediction with: the true frame, or the render of the true coefficients."""
     emotion_clips: int = 4
     """Clips of a batch that are rendered for L_emo."""
     emotion_frames: int = 1
-    """Frames of such a clip that are rendered."""
+    """Frames of such a clip that are rendered; 1 where the target is the photo, of which a batch has one each."""
     other_modalities: float = 0.25
     """Share of batches conditioned on a picture or a voice in place of text."""
     slider_share: float = 0.5
@@ -96,6 +99,10 @@ class EACConfig:
         check_losses(self.extra_losses)
         at_least(1, steps=self.steps, batch_size=self.batch_size)
         at_least(1, emotion_clips=self.emotion_clips, emotion_frames=self.emotion_frames)
+        if self.emotion_target == "photo" and self.emotion_frames != 1:
+            raise ValueError(
+                f"emotion_frames: {self.emotion_frames} needs emotion_target: render; a photo is one frame"
+            )
         at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)
         positive(learning_rate=self.learning_rate)
         share(other_modalities=self.other_modalities, slider_share=self.slider_share)

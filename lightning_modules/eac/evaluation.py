@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchmetrics.functional import pearson_corrcoef
 
 from conventions.emotions import NUM_LEVELS
+from datamodules.speech_features import MFCC, Mel
+from datamodules.speech_names import SpeechForm
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.prompts import style_prompt
+from lightning_modules.eac.losses import mouth_opening
 from lightning_modules.eac.network import Standardisation
 from lightning_modules.eac.readout import Readout
 
@@ -66,6 +70,25 @@ def slider_metrics(
     left, full = ((face(at) - neutral).div(deviation).mean(0).norm() for at in (0.0, float(NUM_LEVELS)))
     error = normalised_error(face(float(level)), true, deviation)
     return {"slider/coefficient_error": error, "slider/left_at_zero": (left / full).item()}
+
+
+def silent_speech(form: SpeechForm, num_frames: int, device: torch.device) -> Float[Tensor, "t *feature"] | None:
+    """The speech feature of digital silence; None where it is not one of this project's own."""
+    own = {feature.name: feature for feature in (MFCC, Mel)}
+    if form.name not in own:
+        return None
+    return torch.from_numpy(own[form.name]()(np.zeros(0, np.float32), num_frames)).to(device)
+
+
+def silence_metrics(
+    spoken: Float[Tensor, "t 64"], silent: Float[Tensor, "t 64"], basis: Float[Tensor, "e 20 3"]
+) -> dict[str, float]:
+    """How far the mouth is open on average, in mm beyond rest, where it speaks and where it has nothing to say.
+
+    Emotions open mouths too, so silence need not read 0; but it should read less than speech.
+    """
+    speech, silence = (mouth_opening(one, basis).mean().item() for one in (spoken, silent))
+    return {"silence/speech_mm": speech, "silence/mouth_mm": silence}
 
 
 def mean_metrics(rows: Sequence[dict[str, float]]) -> dict[str, float]:

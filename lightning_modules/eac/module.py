@@ -17,7 +17,13 @@ from lightning_modules.ame.conditioning import batch_codes
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.config import EACConfig
-from lightning_modules.eac.evaluation import expression_metrics, mean_metrics, slider_metrics
+from lightning_modules.eac.evaluation import (
+    expression_metrics,
+    mean_metrics,
+    silence_metrics,
+    silent_speech,
+    slider_metrics,
+)
 from lightning_modules.eac.losses import (
     coefficient_loss,
     emotion_loss,
@@ -137,22 +143,31 @@ class EACModule(StageModule):
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
     def emotion_loss(self, batch: EACBatch, predicted: Float[Tensor, "b t 64"]) -> Float[Tensor, ""]:
-        """L_emo on a few frames of a few clips: rendered prediction against rendered truth, same pose and light."""
-        clips = min(self.config.emotion_clips, len(predicted))
-        frames = random_frames(batch.mask[:clips], self.config.emotion_frames)
+        """L_emo on a few frames: the rendered prediction, in the measured pose and light, against the target.
+
+        The target is the frame itself, or with `emotion_target` render the render of the measured coefficients.
+        """
+        clips, photo = min(self.config.emotion_clips, len(predicted)), self.config.emotion_target == "photo"
+        mask = batch.mask[:clips]
+        frames = batch.shown[:clips, None] if photo else random_frames(mask, self.config.emotion_frames)
         rows = torch.arange(clips, device=frames.device)[:, None]
         true = batch.coefficients[rows, frames].flatten(0, 1)
         placement = batch.placement[rows, frames].flatten(0, 1)
         made = with_expression(true, predicted[rows, frames].flatten(0, 1))
         with torch.no_grad():
-            target = self._emotion_features(true, placement)
+            target = self._emotion_features(true, placement, batch.image[:clips] if photo else None)
         return emotion_loss(self._emotion_features(made, placement), target)
 
-    def _emotion_features(self, coefficients: Tensor, placement: Tensor) -> Tensor:
+    def _emotion_features(self, coefficients: Tensor, placement: Tensor, photo: Tensor | None = None) -> Tensor:
+        """Of the render of coefficients, or of a photo with their landmarks."""
         assert self.renderer is not None
         assert self.emotion_critic is not None
-        drawn = self.renderer(coefficients, placement)
-        return self.emotion_critic.features(drawn.image, drawn.keypoints)  # pyright: ignore[reportCallIssue]
+        if photo is None:
+            drawn = self.renderer(coefficients, placement)
+            image, points = drawn.image, drawn.keypoints
+        else:
+            image, points = photo, self.renderer.keypoints(coefficients, placement)
+        return self.emotion_critic.features(image, points)  # pyright: ignore[reportCallIssue]
 
     def training_step(self, batch: EACBatch, batch_idx: int) -> Tensor:
         """Weighted sum of the losses."""
@@ -193,13 +208,16 @@ class EACModule(StageModule):
         return self.encoder.encode_text([style_prompt(item.emotion or "neutral", item.level or 1, 0)])
 
     def evaluate_batch(self, batch: ClipItem, loader: int, phase: Phase) -> dict[str, float] | None:
-        """Metrics of a whole clip with text as the condition; None where the encoder refuses its style."""
+        """Metrics of a whole clip with text as the condition; None where the encoder refuses its style.
+
+        Tests compare with the exact coefficients where the store has them, validation with what training sees.
+        """
         try:
             code = self.clip_code(batch)
         except RefusedStyle:
             return None
-        true, identity = batch.coefficients[:, EXPRESSION], batch.coefficients[:1, IDENTITY]
-        statistics = self.network.expression_statistics
+        true = (batch.exact if phase == "test" else batch.coefficients)[:, EXPRESSION]
+        identity, statistics = batch.coefficients[:1, IDENTITY], self.network.expression_statistics
         predicted = self.predict_speech(batch.speech, code, identity)
         row = expression_metrics(predicted, true, statistics, self._mouth)
         if loader == 0 and batch.emotion not in (None, "neutral"):
@@ -211,6 +229,9 @@ class EACModule(StageModule):
                 true,
                 statistics.deviation,
             )
+        silence = silent_speech(self.config.speech, len(true), true.device)
+        if loader == 0 and silence is not None and self.basis is not None:
+            row |= silence_metrics(predicted, self.predict_speech(silence, code, identity), self.basis)
         if phase == "val":
             row["loss"] = self.total(self.losses(batch.as_batch(), predicted[None])).item()
         return row
@@ -235,7 +256,7 @@ class EACModule(StageModule):
             return None
         speech = batch.speech[: SAMPLE_FRAMES + self.network.look_ahead]
         expression = self.predict_speech(speech, self.clip_code(batch), batch.coefficients[:1, IDENTITY])
-        true, placement = batch.coefficients[:SAMPLE_FRAMES], batch.placement[:SAMPLE_FRAMES]
+        true, placement = batch.exact[:SAMPLE_FRAMES], batch.placement[:SAMPLE_FRAMES]
         made = with_expression(true, expression[: len(true)])
         return {"prediction": self.renderer(made, placement).image, "truth": self.renderer(true, placement).image}
 

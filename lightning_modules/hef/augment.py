@@ -83,7 +83,7 @@ def _patches(pair: Pair, task: Task, config: AugmentConfig) -> Pair:
     light, tint = _random_picture(pair, 1, COARSE), _random_picture(pair, 3, FINE)
     colour = (0.4 + 0.3 * light + 0.12 * tint).clamp(0, 1)
     layer = torch.cat([shape, colour], 1)
-    assert task.motion is not None, "tasks that are augmented have it"
+    assert task.motion is not None, "augmented tasks have it"
     layers = torch.stack([layer, warp(layer, task.motion[:, :2] * task.motion[:, 2:])], 1)
     shape, colour = layers.split([1, 3], dim=2)
     return torch.where(_chance(pair, config.patches), torch.lerp(pair, colour, shape.expand_as(pair)), pair)

@@ -74,6 +74,9 @@ class HEFWeights:
     `hef.motion` is rendered."""
     smoothness: float = 0.1
     """Total variation of the flow, in the same units."""
+    temporal: float = 0.0
+    """Error of the change between neighbouring frames; with a weight, half of a batch's targets are the other half's
+    next frames."""
     gradient_penalty: float = 1.0
     """R1 (Mescheder et al. 2018), gamma / 2 times the squared gradient at real frames."""
 
@@ -101,6 +104,10 @@ class HEFConfig:
     """Layers of the mapping network from (emotion, source, drive) to the style code."""
     discriminator_width: int = 16
     """The discriminator's channels at full resolution."""
+    discriminator: Literal["whole", "parts"] = "whole"
+    """What is judged: the frame alone, or also mouth and eyes, each cut out at a quarter of the resolution."""
+    gan: Literal["logistic", "hinge"] = "logistic"
+    """The adversarial losses of generator and discriminator."""
     motion: Literal["rendered", "projected"] = "rendered"
     """What HEF gets of the wanted motion: the renders alone, as in the paper; or also the 3DMM's projected flow, as
     input, as the flow to start from and as a loss."""
@@ -120,6 +127,8 @@ class HEFConfig:
     """Generator's learning rate."""
     discriminator_learning_rate: float = 5e-4
     """Discriminator's learning rate."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Course of both learning rates: as they are, or on a cosine to 0 at the last batch."""
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's betas for both networks."""
     warmup_steps: int = 200
@@ -151,6 +160,11 @@ class HEFConfig:
         self._check_numbers()
         if self.batch_size % self.micro_batches:
             raise UserError(f"hef.micro_batches: {self.micro_batches} does not divide hef.batch_size {self.batch_size}")
+        if self.weights.temporal > 0 and self.batch_size // self.micro_batches % 2:
+            raise UserError(
+                f"hef.weights.temporal: needs pairs of neighbours; hef.batch_size {self.batch_size} in "
+                f"{self.micro_batches} parts is odd"
+            )
 
     def _check_numbers(self) -> None:
         at_least(1, width=self.width, max_width=self.max_width, style_dim=self.style_dim)

@@ -1,6 +1,8 @@
 """HEF's losses, each a small function; images in [-1, 1], flows in normalised units. Weights live in the config."""
 
+import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -42,14 +44,32 @@ def perceptual_loss(generated: Sequence[Tensor], true: Sequence[Tensor]) -> Floa
     return torch.stack([(a - b).abs().mean() for a, b in zip(generated, true, strict=True)]).mean()
 
 
-def generator_adversarial_loss(judged: Float[Tensor, " b"]) -> Float[Tensor, ""]:
-    """Non-saturating loss (Goodfellow et al. 2014) of logits on generated frames."""
-    return F.softplus(-judged).mean()
+GAN = Literal["logistic", "hinge"]
+"""Non-saturating logistic loss (Goodfellow et al. 2014), or hinge loss (Lim and Ye 2017)."""
 
 
-def discriminator_adversarial_loss(real: Float[Tensor, " b"], generated: Float[Tensor, " b"]) -> Float[Tensor, ""]:
-    """Logistic loss of the discriminator."""
+def generator_adversarial_loss(judged: Float[Tensor, " b"], kind: GAN = "logistic") -> Float[Tensor, ""]:
+    """Loss of logits on generated frames."""
+    return (-judged if kind == "hinge" else F.softplus(-judged)).mean()
+
+
+def discriminator_adversarial_loss(
+    real: Float[Tensor, " b"], generated: Float[Tensor, " b"], kind: GAN = "logistic"
+) -> Float[Tensor, ""]:
+    """Loss of the discriminator."""
+    if kind == "hinge":
+        return F.relu(1 - real).mean() + F.relu(1 + generated).mean()
     return F.softplus(-real).mean() + F.softplus(generated).mean()
+
+
+def temporal_loss(generated: Float[Tensor, "b 3 r r"], true: Float[Tensor, "b 3 r r"]) -> Float[Tensor, ""]:
+    """Error of the change between neighbours: frames 2k and 2k + 1 of the batch follow each other in a clip."""
+    return ((generated[1::2] - generated[::2]) - (true[1::2] - true[::2])).abs().mean()
+
+
+def rate_factor(schedule: Literal["constant", "cosine"], batch: int, steps: int) -> float:
+    """Factor on the learning rates at a batch: 1, or a cosine from 1 to 0 at batch `steps`."""
+    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, batch / steps)) if schedule == "cosine" else 1.0
 
 
 def gradient_penalty(judged: Float[Tensor, " b"], frames: Float[Tensor, "b 3 r r"]) -> Float[Tensor, ""]:

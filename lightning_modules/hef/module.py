@@ -19,7 +19,7 @@ from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.hef import losses
 from lightning_modules.hef.augment import augmented
 from lightning_modules.hef.config import HEFConfig
-from lightning_modules.hef.discriminator import Discriminator
+from lightning_modules.hef.discriminator import build_discriminator
 from lightning_modules.hef.evaluation import Reenactment, mean_scores, score
 from lightning_modules.hef.generator import Animation, Generator
 from lightning_modules.hef.layers import resize
@@ -70,7 +70,7 @@ class HEFModule(StageModule):
         self.current_batch = 0
         self.extra_losses = load_losses(config.extra_losses)
         self.generator = Generator(config).to(memory_format=torch.channels_last)
-        self.discriminator = Discriminator(config).to(memory_format=torch.channels_last)
+        self.discriminator = build_discriminator(config).to(memory_format=torch.channels_last)
         self.average = ExponentialAverage(self.generator, config.ema_decay)
         self.add_frozen("renderer", renderer)
         self.add_frozen("encoder", encoder)
@@ -94,6 +94,7 @@ class HEFModule(StageModule):
         self.current_batch = self.batch_number
         generator, discriminator = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
         silence_step_hooks(discriminator)
+        self._set_rates(generator, discriminator)
         parts = self.parts(batch)
         generated, scalars = self._generator_step(generator, parts)
         loss, judged = self._discriminator_step(discriminator, parts, generated)
@@ -101,6 +102,14 @@ class HEFModule(StageModule):
         # In one call: in a fit's first batch Lightning drops what a hook logged before another hook had its turn.
         self.log_scalars({**scalars, **judged})
         return {"loss": scalars["generator"] + loss}
+
+    def _set_rates(self, *optimizers: LightningOptimizer) -> None:
+        """The learning rates of this batch: a function of its number alone."""
+        factor = losses.rate_factor(self.config.schedule, self.current_batch, self.config.steps)
+        rates = self.config.learning_rate, self.config.discriminator_learning_rate
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
 
     def _generator_step(
         self, optimizer: LightningOptimizer, parts: Sequence[Task]
@@ -149,23 +158,19 @@ class HEFModule(StageModule):
 
     @torch.no_grad()
     def task(self, frames: HEFBatch, plain: bool = False) -> Task:
-        """Draw a batch and find its emotion codes; `plain`: for evaluation, with the plainest prompt of each style."""
+        """Draw a batch and find its emotion codes; `plain` takes the plainest prompt of each style."""
         source = frames.source_coefficients, frames.source_placement
         target = frames.target_coefficients, frames.target_placement
-        drawn = self.renderer(*target)
+        drawn, needed = self.renderer(*target), self.config.knows_motion or self.config.augment.share > 0
         return Task(
             frames=frames,
             source=self.geometry(*source),
             target=torch.cat([drawn.image, drawn.mask], dim=1),
-            motion=self.motion(*source, *target) if plain or self._trains_with_motion else None,
+            motion=self.motion(*source, *target) if needed else None,
             keypoints=drawn.keypoints,
             region=losses.region_map(drawn.keypoints, self.config.resolution),
             code=plain_codes(self.encoder, frames) if plain else self.training_codes(frames),
         )
-
-    @property
-    def _trains_with_motion(self) -> bool:
-        return self.config.knows_motion or self.config.augment.share > 0
 
     def training_codes(self, frames: HEFBatch) -> EmotionCode:
         """Codes of random prompts; in a share `image_codes` of the batches, of the target frames themselves."""
@@ -204,20 +209,23 @@ class HEFModule(StageModule):
         """Weighted sum of the generator's losses."""
         source = self.generator.encode_source(part.frames.source, part.source)
         made = self.generator.drive(source, part.target, part.motion, part.code.vector, part.code.token)
-        judged = self.discriminator(made.image, part.target, part.code.vector)
-        similarity, adversarial = self.objective.similarity(made, part), losses.generator_adversarial_loss(judged)
+        judged = self.discriminator(made.image, part.target, part.code.vector, part.keypoints)
+        adversarial = losses.generator_adversarial_loss(judged, self.config.gan)
+        similarity = self.objective.similarity(made, part)
         terms = {**similarity, "adversarial": adversarial}
+        if self.config.weights.temporal > 0:
+            terms["temporal"] = losses.temporal_loss(made.image, part.frames.target)
         total = self.objective.total(terms, self.current_batch)
         return total, made.image, {**terms, "generator": total}
 
     def discriminator_loss(self, part: Task, generated: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Logistic loss, and each `penalty_every` batches the gradient penalty at real frames."""
+        """GAN loss, and each `penalty_every` batches the gradient penalty at real frames."""
         every = self.config.penalty_every
         penalised = self.current_batch % every == 0
         real = part.frames.target.detach().clone().requires_grad_(penalised)
-        judged = self.discriminator(real, part.target, part.code.vector)
-        judged_generated = self.discriminator(generated, part.target, part.code.vector)
-        loss = losses.discriminator_adversarial_loss(judged, judged_generated)
+        known = part.target, part.code.vector, part.keypoints
+        judged, judged_generated = self.discriminator(real, *known), self.discriminator(generated, *known)
+        loss = losses.discriminator_adversarial_loss(judged, judged_generated, self.config.gan)
         if not penalised:
             return loss, {"discriminator": loss}
         penalty = losses.gradient_penalty(judged, real)
@@ -279,9 +287,10 @@ class HEFModule(StageModule):
         """Each frame's metrics: PSNR, L1 and the flow's endpoint error, beside those of copying the source."""
         task = self.task(batch, plain=True)
         made = self.reenact(task)
-        assert task.motion is not None, "plain tasks have it"
         flow = resize(made.flows.flows[-1], self.config.resolution)
-        row = score(batch, Reenactment(made.image, flow, task.motion[:, :2], task.motion[:, 2:]))
+        source, target = batch.true_coefficients
+        true = self.motion(source, batch.source_placement, target, batch.target_placement)
+        row = score(batch, Reenactment(made.image, flow, true[:, :2], true[:, 2:]))
         return row | {"loss": self.similarity_loss(made, task)[None]} if phase == "val" else row
 
     def similarity_loss(self, made: Animation, task: Task) -> Float[Tensor, ""]:

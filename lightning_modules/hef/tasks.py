@@ -20,8 +20,7 @@ class Task:
     target: Float[Tensor, "b 4 r r"]
     """Render and mask of the target's face."""
     motion: Float[Tensor, "b 3 r r"] | None
-    """The 3DMM's own flow (x, y) and where it is seen; None in training where neither generator nor augmentation
-    needs it."""
+    """The 3DMM's own flow (x, y) and where it is seen; None where neither generator nor augmentation needs it."""
     keypoints: Float[Tensor, "b 68 2"]
     """Landmarks of the target's face, (x, y) in [-1, 1] across the frame."""
     region: Float[Tensor, "b 1 r r"]

@@ -20,7 +20,7 @@ from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule, View
 from datamodules.moments import store_statistics
 from datamodules.prepare import prepare
-from datamodules.sampling import SameActorPairs, StyleBalanced, generator
+from datamodules.sampling import Pair, SameActorPairs, StyleBalanced, generator, neighbours
 from datamodules.splits import Split, available
 from datamodules.store import Store
 from face3d.coefficients import EXPRESSION
@@ -101,6 +101,18 @@ def test_shapes_and_ranges(config: DataConfig) -> None:
     assert -1 <= hef.source.min() <= hef.source.max() <= 1
     assert len(hef) == 3
     assert same(hef, hef.to("cpu"))
+
+
+def test_the_picture_of_a_stretch_is_one_of_its_frames(config: DataConfig) -> None:
+    module = MEADDataModule(replace(config, clip_frames=6), "eac", 4)
+    batch, store = module.batch_maker()(3), Store(config.store)
+    for row, number in enumerate(batch.shown.tolist()):
+        own = [c for c in module.train_clips() for r in range(c.rows.start, c.rows.stop)
+               if np.array_equal(store.coefficients[r], batch.coefficients[row, number])]  # fmt: skip
+        frames = torch.cat([assemble.pictures(store, clip, range(clip.length), 32) for clip in own])
+        assert any(torch.equal(frame, batch.image[row]) for frame in frames)
+    item = module.clip_item(module.test_clips()[0])
+    assert torch.equal(item.as_batch().image[0], item.frames[int(item.as_batch().shown)])
 
 
 def test_training_sees_its_own_actors_and_basic_styles_only(config: DataConfig) -> None:
@@ -256,6 +268,19 @@ def test_pairs_are_of_one_actor(config: DataConfig) -> None:
     for i in range(16):
         source = actor(batch.source_coefficients[i], batch.source_placement[i])
         assert source == actor(batch.target_coefficients[i], batch.target_placement[i])
+
+
+def test_neighbours_follow_each_other(config: DataConfig) -> None:
+    module = MEADDataModule(config, "hef", 6, neighbours=True)
+    batch, store = module.batch_maker()(2), Store(config.store)
+    rows = [
+        next(r for r in range(store.num_frames) if np.array_equal(store.coefficients[r], row))
+        for row in batch.target_coefficients
+    ]
+    assert all(after == before + 1 for before, after in zip(rows[::2], rows[1::2], strict=True))
+    assert torch.equal(batch.source[::2], batch.source[1::2])
+    one = Pair(store.clips[0], 0, store.clips[0], store.clips[0].length - 1)
+    assert [pair.target_index for pair in neighbours(one)] == [store.clips[0].length - 2, store.clips[0].length - 1]
 
 
 def test_shipped_splits_load() -> None:

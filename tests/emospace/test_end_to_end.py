@@ -57,7 +57,7 @@ def id_of(home: Path, stage: str) -> str:
 
 def talk(home: Path, *words: str) -> int:
     """`emospace talk` with the evaluated networks, unless `words` name others."""
-    portrait, speech = home / "work/toy-mead/portraits/W101.png", home / "speech.wav"
+    portrait, speech = home / "work/demo-mead/portraits/W101.png", home / "speech.wav"
     if not speech.exists():
         write_audio(speech, np.sin(np.arange(16_000) / 30).astype(np.float32) / 2)
     given = {"--portrait": str(portrait), "--audio": str(speech), "--emotion": "quietly happy", "--out": "out.mp4"}
@@ -135,7 +135,7 @@ def test_table_and_report_show_the_run(home: Path, capsys: pytest.CaptureFixture
 
 
 def portrait_size(home: Path) -> tuple[int, int]:
-    with Image.open(home / "work/toy-mead/portraits/W101.png") as image:
+    with Image.open(home / "work/demo-mead/portraits/W101.png") as image:
         return image.height, image.width
 
 
@@ -151,8 +151,8 @@ def test_talk_writes_sound_and_picture_of_the_speech(home: Path, capsys: pytest.
 
 def test_two_portraits_speak_with_the_head_motion_of_a_clip(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert talk(home, "--pose", "still") == 0
-    portraits = [str(home / f"work/toy-mead/portraits/{name}.png") for name in ("W101", "M101")]
-    clip = sorted((home / "work/toy-mead").glob("*/video/front/*/*/*.mp4"))[0]
+    portraits = [str(home / f"work/demo-mead/portraits/{name}.png") for name in ("W101", "M101")]
+    clip = sorted((home / "work/demo-mead").glob("*/video/front/*/*/*.mp4"))[0]
     words = ["--audio", "speech.wav", "--emotion", "quietly happy", "--pose", str(clip), "--out", "both", "--json"]
     capsys.readouterr()
     assert main(["talk", "--portrait", *portraits, *words]) == 0
@@ -170,7 +170,7 @@ def test_two_portraits_speak_with_the_head_motion_of_a_clip(home: Path, capsys: 
 def test_one_bad_portrait_among_many_is_left_out(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert talk(home) == 0
     (home / "no.png").write_text("this is no picture")
-    portraits = [str(home / "work/toy-mead/portraits/W101.png"), "no.png", "nobody.png"]
+    portraits = [str(home / "work/demo-mead/portraits/W101.png"), "no.png", "nobody.png"]
     words = ["--audio", "speech.wav", "--emotion", "sad", "--crop", "--size", "32", "--json"]
     capsys.readouterr()
     assert main(["talk", "--portrait", *portraits, *words, "--out", "some"]) == 1
@@ -196,7 +196,7 @@ def test_a_model_file_talks_like_its_run_from_anywhere(
     assert talk(home) == 0
     assert main(["export", id_of(home, "evaluate"), str(tmp_path / "a.emospace")]) == 0
     assert (tmp_path / "a.emospace").stat().st_size < 60e6
-    for path in (home / "work/toy-mead/portraits").glob("W101.*"):
+    for path in (home / "work/demo-mead/portraits").glob("W101.*"):
         shutil.copy(path, tmp_path)
     monkeypatch.chdir(tmp_path)
     words = ["--portrait", "W101.png", "--audio", str(home / "speech.wav"), "--emotion", "quietly happy"]
@@ -210,7 +210,7 @@ def test_a_model_file_talks_like_its_run_from_anywhere(
 def test_a_stopped_talk_leaves_nothing_and_two_at_once_each_a_whole_film(home: Path) -> None:
     assert talk(home) == 0
     write_audio(home / "long.wav", np.sin(np.arange(16_000 * 60) / 30).astype(np.float32) / 2)
-    given = ["--portrait", "work/toy-mead/portraits/W101.png", "--emotion", "sad", "--crop", "--size", "32"]
+    given = ["--portrait", "work/demo-mead/portraits/W101.png", "--emotion", "sad", "--crop", "--size", "32"]
     command = [sys.executable, "-P", "-m", "emospace.cli", "talk", *given]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -231,7 +231,7 @@ def test_a_stopped_talk_leaves_nothing_and_two_at_once_each_a_whole_film(home: P
 
 @pytest.mark.parametrize("kind", ["image", "sound"])
 def test_emotion_from_a_file(home: Path, kind: str) -> None:
-    file = home / "work/toy-mead/portraits/M101.png" if kind == "image" else home / "speech.wav"
+    file = home / "work/demo-mead/portraits/M101.png" if kind == "image" else home / "speech.wav"
     assert talk(home, "--emotion", str(file), "--level", "2", "--out", f"{kind}.mp4") == 0
     assert (home / f"{kind}.mp4").exists()
 
@@ -273,7 +273,7 @@ def test_portrait_without_weights_says_where_to_get_them(
 ) -> None:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("EMOSPACE_WEIGHTS", raising=False)
-    shutil.copy(home / "work/toy-mead/portraits/W101.png", home / "alone.png")
+    shutil.copy(home / "work/demo-mead/portraits/W101.png", home / "alone.png")
     assert talk(home, "--portrait", "alone.png") == 2
     assert "face_landmarker.task" in said(capsys)
 

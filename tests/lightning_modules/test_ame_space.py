@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
-from lightning_modules.ame.config import AMEConfig, TextConfig
+from lightning_modules.ame.audio import AudioEncoder
+from lightning_modules.ame.config import AMEConfig, AudioConfig, TextConfig
 from lightning_modules.ame.emotion import EmotionEncoder, RefusedStyle, slerp
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import all_style_prompts
@@ -61,6 +64,31 @@ def test_padding_of_sound_has_no_influence(space: EmotionSpace) -> None:
     assert torch.allclose(space.encode_audio(mel, mask).vector, alone, atol=1e-5)
     mel[:, 37:] = 0
     assert torch.allclose(space.encode_audio(mel, mask).vector, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("positions", ["convolution", "none"])
+def test_the_order_of_a_voices_frames_counts_where_it_is_known(positions: Literal["convolution", "none"]) -> None:
+    """What comes after the stem is, without positions, a function of the set of frames alone."""
+    torch.manual_seed(0)
+    encoder = AudioEncoder(AudioConfig(width=32, heads=2, layers=2, positions=positions)).eval()
+    steps, order = torch.randn(1, 40, 32), torch.randperm(40, generator=torch.Generator().manual_seed(1))
+    found = []
+    for features in (steps, steps[:, order]):
+        encoder.stem = _Given(features)
+        found.append(encoder(torch.zeros(1, 160, 80), torch.ones(1, 160, dtype=torch.bool)))
+    apart = float((found[0] - found[1]).detach().norm())
+    assert apart > 0.01 if positions == "convolution" else apart < 1e-5
+
+
+class _Given(nn.Module):
+    """A stem whose features are known."""
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, mel: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return self.features, mask[:, ::4]
 
 
 def test_an_empty_text_is_refused(space: EmotionSpace) -> None:

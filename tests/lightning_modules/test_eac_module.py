@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 import torch
@@ -81,7 +82,8 @@ def batch_of(size: int = 4, steps: int = 12) -> EACBatch:
     placement = torch.tensor([1 / 1.3, 0, 0]).expand(size, steps, 3)
     level = torch.tensor([STYLES[i].level for i in style.tolist()])
     image, mel = torch.zeros(size, 3, 16, 16), torch.full((size, 4 * steps, 80), -50.0)
-    return EACBatch(mfcc, mask, coefficients, placement, image, mel, emotion, level, style)
+    shown = torch.zeros(size, dtype=torch.long)
+    return EACBatch(mfcc, mask, coefficients, placement, image, shown, mel, emotion, level, style)
 
 
 def train(module: EACModule, steps: int) -> list[float]:
@@ -187,6 +189,33 @@ def test_losses_ignore_padding_and_are_zero_for_the_truth() -> None:
     assert mouth_loss(wrong, true, mask, basis) < 1e-3
     assert emotion_loss(true[0], true[0]).abs() < 1e-6
     assert masked_mean(torch.full((2, 6, 3), 2.0), mask) == 2
+
+
+@pytest.mark.parametrize("target", ["photo", "render"])
+def test_the_emotion_loss_compares_with_its_target_alone(
+    renderer: Renderer, target: Literal["photo", "render"]
+) -> None:
+    critic, weights = MeanCritic(), EACWeights(mouth=0.0, emotion=1.0)
+    module = EACModule(replace(PLAIN, weights=weights, emotion_target=target), WordEncoder(), renderer, critic)
+    batch = batch_of(3)
+    image = torch.rand(3, 3, renderer.size, renderer.size) * 2 - 1
+    batch = replace(batch, image=image, shown=torch.tensor([2, 0, 5]))
+    true = batch.coefficients[..., EXPRESSION]
+    same = float(module.emotion_loss(batch, true))
+    if target == "render":
+        assert same < 1e-6
+        assert float(module.emotion_loss(replace(batch, image=-image), true)) == pytest.approx(same, abs=1e-6)
+        return
+    rows = torch.arange(3), batch.shown
+    drawn = renderer(batch.coefficients[rows], batch.placement[rows])
+    expected = emotion_loss(critic.features(drawn.image, drawn.keypoints), critic.features(image, drawn.keypoints))
+    assert same == pytest.approx(float(expected), abs=1e-6)
+    assert same > 1e-3
+
+
+def test_several_frames_of_a_clip_have_no_photo() -> None:
+    with pytest.raises(ValueError, match="emotion_frames: 2 needs emotion_target: render"):
+        EACConfig(emotion_frames=2)
 
 
 def test_mouth_opens_with_the_jaw(renderer: Renderer) -> None:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from conventions.errors import UserError
-from face3d.grid import warp
+from face3d.grid import identity_grid, warp
 from lightning_modules.hef.config import FlowConfig, HEFConfig
-from lightning_modules.hef.discriminator import Discriminator
+from lightning_modules.hef.discriminator import Discriminator, build_discriminator, cut_out
 from lightning_modules.hef.flow import missing_motion
 from lightning_modules.hef.generator import Generator
 from lightning_modules.hef.layers import ModulatedConvolution, resize
@@ -219,3 +219,28 @@ def test_discriminator_hears_frame_geometry_and_emotion(small: HEFConfig) -> Non
     assert not torch.allclose(net(image.flip(3), geometry, emotion), base)
     assert not torch.allclose(net(image, geometry.flip(3), emotion), base)
     assert not torch.allclose(net(image, geometry, emotion.flip(0)), base)
+
+
+def test_parts_are_cut_out_about_their_landmarks() -> None:
+    """A picture whose colours are its coordinates shows where a cut was made."""
+    grid = identity_grid(64, 64, torch.device("cpu")).permute(0, 3, 1, 2).expand(2, -1, -1, -1)
+    points = torch.tensor([[-0.2, 0.3], [0.4, 0.3], [0.1, 0.4], [0.1, 0.2]]).expand(2, -1, -1)
+    cut = cut_out(grid, points, 16)
+    torch.testing.assert_close(cut.mean(dim=(2, 3)), torch.tensor([[0.1, 0.3]] * 2), atol=1e-3, rtol=0)
+    assert float(cut[:, 0].max() - cut[:, 0].min()) == pytest.approx(0.8 * 15 / 16, abs=1e-2)
+
+
+def test_a_mouth_is_judged_beside_the_frame(small: HEFConfig) -> None:
+    torch.manual_seed(0)
+    net = build_discriminator(dataclasses.replace(small, discriminator="parts"))
+    image, geometry, _, _, emotion, _ = inputs(small)
+    points = torch.rand(2, 68, 2) * 0.2 - 0.6
+    points[:, 48:] += torch.tensor([0.5, 0.9])
+    changed = image.clone()
+    changed[..., 40:, :] = 0
+    before, after = net(image, geometry, emotion, points), net(changed, geometry, emotion, points)
+    assert before.shape == (6,)
+    assert [bool(torch.isclose(a, b, atol=1e-6)) for a, b in zip(before[2:], after[2:], strict=True)] == [False] * 2 + [
+        True
+    ] * 2
+    assert not torch.allclose(before[:2], after[:2])

@@ -166,6 +166,16 @@ def test_swapped_people_keep_expression_and_pose():
     assert not np.array_equal(swapped[:, IDENTITY], coefficients[:, IDENTITY])
 
 
+def test_a_photograph_stands_beside_the_render_of_its_own_face():
+    data = CriticsData(CONFIG, made_faces(5, 3), seed=0)
+    batch, faces = data.batch(0), data.train_faces
+    for image, own, emotion in zip(batch.images, batch.own_renders, batch.emotion, strict=True):
+        pixels = image.permute(1, 2, 0).numpy()
+        row = next(i for i, known in enumerate(faces.images) if np.array_equal(known, pixels))
+        assert torch.equal(own, data.train_renders.images[row])
+        assert emotion == faces.emotion[row]
+
+
 def test_critics_are_trained_tested_and_differentiable_to_pictures():
     data = CriticsData(CONFIG, made_faces(5, 3), seed=0)
     assert len(data.train_renders.images) == 2 * len(data.train_faces)
@@ -174,12 +184,14 @@ def test_critics_are_trained_tested_and_differentiable_to_pictures():
     assert set(metrics_of(module, data=data)) >= {
         "photo_emotion_accuracy",
         "render_emotion_accuracy",
+        "face_emotion_accuracy",
+        "domain_distance",
         "photo_identity_auc",
     }
     module.eval()
     images = torch.rand(2, 3, 64, 64).requires_grad_()
     for output in (
-        module.render_emotion.features(images), module.photo_emotion.features(images),
+        module.face_emotion.features(images), module.photo_emotion.features(images),
         module.photo_identity.embed(images)[:, 0], module.perceptual()(images)[0],
     ):  # fmt: skip
         (gradient,) = torch.autograd.grad(output.square().sum(), images, retain_graph=True)

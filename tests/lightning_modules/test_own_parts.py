@@ -99,7 +99,7 @@ def trained(module: StageModule, config: DataConfig, view: int, tmp_path: Path) 
 
 def test_a_backbone_of_ones_own_that_does_not_stream(config: DataConfig, tmp_path: Path) -> None:
     backbone = replace(EAC.backbone, kind="my_parts:Bidirectional")
-    module = EACModule(replace(EAC, backbone=backbone), encoder(), face(32), critics().render_emotion)
+    module = EACModule(replace(EAC, backbone=backbone), encoder(), face(32), critics().face_emotion)
     logged = trained(module, config, 1, tmp_path)
     assert logged["test/coefficient_error"].isfinite()
     network, mfcc = module.network.eval(), torch.randn(60, 28, 13)
@@ -113,7 +113,7 @@ def test_a_backbone_of_ones_own_that_does_not_stream(config: DataConfig, tmp_pat
 
 def test_losses_of_ones_own_are_logged_and_weighted(config: DataConfig, tmp_path: Path) -> None:
     own = replace(EAC, extra_losses=("my_parts:stillness=100",))
-    module = EACModule(own, encoder(), face(32), critics().render_emotion)
+    module = EACModule(own, encoder(), face(32), critics().face_emotion)
     logged = trained(module, config, 1, tmp_path)
     assert logged["train/stillness"] > 0
     losses = {"coefficients": torch.tensor(1.0), "stillness": torch.tensor(0.5)}
@@ -138,7 +138,7 @@ def test_an_emotion_encoding_of_ones_own(config: DataConfig, tmp_path: Path) -> 
     assert not torch.equal(module.encoder.text.project.weight, before)  # pyright: ignore
     with pytest.raises(RefusedStyle):
         module.encoder.encode_text(["awed"])
-    child = EACModule(EAC, module.encoder, face(32), critics().render_emotion)
+    child = EACModule(EAC, module.encoder, face(32), critics().face_emotion)
     assert trained(child, config, 1, tmp_path)["test/unseen/refused"] == 1
 
 

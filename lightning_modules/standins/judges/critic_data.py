@@ -25,11 +25,12 @@ from toyworld.pairs import PairSet
 
 @dataclass(frozen=True)
 class CriticBatch(Batch):
-    """Photographs of some people, and renders of faces; pictures are uint8."""
+    """Photographs of some people, the renders of the same faces, and renders of any; pictures are uint8."""
 
     images: UInt8[Tensor, "b 3 64 64"]
     emotion: Int[Tensor, " b"]
     person: Int[Tensor, " b"]
+    own_renders: UInt8[Tensor, "b 3 64 64"]
     renders: UInt8[Tensor, "r 3 64 64"]
     render_emotion: Int[Tensor, " r"]
 
@@ -95,22 +96,24 @@ class CriticsData(EndlessData):
 
     def test_dataloader(self) -> list[DataLoader]:
         """All faces of the people kept for the test and one render of each, as one `CriticBatch`."""
-        return [item_loader([_critic_batch(self.test_faces, self.test_renders)])]
+        return [item_loader([_critic_batch(self.test_faces, self.test_renders.images, self.test_renders)])]
 
     def batch(self, step: int, rank: int = 0) -> CriticBatch:
         """Batch number `step`: a pure function of (seed, step, rank)."""
         random, count = generator(self.seed, step, rank), self.config.critics.batch_size
-        faces = self.train_faces.select(self._people.draw(random, count))
+        people = self._people.draw(random, count)
+        faces, own = self.train_faces.select(people), self.train_renders.images[torch.from_numpy(people)]
         rows = torch.from_numpy(random.integers(len(self.train_renders.images), size=count))
         drawn = Renders(self.train_renders.images[rows], self.train_renders.emotion[rows])
-        return _critic_batch(faces, drawn)
+        return _critic_batch(faces, own, drawn)
 
 
-def _critic_batch(faces: Faces, renders: Renders) -> CriticBatch:
+def _critic_batch(faces: Faces, own: UInt8[Tensor, "b 3 64 64"], renders: Renders) -> CriticBatch:
     return CriticBatch(
         images=image_tensor(faces.images),
         emotion=torch.from_numpy(faces.emotion),
         person=torch.from_numpy(faces.person),
+        own_renders=own,
         renders=renders.images,
         render_emotion=renders.emotion,
     )

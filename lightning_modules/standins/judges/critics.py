@@ -1,4 +1,4 @@
-"""CriticsModule: the small networks inside the losses of EAC (on renders) and HEF (on photographs)."""
+"""CriticsModule: the small networks inside the losses of EAC (renders beside photographs) and HEF (photographs)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -65,8 +65,9 @@ class TrunkLayers(_Rebuilt):
 class CriticsModule(StageModule):
     """Three networks that share no parameter, one optimiser.
 
-    `render_emotion` is for renders (EAC's L_emo), `photo_emotion` and `photo_identity` for photographs (HEF's losses).
-    All are differentiable to the images: `features(images)`, `embed(images)`, and `perceptual()(images)`.
+    `face_emotion` is for renders and photographs alike (EAC's L_emo): it names the emotion of both, and a photograph
+    and the render of the same face have like features. `photo_emotion` and `photo_identity` are for photographs (HEF's
+    losses). All are differentiable to the images: `features(images)`, `embed(images)`, and `perceptual()(images)`.
     """
 
     config: JudgesConfig
@@ -74,7 +75,7 @@ class CriticsModule(StageModule):
     def __init__(self, config: JudgesConfig | Mapping[str, Any]) -> None:
         config = as_config(JudgesConfig, config)
         super().__init__(config)
-        self.render_emotion = EmotionCritic(config.critics.width)
+        self.face_emotion = EmotionCritic(config.critics.width)
         self.photo_emotion = EmotionCritic(config.critics.width)
         self.photo_identity = IdentityCritic(config.critics.width)
 
@@ -83,10 +84,15 @@ class CriticsModule(StageModule):
         return TrunkLayers(self.config.critics.width, self.photo_identity.trunk)
 
     def losses(self, batch: CriticBatch) -> dict[str, Float[Tensor, ""]]:
-        """Cross-entropy of emotions on renders and photographs, contrast of persons."""
+        """Cross-entropy of emotions on renders and photographs, distance of both domains, contrast of persons."""
         photographs = [_altered(batch.images) for _ in range(2)]
+        both = torch.cat([_altered(images) for images in (batch.images, batch.own_renders, batch.renders)])
+        features = self.face_emotion.features(both)
+        named = torch.cat([batch.emotion, batch.emotion, batch.render_emotion])
+        photo, render = features[: 2 * len(batch)].chunk(2)
         return {
-            "render_emotion": _classify(self.render_emotion(_altered(batch.renders)), batch.render_emotion),
+            "face_emotion": 2 * _classify(self.face_emotion.classes(features), named),
+            "face_domains": 1 - F.cosine_similarity(photo, render).mean(),
             "photo_emotion": _classify(self.photo_emotion(photographs[0]), batch.emotion),
             "photo_identity": losses.identity_loss(
                 self.photo_identity.embed(photographs[1]), batch.person, self.config.temperature
@@ -108,11 +114,16 @@ class CriticsModule(StageModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def evaluate_batch(self, batch: CriticBatch, loader: int, phase: Phase) -> dict[str, float]:
-        """Accuracy on pictures and renders of people held out."""
-        images, renders = losses.as_float(batch.images), losses.as_float(batch.renders)
+        """Accuracy on pictures and renders of people held out, and how far a picture's features lie from those of its
+        own render and of another face's.
+        """
+        images, own, renders = map(losses.as_float, (batch.images, batch.own_renders, batch.renders))
         return {
             "photo_emotion_accuracy": _accuracy(self.photo_emotion(images), batch.emotion),
-            "render_emotion_accuracy": _accuracy(self.render_emotion(renders), batch.render_emotion),
+            "render_emotion_accuracy": _accuracy(self.face_emotion(renders), batch.render_emotion),
+            "face_emotion_accuracy": _accuracy(self.face_emotion(images), batch.emotion),
+            "domain_distance": _distance(*map(self.face_emotion.features, (images, own))),
+            "stranger_distance": _distance(*map(self.face_emotion.features, (images, own.roll(1, 0)))),
             "photo_identity_auc": same_person_auc(self.photo_identity.embed(images), batch.person),
             "test_faces": float(len(batch)),
         }
@@ -129,6 +140,10 @@ def _altered(images: Tensor) -> Tensor:
 
 def _classify(logits: Tensor, emotion: Tensor) -> Tensor:
     return F.cross_entropy(logits, emotion, label_smoothing=LABEL_SMOOTHING)
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((1 - F.cosine_similarity(one, other)).mean())
 
 
 def _accuracy(logits: Tensor, emotion: Tensor) -> float:

@@ -117,7 +117,7 @@ def faces_of_clips(store: Store, clips: Sequence[StoredClip], per_clip: int) -> 
         landmarks=np.array(store.landmarks[rows]),
         emotion=np.repeat([EMOTIONS.index(clip.emotion or "") for clip in chosen], counts).astype(np.int64),
         person=np.repeat([actors.index(clip.actor) for clip in chosen], counts).astype(np.int64),
-        coefficients=np.array(store.coefficients[rows]),
+        coefficients=np.array(store.exact[rows]),
         placement=np.array(store.placement[rows]),
     )
 
