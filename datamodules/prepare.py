@@ -125,9 +125,7 @@ def _check_not_merged(store: Path) -> None:
     except UserError:
         return
     if merged:
-        raise UserError(
-            f"{store}: was merged from other stores; prepare into another folder and merge again"
-        )
+        raise UserError(f"{store}: was merged from other stores; prepare into another folder and merge again")
 
 
 def _plan(
