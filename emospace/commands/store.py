@@ -1,4 +1,4 @@
-"""Describe a store (clips, hours, hash, what was left out and why), verify, merge or filter stores, or add a speech feature."""
+"""Describe a store (clips, hours, hash, what was left out), verify, merge or filter stores, or add a speech feature."""
 
 import argparse
 from pathlib import Path

@@ -13,7 +13,6 @@ from datamodules.merging import merge
 from datamodules.prepare import prepare
 from datamodules.speech_store import add_speech
 from datamodules.store import Store
-from emospace.cli import main
 
 NAMES = ("a", "b", "c")
 
@@ -142,14 +141,3 @@ def test_what_would_be_lost_or_is_not_there_is_one_line(
     merge(tmp_path / "merged", [first, second])
     with pytest.raises(UserError, match="was merged from other stores"):
         prepare(raw, tmp_path / "merged", coefficients="mat", size=32)
-
-
-def test_the_command_selects(
-    halves: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first, second, _ = halves
-    out = str(tmp_path / "out")
-    assert main(["store", out, "--merge", str(first), str(second), "--only", "level=1,2"]) == 0
-    assert "actors           M001, W002" in capsys.readouterr().out
-    assert main(["store", out, "--only", "level=1"]) == 2
-    assert "selects clips for --merge" in capsys.readouterr().err
