@@ -177,9 +177,11 @@ class Clips(Sequence[StoredClip]):
 
     def groups(self, *names: str) -> "Groups":
         """The clips parted by their values in some columns; groups in the order of the values."""
-        together = np.stack([self.columns.coded(name)[1][self.numbers] for name in names])
-        _, group = np.unique(together, axis=1, return_inverse=True)
-        group = group.reshape(-1)
+        together = np.zeros(len(self), np.int64)
+        for name in names:
+            values, codes = self.columns.coded(name)
+            together = together * len(values) + codes[self.numbers]
+        _, group = np.unique(together, return_inverse=True)
         return Groups(self, group, np.argsort(group, kind="stable"), np.cumsum(np.bincount(group)))
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def finish(
     beside the content: it takes no part in the content hash. Speech features that were added to a shard stay with it.
     """
     shards = sorted(shards, key=lambda shard: (shard.group, shard.hash))
-    _check_ids(store, shards)
+    check_ids(store, (clip["id"] for shard in shards for clip in shard.clips))
     index = index_of(shards)
     notes = {item["id"]: item["notes"] for shard in shards for item in shard.entries if item["notes"]}
     report = {"left_out": left_out, "notes": notes}
@@ -67,9 +67,9 @@ def index_name(index: bytes) -> str:
     return f"clips.{hashlib.sha256(index).hexdigest()[:16]}.npz"
 
 
-def _check_ids(store: Path, shards: Sequence[Shard]) -> None:
-    doubles = [name for name, count in Counter(c["id"] for s in shards for c in s.clips).items() if count > 1]
-    if doubles:
+def check_ids(store: Path, ids: Iterable[str]) -> None:
+    """UserError where two clips of a store would have one id."""
+    if doubles := [name for name, count in Counter(ids).items() if count > 1]:
         raise UserError(f"{store}: {len(doubles)} clips would be there twice, for example {doubles[0]}")
 
 

@@ -29,13 +29,11 @@ from datamodules.pool import TASK_LIMIT_S, described, run_tasks
 from datamodules.prepare_report import PrepareReport, Spent, suffixes
 from datamodules.reasons import FAILURES
 from datamodules.shards import SHARDS, Shard, Source, finished_shards, group_of, write_shard
-from datamodules.splits import ROLES
+from datamodules.splits import ROLES, SPLIT
 from datamodules.store import Store
 from datamodules.store_lock import locked
 
 Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
-SPLIT = "split.yaml"
-"""File of a store that holds the roles which a manifest names."""
 LARGEST_SIZE = 4096
 """Side of stored pictures in pixels."""
 
@@ -99,6 +97,7 @@ def prepare(
         with locked(store):
             if (done := _finished(job, again)) is not None:
                 return _report(job, done, 0, spent)
+            _check_not_merged(store)
             held = {key: source for shard in finished_shards(store) for key, source in _sources(shard)}
             missing = (name for name in job.records if job.keys[name] not in held)
             todo = [name for name in missing if _missing(job.part(name), again)]
@@ -117,6 +116,16 @@ def _check_folders(raw: Path, store: Path) -> None:
     ours = (MANIFEST, PARTS, SHARDS)
     if store.is_dir() and any(store.iterdir()) and not any((store / name).exists() for name in ours):
         raise UserError(f"{store}: is neither empty nor a store; give a folder of its own")
+
+
+def _check_not_merged(store: Path) -> None:
+    """A store that was combined has clips of other folders, which a preparation would remove."""
+    try:
+        merged = "merged" in Store(store).manifest.get("origin", {})
+    except UserError:
+        return
+    if merged:
+        raise UserError(f"{store}: was merged from other stores; prepare into another folder and merge again")
 
 
 def _plan(

@@ -11,6 +11,8 @@ from conventions.errors import UserError, nearest
 
 Role = Literal["train", "val", "test", "judge"]
 ROLES: tuple[Role, ...] = get_args(Role)
+SPLIT = "split.yaml"
+"""File of a store that holds the roles which a manifest of clips names."""
 REST = "rest"
 """A role with the value `rest` takes every actor whom no other role names."""
 

@@ -1,4 +1,4 @@
-"""Describe a store (clips, hours, hash, what was left out and why), verify or merge stores, or add a speech feature."""
+"""Describe a store (clips, hours, hash, what was left out), verify, merge or filter stores, or add a speech feature."""
 
 import argparse
 from pathlib import Path
@@ -14,6 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--merge", metavar="OTHER", type=Path, nargs="+", help="write STORE first, from the clips of these stores"
     )
+    parser.add_argument(
+        "--only",
+        metavar="COLUMN=VALUE,...",
+        action="append",
+        type=_selection,
+        default=[],
+        help="with --merge: only clips of these values; columns: id actor emotion level kind view source",
+    )
     parser.add_argument("--verify", action="store_true", help="read every byte and compare with the recorded hashes")
     parser.add_argument(
         "--add-speech",
@@ -24,14 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def _selection(text: str) -> tuple[str, list[str]]:
+    name, equals, values = text.partition("=")
+    if not equals or not values:
+        raise argparse.ArgumentTypeError(f"{text!r}: is not of the form actor=M003,W009")
+    return name, values.split(",")
+
+
 def run(options: argparse.Namespace) -> int:
     """Print what the store holds."""
+    from conventions.errors import UserError
     from datamodules.merging import merge
     from datamodules.speech_store import add_speech
     from datamodules.store import Store, describe
 
     if options.merge:
-        merge(options.store, options.merge)
+        merge(options.store, options.merge, dict(options.only))
+    elif options.only:
+        raise UserError("--only: selects clips for --merge")
     store = Store(options.store)
     if options.add_speech is not None:
         store = add_speech(options.store, options.add_speech, progress("speech"))

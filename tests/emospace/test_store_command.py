@@ -35,11 +35,22 @@ def test_counts_by_label_and_by_reason(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_corrupted_byte_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Path(toy_store.write_store(tmp_path).store)
     assert run(capsys, str(store), "--verify")[0] == 0
-    content = bytearray((store / "frames.bin").read_bytes())
+    file = next(store.rglob("frames.bin"))
+    content = bytearray(file.read_bytes())
     content[1234] ^= 255
-    (store / "frames.bin").write_bytes(content)
+    file.write_bytes(content)
     assert run(capsys, str(store))[0] == 0, "only --verify reads the pictures"
     code, out, error = run(capsys, str(store), "--verify")
     assert (code, out) == (2, "")
-    assert "damaged: frames.bin" in error
+    assert f"damaged: {file.relative_to(store)}" in error
     assert len(error.splitlines()) == 1
+
+
+def test_clips_are_selected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, out = toy_store.write_store(tmp_path).store, str(tmp_path / "out")
+    code, text, _ = run(capsys, out, "--merge", store, "--only", "level=1,2", "--only", "actor=M001,W002", "--json")
+    assert code == 0
+    assert json.loads(text)["by_actor"] == {"M001": 3, "W002": 3}
+    code, _, error = run(capsys, out, "--only", "level=1")
+    assert code == 2
+    assert "selects clips for --merge" in error
