@@ -335,8 +335,8 @@ class Faces:
         )
 
 
-def toy_faces(size: int, actors: int, each: int) -> Faces:
-    """Faces of toy actors with random mouths, brows and poses."""
+def toy_faces(size: int, actors: int, each: int, turn: float = 0.2) -> Faces:
+    """Faces of toy actors with random mouths, turned by angles of deviation `turn` (rad)."""
     random, pictures, rows = np.random.default_rng(0), [], []
     moving = [
         EXPRESSION_NAMES.index(name) for name in ("jaw_open", "lip_corner_puller_left", "lip_corner_puller_right")
@@ -348,7 +348,7 @@ def toy_faces(size: int, actors: int, each: int) -> Faces:
         expression = np.zeros((each, 64), np.float32)
         expression[:, moving] = random.random((each, len(moving)))
         own[:, EXPRESSION] = expression
-        own[:, 224:226] += random.normal(0, 0.1, (each, 2))
+        own[:, 224:226] += random.normal(0, turn, (each, 2))
         pictures.append(render_frames(actor, own, place, size))
         rows.append(own)
     images = torch.from_numpy(np.concatenate(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1

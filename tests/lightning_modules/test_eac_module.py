@@ -86,7 +86,7 @@ def batch_of(size: int = 4, steps: int = 12) -> EACBatch:
     mask[0, steps // 2 :] = False
     placement = torch.tensor([1 / 1.3, 0, 0]).expand(size, steps, 3)
     level = torch.tensor([STYLES[i].level for i in style.tolist()])
-    image, mel = torch.zeros(size, 3, 16, 16), torch.full((size, 4 * steps, 80), -50.0)
+    image, mel = torch.rand(size, 3, 16, 16) * 2 - 1, torch.full((size, 4 * steps, 80), -50.0)
     shown = torch.zeros(size, dtype=torch.long)
     return EACBatch(mfcc, mask, coefficients, placement, image, shown, mel, emotion, level, style)
 
