@@ -28,7 +28,7 @@ class EAC(NetworkStage):
 
     name = "eac"
     version = 2
-    undefined = ("*mouth_correlation", "*slider/*")
+    undefined = ("*_correlation", "*slider/*")
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""

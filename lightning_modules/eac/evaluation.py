@@ -1,6 +1,6 @@
 """EAC's own metrics of one clip, beside what trivial guesses would score, and their means."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -33,9 +33,14 @@ def correlation(first: Float[Tensor, " t"], second: Float[Tensor, " t"]) -> floa
 
 
 def expression_metrics(
-    predicted: Float[Tensor, "t 64"], true: Float[Tensor, "t 64"], statistics: Standardisation, mouth: Readout | None
+    predicted: Float[Tensor, "t 64"],
+    true: Float[Tensor, "t 64"],
+    statistics: Standardisation,
+    parts: Mapping[str, Readout],
 ) -> dict[str, float]:
-    """Errors of one clip's prediction, of the mean face and of each frame's forerunner, and how the mouth follows."""
+    """Errors of one clip's prediction, of the mean face and of each frame's forerunner, and how parts of the face
+    (mouth, brow, lids) follow.
+    """
     deviation, mean_face = statistics.deviation, statistics.mean.expand_as(true)
     result = {
         "coefficient_error": normalised_error(predicted, true, deviation),
@@ -43,9 +48,7 @@ def expression_metrics(
         "coefficient_error_copy_previous": normalised_error(true[:-1], true[1:], deviation),
         "velocity_error": normalised_error(predicted.diff(dim=0), true.diff(dim=0), deviation),
     }
-    if mouth is not None:
-        result["mouth_correlation"] = correlation(mouth(predicted), mouth(true))
-    return result
+    return result | {f"{name}_correlation": correlation(read(predicted), read(true)) for name, read in parts.items()}
 
 
 def slider_metrics(

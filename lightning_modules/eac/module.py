@@ -33,7 +33,7 @@ from lightning_modules.eac.losses import (
     velocity_loss,
 )
 from lightning_modules.eac.network import ExpressionNetwork, floored
-from lightning_modules.eac.readout import Readout, data_readout, model_readout
+from lightning_modules.eac.readout import Readout, data_readout, model_readout, part_readouts
 from lightning_modules.eac.streaming import predict_long
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.extra_losses import load_losses
@@ -78,7 +78,7 @@ class EACModule(StageModule):
         self.add_frozen("emotion_critic", emotion_critic)
         basis = mouth_basis(renderer.model) if renderer is not None else None
         self.register_buffer("basis", basis, persistent=False)
-        self._mouth: Readout | None = None
+        self._parts: dict[str, Readout] = {}
 
     def on_fit_start(self) -> None:
         """Standardise by the moments of the training data, unless the weights carry some."""
@@ -186,22 +186,25 @@ class EACModule(StageModule):
         return adamw_with_cosine(self, self.config)
 
     def on_validation_epoch_start(self) -> None:
-        """Find how the mouth is read off coefficients."""
+        """Find how parts of the face are read off coefficients."""
         super().on_validation_epoch_start()
-        self._find_mouth()
+        self._find_parts()
 
     def on_test_epoch_start(self) -> None:
-        """Find how the mouth is read off coefficients."""
+        """Find how parts of the face are read off coefficients."""
         super().on_test_epoch_start()
-        self._find_mouth()
+        self._find_parts()
 
     @without_gradients
-    def _find_mouth(self) -> None:
-        """By the face model's lips, or by a readout fitted to training clips; none where neither is at hand."""
-        if self.basis is not None:
-            self._mouth = model_readout(self.basis)
-        elif self._mouth is None and hasattr(self.data, "train_clips"):
-            self._mouth = data_readout(self.data, self.data.train_clips(), self.device)
+    def _find_parts(self) -> None:
+        """By the face model's landmarks; without it the mouth alone, by a readout fitted to training clips, or none."""
+        if self._parts:
+            return
+        if self.basis is not None and self.renderer is not None:
+            self._parts = {"mouth": model_readout(self.basis), **part_readouts(self.renderer.model)}
+        elif hasattr(self.data, "train_clips"):
+            mouth = data_readout(self.data, self.data.train_clips(), self.device)
+            self._parts = {} if mouth is None else {"mouth": mouth}
 
     def clip_code(self, item: ClipItem) -> EmotionCode:
         """The plainest text code of a clip's style; RefusedStyle where the encoder cannot express it."""
@@ -219,7 +222,7 @@ class EACModule(StageModule):
         true = (batch.exact if phase == "test" else batch.coefficients)[:, EXPRESSION]
         identity, statistics = batch.coefficients[:1, IDENTITY], self.network.expression_statistics
         predicted = self.predict_speech(batch.speech, code, identity)
-        row = expression_metrics(predicted, true, statistics, self._mouth)
+        row = expression_metrics(predicted, true, statistics, self._parts)
         if loader == 0 and batch.emotion not in (None, "neutral"):
             row |= slider_metrics(
                 lambda code: self.predict_speech(batch.speech, code, identity),

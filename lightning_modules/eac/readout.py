@@ -1,6 +1,10 @@
-"""How far a mouth is open: by the face model's lips, or read off coefficients whose model is not at hand."""
+"""How far a mouth is open, brows are raised and lids are apart, by the face model's landmarks.
+
+How far the mouth is open is also read off coefficients whose model is not at hand.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,7 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from face3d.coefficients import EXPRESSION
-from lightning_modules.eac.losses import LOWER_INNER_LIP, UPPER_INNER_LIP, mouth_opening
+from face3d.keypoints import BROWS
+from face3d.morphable import MorphableModel, keypoint_model
+from lightning_modules.eac.losses import LOWER_INNER_LIP, MILLIMETRES, UPPER_INNER_LIP, mouth_opening
+
+UPPER_LIDS, LOWER_LIDS = (37, 38, 43, 44), (40, 41, 46, 47)
+"""Landmarks of both eyes' lids."""
 
 EYE_CORNERS = (36, 45)
 """Outer corners of the eyes among the 68 iBUG landmarks."""
@@ -38,6 +47,18 @@ def fit_readout(expression: Float[Tensor, "n 64"], opening: Float[Tensor, " n"])
 def model_readout(basis: Float[Tensor, "e 20 3"]) -> Readout:
     """The face model's own lips, in mm."""
     return lambda expression: mouth_opening(expression, basis)
+
+
+def part_readouts(model: MorphableModel) -> dict[str, Readout]:
+    """Brow (mean height of both) and lids (mean distance of both eyes') of a face model, in mm beyond rest."""
+    height = keypoint_model(model).expression_basis[..., 1] * MILLIMETRES
+    upper, lower = height[:, list(UPPER_LIDS)].mean(1), height[:, list(LOWER_LIDS)].mean(1)
+    axes = {"brow": height[:, BROWS].mean(1), "lids": upper - lower}
+    return {name: partial(_along, axis=axis) for name, axis in axes.items()}
+
+
+def _along(expression: Float[Tensor, "t 64"], axis: Float[Tensor, " e"]) -> Float[Tensor, " t"]:
+    return expression[:, : len(axis)] @ axis.to(expression)
 
 
 def data_readout(data: Any, clips: Iterable[Any], device: torch.device) -> Readout | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from loops import clip_item, metrics_of
@@ -14,9 +15,11 @@ from torch.utils.data import DataLoader
 
 from conventions.emotions import EMOTIONS, STYLES
 from conventions.errors import UserError
+from datamodules.audio import mfcc_windows
 from datamodules.batches import EACBatch
 from datamodules.endless import EndlessData, item_loader
 from datamodules.mead import ClipItem
+from datamodules.speech_names import SpeechForm
 from face3d.coefficients import EXPRESSION, IDENTITY
 from face3d.morphable import load_model
 from face3d.renderer import Renderer
@@ -24,17 +27,19 @@ from lightning_modules.ame.conditioning import batch_codes, plain_codes, random_
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import named_emotions
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
+from lightning_modules.eac.evaluation import silence_metrics, silent_speech
 from lightning_modules.eac.losses import (
     coefficient_loss,
     emotion_loss,
     masked_mean,
+    mouth_basis,
     mouth_loss,
     mouth_opening,
     velocity_loss,
 )
 from lightning_modules.eac.module import EACModule
 from lightning_modules.eac.network import Standardisation
-from lightning_modules.eac.readout import data_readout, measured_opening
+from lightning_modules.eac.readout import data_readout, measured_opening, part_readouts
 from lightning_modules.training.checkpoints import load_state
 
 SMALL = BackboneConfig(width=32, heads=4, layers=2, past=6, future=2)
@@ -81,7 +86,7 @@ def batch_of(size: int = 4, steps: int = 12) -> EACBatch:
     mask[0, steps // 2 :] = False
     placement = torch.tensor([1 / 1.3, 0, 0]).expand(size, steps, 3)
     level = torch.tensor([STYLES[i].level for i in style.tolist()])
-    image, mel = torch.zeros(size, 3, 16, 16), torch.full((size, 4 * steps, 80), -50.0)
+    image, mel = torch.rand(size, 3, 16, 16) * 2 - 1, torch.full((size, 4 * steps, 80), -50.0)
     shown = torch.zeros(size, dtype=torch.long)
     return EACBatch(mfcc, mask, coefficients, placement, image, shown, mel, emotion, level, style)
 
@@ -160,7 +165,9 @@ def test_all_losses_reach_the_network(renderer: Renderer) -> None:
     assert torch.isfinite(gradient).all()
     assert gradient.abs().max() > 0
     assert gradient[0, 6:].abs().max() == 0, "no gradient from padding"
-    assert "mouth_correlation" in metrics_of(module, BASIC)
+    found = metrics_of(module, BASIC)
+    assert {"mouth_correlation", "brow_correlation", "lids_correlation"} <= set(found)
+    assert {"silence/speech_mm", "silence/mouth_mm"} <= set(found)
 
 
 def test_weights_of_zero_skip_the_renderer(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,6 +231,32 @@ def test_mouth_opens_with_the_jaw(renderer: Renderer) -> None:
     jaw = torch.zeros(64)
     jaw[0] = 1.0
     assert 5 < mouth_opening(jaw, module.basis) < 60
+
+
+def test_brows_and_lids_move_with_their_axes(renderer: Renderer) -> None:
+    names = renderer.model.expression_names
+    assert names is not None
+    read = part_readouts(renderer.model)
+    for part, axis, sign in (("brow", "outer_brow_raiser_left", 1), ("brow", "brow_lowerer_right", -1),
+                             ("lids", "eye_closure_left", -1), ("lids", "upper_lid_raiser_right", 1)):  # fmt: skip
+        face = torch.zeros(1, 64)
+        face[0, names.index(axis)] = 1.0
+        assert 0.3 < sign * float(read[part](face)) < 20, axis
+
+
+def test_silence_is_that_of_a_silent_recording() -> None:
+    found = silent_speech(SpeechForm(), 7, torch.device("cpu"))
+    assert found is not None
+    assert torch.equal(found, torch.from_numpy(mfcc_windows(np.zeros(16_000, np.float32), 7)))
+    assert silent_speech(SpeechForm("hf:whisper", (384,)), 7, torch.device("cpu")) is None
+
+
+def test_a_mouth_that_follows_the_sound_closes_in_silence(renderer: Renderer) -> None:
+    assert renderer.model.expression_names is not None
+    speaking = torch.zeros(5, 64)
+    speaking[:, renderer.model.expression_names.index("jaw_open")] = 0.5
+    found = silence_metrics(speaking, torch.zeros(5, 64), mouth_basis(renderer.model))
+    assert found["silence/mouth_mm"] == 0 < found["silence/speech_mm"]
 
 
 def test_quiet_coefficients_count_as_a_share_of_the_liveliest() -> None:
