@@ -1,5 +1,6 @@
 """Batches from a store: reading, padding and stacking what the samplers drew."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS, STYLES, Style
-from conventions.rates import MEL_STEPS_PER_FRAME
 from datamodules.audio import MEL_FLOOR_DB
 from datamodules.batches import AMEBatch, Batch, EACBatch, HEFBatch
 from datamodules.sampling import SameActorPairs, Sampler, StyleBalanced, generator, stretch
@@ -20,6 +20,11 @@ from datamodules.store import Store, StoredClip
 def tensor(rows: np.ndarray) -> Tensor:
     """A copy of memory-mapped rows as float32 tensor."""
     return torch.from_numpy(np.array(rows, np.float32))
+
+
+def columns(rows: np.ndarray) -> Float[Tensor, "n d"]:
+    """Rows [t, d], or rows [t, s, d] of s columns each, as columns one after another."""
+    return tensor(rows.reshape(-1, rows.shape[-1]))
 
 
 def pictures(store: Store, clip: StoredClip, indices: Iterable[int], size: int) -> Float[Tensor, "n 3 s s"]:
@@ -59,6 +64,7 @@ class _Maker(ABC):
     frames: int
     size: int
     speech: str
+    voice: str
 
     @classmethod
     def sampler_of(cls, clips: Sequence[StoredClip]) -> Sampler:
@@ -82,11 +88,15 @@ class _Maker(ABC):
         images = [pictures(self.store, c, [i], self.size) for c, i in zip(clips, chosen, strict=True)]
         return clips, rows, torch.cat(images)
 
-    def _mel(self, rows: Sequence[slice]) -> Tensor:
-        padded = [
-            _pad(self.store.mel[r].reshape(-1, 80), self.frames * MEL_STEPS_PER_FRAME, MEL_FLOOR_DB) for r in rows
-        ]
-        return torch.stack(padded)
+    def _voices(self, rows: Sequence[slice]) -> Tensor:
+        features, silence = self.store.speech(self.voice), MEL_FLOOR_DB if self.voice == "mel" else 0.0
+        length = self.frames * self._columns
+        return torch.stack([_pad(features[r].reshape(-1, features.shape[-1]), length, silence) for r in rows])
+
+    @property
+    def _columns(self) -> int:
+        """Columns of `voice` for each video frame."""
+        return math.prod(self.store.speech_form(self.voice).shape[:-1])
 
     def _mask(self, rows: Sequence[slice], steps: int = 1) -> Tensor:
         lengths = torch.tensor([(r.stop - r.start) * steps for r in rows])
@@ -96,8 +106,8 @@ class _Maker(ABC):
 class _AME(_Maker):
     def __call__(self, step: int) -> AMEBatch:
         clips, rows, image = self._stretches(step)
-        mask = self._mask(rows, MEL_STEPS_PER_FRAME)
-        return AMEBatch(image=image, mel=self._mel(rows), mel_mask=mask, **_label_tensors(clips))
+        mask = self._mask(rows, self._columns)
+        return AMEBatch(image=image, voice=self._voices(rows), voice_mask=mask, **_label_tensors(clips))
 
 
 class _EAC(_Maker):
@@ -110,7 +120,7 @@ class _EAC(_Maker):
             coefficients=torch.stack([_pad(store.coefficients[r], frames) for r in rows]),
             placement=torch.stack([_pad(store.placement[r], frames) for r in rows]),
             image=image,
-            mel=self._mel(rows),
+            voice=self._voices(rows),
             **_label_tensors(clips),
         )
 
@@ -155,7 +165,8 @@ def maker(
     frames: int = 25,
     size: int = 64,
     speech: str = "mfcc",
+    voice: str = "mel",
 ) -> Callable[[int], Batch]:
     """The function from a batch's number to the batch of a view."""
     kind = _MAKERS[view]
-    return kind(store, kind.sampler_of(clips), batch_size, seed, rank, frames, size, speech)
+    return kind(store, kind.sampler_of(clips), batch_size, seed, rank, frames, size, speech, voice)

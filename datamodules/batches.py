@@ -40,10 +40,10 @@ class AMEBatch(Batch):
 
     image: Float[Tensor, "b 3 s s"]
     """One frame of each clip, RGB in [-1, 1]."""
-    mel: Float[Tensor, "b t 80"]
-    """Log-mel of a stretch of the clip in dB, 10 ms a column."""
-    mel_mask: Bool[Tensor, "b t"]
-    """True where `mel` is sound, False where it is padding."""
+    voice: Float[Tensor, "b t d"]
+    """What `data.voice` names of a stretch of the clip; by default log-mel in dB, 10 ms a column."""
+    voice_mask: Bool[Tensor, "b t"]
+    """True where `voice` is sound, False where it is padding."""
     emotion: Int[Tensor, " b"]
     level: Int[Tensor, " b"]
     style: Int[Tensor, " b"]
@@ -62,8 +62,8 @@ class EACBatch(Batch):
     """(scale, x, y) of the camera frame inside the stored crop, in normalised units."""
     image: Float[Tensor, "b 3 s s"]
     """One frame of the clip, RGB in [-1, 1]: the emotion source of Ours-I."""
-    mel: Float[Tensor, "b t4 80"]
-    """Log-mel in dB, four columns for each video frame: the emotion source of Ours-A."""
+    voice: Float[Tensor, "b tn d"]
+    """As `AMEBatch.voice`, n columns for each video frame: the emotion source of Ours-A."""
     emotion: Int[Tensor, " b"]
     """-1 where the clip has no label."""
     level: Int[Tensor, " b"]

@@ -20,6 +20,9 @@ class DataConfig:
     speech: str = field(default="mfcc", metadata={"numbers": False})
     """Speech feature that EAC receives: mfcc, mel, hf:NAME_OR_FOLDER[:layer] or module:Class; all but the first two are
     added to a store by `emospace store STORE --add-speech`. A run's identity has its content."""
+    voice: str = field(default="mel", metadata={"numbers": False})
+    """Speech feature that AME's voice encoder reads, named as in `speech`: mel, on which it is trained from its
+    beginning, or features of a frozen encoder (hf:...)."""
     workers: int = field(default=0, metadata={"numbers": False})
     """Processes that assemble batches; 0: the training process itself."""
 

@@ -39,7 +39,8 @@ class ClipItem:
     actor: str
     frames: Float[Tensor, "t 3 r r"]
     speech: Float[Tensor, "t *feature"]
-    mel: Float[Tensor, "t4 80"]
+    voice: Float[Tensor, "tn d"]
+    """What AME reads of the sound (`data.voice`), n columns for each frame; by default log-mel in dB."""
     audio: Float[Tensor, " samples"]
     coefficients: Float[Tensor, "t 257"]
     placement: Float[Tensor, "t 3"]
@@ -67,7 +68,7 @@ class ClipItem:
             coefficients=self.coefficients[None],
             placement=self.placement[None],
             image=self.frames[:1],
-            mel=self.mel[None],
+            voice=self.voice[None],
             emotion=emotion,
             level=level,
             style=style,
@@ -135,6 +136,11 @@ class MEADDataModule(EndlessData):
         )
 
     @property
+    def voice_form(self) -> SpeechForm:
+        """What a frame of `EACBatch.voice` and `ClipItem.voice` is."""
+        return self.store.speech_form(self.config.voice)
+
+    @property
     def speech_form(self) -> SpeechForm:
         """What a frame of `EACBatch.speech` and `ClipItem.speech` is."""
         return self.store.speech_form(self.config.speech)
@@ -162,6 +168,7 @@ class MEADDataModule(EndlessData):
             self.config.clip_frames,
             self.resolution,
             self.config.speech,
+            self.config.voice,
         )
 
     def val_dataloader(self) -> list[DataLoader]:
@@ -210,7 +217,7 @@ class MEADDataModule(EndlessData):
             actor=clip.actor,
             frames=assemble.pictures(store, clip, range(clip.length), self.resolution),
             speech=assemble.tensor(store.speech(self.config.speech)[rows]),
-            mel=assemble.tensor(store.mel[rows]).flatten(0, 1),
+            voice=assemble.columns(store.speech(self.config.voice)[rows]),
             audio=torch.from_numpy(audio),
             coefficients=assemble.tensor(store.coefficients[rows]),
             placement=assemble.tensor(store.placement[rows]),

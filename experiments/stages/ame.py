@@ -1,5 +1,6 @@
 """AME: the emotion space of text, image and audio."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,15 @@ from typing import Any
 from conventions.errors import UserError
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
-from experiments.stages.base import PROMPTS, NetworkStage, clips_of, data_of, data_section, open_store
+from experiments.stages.base import (
+    PROMPTS,
+    NetworkStage,
+    clips_of,
+    data_of,
+    data_section,
+    feature_section,
+    open_store,
+)
 from lightning_modules.ame.config import STANDIN
 
 
@@ -20,7 +29,9 @@ class AME(NetworkStage):
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
         tags = {key: value for key, value in _text_weights(config).items() if not _is_path(value)}
-        return {"ame": config.ame, "ame.text": tags, **data_section(data_of(config, "ame")), "trainer": config.trainer}
+        data = data_of(config, "ame")
+        read = {**data_section(data), **feature_section(data, "voice")}
+        return {"ame": config.ame, "ame.text": tags, **read, "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
         """The stand-ins that its encodings are built on."""
@@ -35,6 +46,7 @@ class AME(NetworkStage):
         """Training clips with audio and a label, unless nothing is trained."""
         data = data_of(config, "ame")
         store = open_store(data)
+        store.speech_form(data.voice)
         found = [c for c in clips_of(store, data, "train") if c.has_audio and c.kind == "basic"]
         if config.ame.steps and not found:
             raise UserError(
@@ -46,8 +58,10 @@ class AME(NetworkStage):
         """The space on its frozen towers."""
         from lightning_modules.ame.module import AMEModule
 
-        clip, gpt2 = parents.get("clip"), parents.get("gpt2")
-        return AMEModule(run.config.ame, clip.parts() if clip else None, gpt2.parts() if gpt2 else None)
+        clip, gpt2, data = parents.get("clip"), parents.get("gpt2"), data_of(run.config, "ame")
+        audio = dataclasses.replace(run.config.ame.audio, speech=open_store(data).speech_form(data.voice))
+        numbers = dataclasses.replace(run.config.ame, audio=audio)
+        return AMEModule(numbers, clip.parts() if clip else None, gpt2.parts() if gpt2 else None)
 
 
 def _text_weights(config: ExperimentConfig) -> dict[str, str]:

@@ -4,11 +4,12 @@ import dataclasses
 import functools
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from conventions.errors import UserError
 from datamodules.config import DataConfig
-from datamodules.manifest import store_hash
+from datamodules.manifest import speech_hash, store_hash
+from datamodules.speech_names import OWN_SPEECH, canonical
 from datamodules.splits import Split
 from experiments.identity import digest_of
 from experiments.schema import ExperimentConfig, TrainerConfig
@@ -119,6 +120,14 @@ def data_section(data: DataConfig) -> dict[str, Any]:
     """What identity needs of a data section: its numbers, and who has which role; no path and no name."""
     split = Split.load(data.split)
     return {"data": data, "split": {"actors": split.actors, "rest": split.rest}}
+
+
+def feature_section(data: DataConfig, field: Literal["speech", "voice"]) -> dict[str, Any]:
+    """What identity needs of a speech feature: nothing of the default, of an added one its content too."""
+    name = canonical(getattr(data, field))
+    if name == getattr(DataConfig, field):
+        return {}
+    return {field: {"name": name, "hash": "" if name in OWN_SPEECH else speech_hash(data.store, name)}}
 
 
 def open_store(data: DataConfig) -> "Store":

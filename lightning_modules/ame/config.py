@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from conventions.registry import Registry
 from datamodules.config import StageDataConfig
+from datamodules.speech_names import VOICE, SpeechForm
 from lightning_modules.training.bounds import at_least, divides, known, positive, share
 
 TEXT_SOURCES = Registry(
@@ -53,6 +54,8 @@ class AudioConfig:
     """Dropout inside the Transformer."""
     pooled_dropout: float = 0.3
     """Dropout between pooling and projection."""
+    speech: SpeechForm = field(default=VOICE, metadata={"numbers": False})
+    """A run takes it from its store and `data.voice`."""
 
     def __post_init__(self) -> None:
         at_least(1, layers=self.layers)

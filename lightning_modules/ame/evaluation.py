@@ -29,10 +29,10 @@ def picture_vector(space: EmotionSpace, frames: Float[Tensor, "t 3 h w"], num_fr
     return direction(space.encode_image(frames[places.to(frames.device)]).vector)
 
 
-def voice_vector(space: EmotionSpace, mel: Float[Tensor, "t 80"]) -> Float[Tensor, " 512"]:
+def voice_vector(space: EmotionSpace, voice: Float[Tensor, "t d"]) -> Float[Tensor, " 512"]:
     """Embedding of a clip's whole sound."""
-    mask = torch.ones(1, len(mel), dtype=torch.bool, device=mel.device)
-    return space.encode_audio(mel[None], mask).vector[0]
+    mask = torch.ones(1, len(voice), dtype=torch.bool, device=voice.device)
+    return space.encode_audio(voice[None], mask).vector[0]
 
 
 def item_vectors(space: EmotionSpace, item: Any, num_frames: int) -> dict[str, Float[Tensor, " 512"]]:
@@ -41,7 +41,7 @@ def item_vectors(space: EmotionSpace, item: Any, num_frames: int) -> dict[str, F
     if "image" in space.modalities:
         vectors["image"] = picture_vector(space, item.frames, num_frames)
     if "audio" in space.modalities:
-        vectors["audio"] = voice_vector(space, item.mel.reshape(-1, item.mel.shape[-1]))
+        vectors["audio"] = voice_vector(space, item.voice)
     return vectors
 
 

@@ -15,6 +15,7 @@ from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
 from datamodules.batches import AMEBatch
 from datamodules.mead import ClipItem
+from datamodules.speech_names import VOICE
 from lightning_modules.ame.augment import augment_mel, image_augmentation
 from lightning_modules.ame.conditioning import plain_codes, random_prompts
 from lightning_modules.ame.config import AMEConfig
@@ -81,9 +82,13 @@ class AMEModule(StageModule):
         if "image" in self.encoder.modalities:
             images = self.augment_images((batch.image + 1) / 2) * 2 - 1
             codes["image"] = self.encoder.encode_image(images)
-        mel = augment_mel(batch.mel, batch.mel_mask, self.config.augment)
-        codes["audio"] = self.encoder.encode_audio(mel, batch.mel_mask)
+        codes["audio"] = self.encoder.encode_audio(self._augmented_voice(batch), batch.voice_mask)
         return codes
+
+    def _augmented_voice(self, batch: AMEBatch) -> Float[Tensor, "b t d"]:
+        """Mels are augmented; a frozen encoder's features are taken as they are."""
+        is_mel = self.encoder.voice == VOICE
+        return augment_mel(batch.voice, batch.voice_mask, self.config.augment) if is_mel else batch.voice
 
     def contrastive_losses(self, batch: AMEBatch | StyleLabels, codes: dict[str, EmotionCode]) -> dict[str, Tensor]:
         """Label-aware InfoNCE of each pair of modalities, named `text_audio` and so on."""

@@ -7,7 +7,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from conventions.errors import UserError
+from datamodules.speech_names import VOICE
 from lightning_modules.ame.audio import AudioEncoder
+from lightning_modules.ame.audio_features import FeatureEncoder
 from lightning_modules.ame.config import STANDIN, TEXT_SOURCES, AMEConfig, TextConfig
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 from lightning_modules.ame.intensity import IntensityHead
@@ -27,13 +29,14 @@ class EmotionSpace(FrozenParts, EmotionEncoder):
         config: AMEConfig,
         text: TextSource,
         image: ClipImage | None,
-        audio: AudioEncoder,
+        audio: AudioEncoder | FeatureEncoder,
         intensity: IntensityHead,
     ) -> None:
         super().__init__()
         self.config = config
         self.text, self.image, self.audio, self.intensity = text, image, audio, intensity
         named: dict[Modality, object] = {"text": text, "image": image, "audio": audio}
+        self.voice = config.audio.speech
         self.modalities = tuple(name for name, source in named.items() if source is not None)
 
     def standins(self) -> dict[str, Recipe]:
@@ -70,9 +73,9 @@ class EmotionSpace(FrozenParts, EmotionEncoder):
             raise self._refusal("image")
         return self.code(self.image(images))
 
-    def encode_audio(self, mel: Float[Tensor, "b t 80"], mask: Bool[Tensor, "b t"]) -> EmotionCode:
-        """Codes of speech (log-mel in dB)."""
-        return self.code(self.audio(mel, mask))
+    def encode_audio(self, voice: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> EmotionCode:
+        """Codes of speech by its `voice` feature."""
+        return self.code(self.audio(voice, mask))
 
     def code(self, vector: Float[Tensor, "b 512"]) -> EmotionCode:
         """The code of unit vectors."""
@@ -100,7 +103,8 @@ def build_space(config: AMEConfig, clip: ClipParts | None = None, gpt2: GPT2Part
         gpt2 = load_gpt2(config.text.gpt2_model)
     image = ClipImage(clip, config.adapter_width, config.adapter_dropout) if clip is not None else None
     text = _text_source(config.text, {"clip": clip, "gpt2": gpt2})
-    return EmotionSpace(config, text, image, AudioEncoder(config.audio), IntensityHead(config.token_width))
+    audio = AudioEncoder(config.audio) if config.audio.speech == VOICE else FeatureEncoder(config.audio)
+    return EmotionSpace(config, text, image, audio, IntensityHead(config.token_width))
 
 
 def _text_source(config: TextConfig, towers: Mapping[str, Any]) -> TextSource:

@@ -76,7 +76,7 @@ class Data:
     def clip_item(self, clip: Clip) -> ClipItem:
         styles = torch.tensor([clip.style])
         frames = pictures(styles).expand(6, -1, -1, -1)
-        return clip_item(clip.emotion, clip.level, frames=frames, mel=voices(styles)[0])
+        return clip_item(clip.emotion, clip.level, frames=frames, voice=voices(styles)[0])
 
     def items(self) -> tuple[list[ClipItem], list[ClipItem]]:
         """Those of the basic and of the unseen styles."""
