@@ -33,6 +33,11 @@ def pictures(store: Store, clip: StoredClip, indices: Iterable[int], size: int) 
     return pixels.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
 
 
+def has_pictures(clip: StoredClip) -> bool:
+    """Whether a clip has pictures: the crop of a sound alone has no size."""
+    return clip.crop[2] > 0
+
+
 def labels(clip: StoredClip) -> tuple[int, int, int]:
     """(emotion, level, style) as class indices; -1 where the clip has no such label, level 0 where it has none."""
     emotion = EMOTIONS.index(clip.emotion) if clip.emotion in EMOTIONS else -1
@@ -79,19 +84,21 @@ class _Maker(ABC):
         return generator(self.seed, step, self.rank)
 
     def _stretches(self, step: int) -> tuple[list[StoredClip], list[slice], Tensor]:
-        """Clips, the rows of a stretch of each, and one picture of each."""
+        """Clips, the rows of a stretch of each, and one picture of each that has pictures."""
         random = self._random(step)
         clips = self.sampler.draw(random, self.batch_size)
         spans = [stretch(random, clip, self.frames) for clip in clips]
         rows = [slice(c.start + first, c.start + first + n) for c, (first, n) in zip(clips, spans, strict=True)]
         chosen = [int(random.integers(clip.length)) for clip in clips]
-        images = [pictures(self.store, c, [i], self.size) for c, i in zip(clips, chosen, strict=True)]
-        return clips, rows, torch.cat(images)
+        shown = [(clip, index) for clip, index in zip(clips, chosen, strict=True) if has_pictures(clip)]
+        images = [pictures(self.store, clip, [index], self.size) for clip, index in shown]
+        return clips, rows, torch.cat([torch.zeros(0, 3, self.size, self.size), *images])
 
     def _voices(self, rows: Sequence[slice]) -> Tensor:
         features, silence = self.store.speech(self.voice), MEL_FLOOR_DB if self.voice == "mel" else 0.0
         length = self.frames * self._columns
-        return torch.stack([_pad(features[r].reshape(-1, features.shape[-1]), length, silence) for r in rows])
+        padded = [_pad(features[r].reshape(-1, features.shape[-1]), length, silence) for r in rows]
+        return torch.stack(padded) if padded else torch.zeros(0, length, features.shape[-1])
 
     @property
     def _columns(self) -> int:
@@ -99,15 +106,24 @@ class _Maker(ABC):
         return math.prod(self.store.speech_form(self.voice).shape[:-1])
 
     def _mask(self, rows: Sequence[slice], steps: int = 1) -> Tensor:
-        lengths = torch.tensor([(r.stop - r.start) * steps for r in rows])
+        lengths = torch.tensor([(r.stop - r.start) * steps for r in rows], dtype=torch.int64)
         return torch.arange(self.frames * steps)[None] < lengths[:, None]
 
 
 class _AME(_Maker):
     def __call__(self, step: int) -> AMEBatch:
         clips, rows, image = self._stretches(step)
-        mask = self._mask(rows, self._columns)
-        return AMEBatch(image=image, voice=self._voices(rows), voice_mask=mask, **_label_tensors(clips))
+        heard = [place for place, clip in enumerate(clips) if clip.has_audio]
+        shown = [place for place, clip in enumerate(clips) if has_pictures(clip)]
+        rows = [rows[place] for place in heard]
+        return AMEBatch(
+            image=image,
+            voice=self._voices(rows),
+            voice_mask=self._mask(rows, self._columns),
+            image_rows=torch.tensor(shown, dtype=torch.int64),
+            voice_rows=torch.tensor(heard, dtype=torch.int64),
+            **_label_tensors(clips),
+        )
 
 
 class _EAC(_Maker):

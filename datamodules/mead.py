@@ -33,7 +33,10 @@ ORIGIN_BATCHES = 8
 
 @dataclass(frozen=True)
 class ClipItem:
-    """A whole clip for evaluation. t frames; pictures RGB in [-1, 1]; sound 16 kHz in [-1, 1]."""
+    """A whole clip for evaluation. t frames; pictures RGB in [-1, 1]; sound 16 kHz in [-1, 1].
+
+    A sound alone has no frames.
+    """
 
     id: str
     actor: str
@@ -48,7 +51,8 @@ class ClipItem:
     emotion: str | None
     level: int | None
     style: int
-    """Index in `conventions.emotions.STYLES`; -1 for an unseen style or no label."""
+    """Index in `conventions.emotions.STYLES`; -1 for an unseen style, an unknown level or no label."""
+    has_audio: bool = True
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "ClipItem":
         """The same clip with every tensor on `device`."""
@@ -129,11 +133,9 @@ class MEADDataModule(EndlessData):
 
     def _holds(self, clip: StoredClip, view: View) -> bool:
         """Whether a clip has the sound, the coefficients and the label that a view needs."""
-        return (
-            (clip.has_audio or view == "hef")
-            and (clip.has_coefficients or view == "ame")
-            and (view != "ame" or (clip.emotion is not None and clip.level is not None))
-        )
+        if view == "ame":
+            return clip.emotion is not None and (clip.has_audio or assemble.has_pictures(clip))
+        return clip.has_coefficients and (clip.has_audio or view == "hef")
 
     @property
     def voice_form(self) -> SpeechForm:
@@ -149,7 +151,7 @@ class MEADDataModule(EndlessData):
         """Clips that this view trains on: basic styles, or unlabelled ones where the view needs no label."""
         clips = [clip for clip in self._clips(role, self.view) if clip.kind in ("basic", None)]
         if not clips:
-            needs = {"ame": "sound and a label", "eac": "sound and coefficients", "hef": "coefficients"}[self.view]
+            needs = {"ame": "a label", "eac": "sound and coefficients", "hef": "coefficients"}[self.view]
             raise UserError(
                 f"{self.store.path}: split {self.split.name!r} leaves no {role} clip with {needs}; "
                 f"actors of the store: {', '.join(sorted({c.actor for c in self.store.clips}))[:200]}"
@@ -215,7 +217,7 @@ class MEADDataModule(EndlessData):
         return ClipItem(
             id=clip.id,
             actor=clip.actor,
-            frames=assemble.pictures(store, clip, range(clip.length), self.resolution),
+            frames=self._pictures(clip),
             speech=assemble.tensor(store.speech(self.config.speech)[rows]),
             voice=assemble.columns(store.speech(self.config.voice)[rows]),
             audio=torch.from_numpy(audio),
@@ -225,7 +227,13 @@ class MEADDataModule(EndlessData):
             emotion=clip.emotion,
             level=clip.level,
             style=assemble.labels(clip)[2],
+            has_audio=clip.has_audio,
         )
+
+    def _pictures(self, clip: StoredClip) -> Float[Tensor, "t 3 r r"]:
+        if not assemble.has_pictures(clip):
+            return torch.zeros(0, 3, self.resolution, self.resolution)
+        return assemble.pictures(self.store, clip, range(clip.length), self.resolution)
 
     def reenactment(self, clip: StoredClip) -> HEFBatch:
         """Evenly spaced frames of a clip, each to be made from the actor's reference portrait, itself left out."""
@@ -255,7 +263,11 @@ class MEADDataModule(EndlessData):
 
     def reference_frame(self, actor: str) -> Reference:
         """The portrait of an actor: the first frame of their first neutral clip, or of their mildest one."""
-        clips = [clip for clip in self._by_actor.get(actor, []) if clip.view in self.config.views]
+        clips = [
+            clip
+            for clip in self._by_actor.get(actor, [])
+            if clip.view in self.config.views and assemble.has_pictures(clip)
+        ]
         if not clips:
             raise UserError(f"{self.store.path}: no clip of actor {actor!r}{nearest(actor, self._by_actor)}")
         clip = min(clips, key=lambda c: (c.emotion not in ("neutral", None), c.level or 0, c.id))
