@@ -42,7 +42,8 @@ def batch_of(styles: torch.Tensor) -> AMEBatch:
     emotion = torch.tensor([EMOTIONS.index(STYLES[i].emotion) for i in styles.tolist()])
     level = torch.tensor([STYLES[i].level for i in styles.tolist()])
     mel = voices(styles)
-    return AMEBatch(pictures(styles), mel, torch.ones(mel.shape[:2], dtype=torch.bool), emotion, level, styles)
+    mask, rows = torch.ones(mel.shape[:2], dtype=torch.bool), torch.arange(len(styles))
+    return AMEBatch(pictures(styles), mel, mask, emotion, level, styles, rows, rows)
 
 
 @pytest.fixture(scope="module")
