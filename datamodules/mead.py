@@ -40,7 +40,7 @@ class ClipItem:
 
     id: str
     actor: str
-    frames: Float[Tensor, "t 3 r r"]
+    frames: Float[Tensor, "shown 3 r r"]
     speech: Float[Tensor, "t *feature"]
     voice: Float[Tensor, "tn d"]
     """What AME reads of the sound (`data.voice`), n columns for each frame; by default log-mel in dB."""

@@ -22,7 +22,7 @@ from torch import Tensor
 from conventions.errors import UserError
 from conventions.files import reason_of, sha256_of
 from conventions.rates import SAMPLE_RATE, SAMPLES_PER_FRAME, VIDEO_FPS
-from conventions.weights import weight_folders
+from conventions.weights import find_folder
 from datamodules.speech_features import SpeechFeature
 
 BLOCK = VIDEO_FPS
@@ -119,20 +119,6 @@ class Encoder(SpeechFeature):
         weights = (1 - (middles[:, None] - centres).abs() / SAMPLES_PER_FRAME).clamp(min=0)
         weights = weights / weights.sum(dim=1, keepdim=True)
         return (weights.to(states) @ states).float().cpu().numpy()
-
-
-def find_folder(place: str) -> Path | None:
-    """The folder of an encoder: the path itself, or one of that name among the weights; None where there is none."""
-    path = Path(place).expanduser()
-    for folder in (path, *(base / path.name for base in weight_folders(None))):
-        if (folder / "config.json").is_file():
-            return folder
-    if path.is_absolute() or place.startswith((".", "~")):
-        raise UserError(f"{place}: is no folder of an encoder; expected config.json and model.safetensors in it")
-    if "/" not in place:
-        looked = ", ".join(map(str, weight_folders(None)))
-        raise UserError(f"speech encoder {place}: no folder of that name in {looked}; EMOSPACE_WEIGHTS names another")
-    return None
 
 
 @functools.lru_cache(maxsize=2)

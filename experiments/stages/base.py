@@ -116,6 +116,20 @@ def data_of(config: ExperimentConfig, stage: str = "") -> DataConfig:
     return dataclasses.replace(config.data, store=own.store or config.data.store, split=own.split or config.data.split)
 
 
+def mixture_of(config: ExperimentConfig) -> list[tuple[DataConfig, float]]:
+    """The stores of which AME's batches are mixed, with their weights; [] where it has one store."""
+    return [
+        (dataclasses.replace(config.data, store=pool.store, split=pool.split), pool.weight)
+        for pool in config.ame.data.mix
+    ]
+
+
+def trained_on(config: ExperimentConfig, stage: str) -> list[DataConfig]:
+    """Every data section whose training clips a stage sees."""
+    mixed = [data for data, _ in mixture_of(config)] if stage == "ame" else []
+    return mixed or [data_of(config, stage)]
+
+
 def data_section(data: DataConfig) -> dict[str, Any]:
     """What identity needs of a data section: its numbers, and who has which role; no path and no name."""
     split = Split.load(data.split)

@@ -31,6 +31,7 @@ from lightning_modules.ame.evaluation import (
 from lightning_modules.ame.intensity import is_level_known, null_loss, ordinal_level, ordinal_loss
 from lightning_modules.ame.losses import contrastive_loss, logit_scale, negative_weights, positives
 from lightning_modules.ame.prompts import prompts
+from lightning_modules.ame.sources import ClipImage
 from lightning_modules.ame.space import build_space
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 from lightning_modules.training.configs import as_config
@@ -152,7 +153,7 @@ class AMEModule(StageModule):
         """Set the origin of the picture directions from training pictures."""
         super().on_fit_start()
         image = self.encoder.image
-        if image is None or image.origin_set:
+        if not isinstance(image, ClipImage) or image.origin_set:
             return
         if not hasattr(self.data, "pictures"):
             raise UserError(
