@@ -145,3 +145,17 @@ def load_strictly(module: "nn.Module", state: dict[str, Any], path: Path) -> Non
             shapes = f"{tuple(state[key].shape)}, expected {tuple(expected[key].shape)}"
             raise UserError(f"{path}: tensor {key!r} has shape {shapes}")
     module.load_state_dict(state)
+
+
+def find_folder(place: str) -> Path | None:
+    """The folder of an encoder: the path itself, or one of that name among the weights; None where there is none."""
+    path = Path(place).expanduser()
+    for folder in (path, *(base / path.name for base in weight_folders(None))):
+        if (folder / "config.json").is_file():
+            return folder
+    if path.is_absolute() or place.startswith((".", "~")):
+        raise UserError(f"{place}: is no folder of an encoder; expected config.json and model.safetensors in it")
+    if "/" not in place:
+        looked = ", ".join(map(str, weight_folders(None)))
+        raise UserError(f"encoder {place}: no folder of that name in {looked}; EMOSPACE_WEIGHTS names another")
+    return None

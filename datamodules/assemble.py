@@ -1,5 +1,6 @@
 """Batches from a store: reading, padding and stacking what the samplers drew."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS, STYLES, Style
-from conventions.rates import MEL_STEPS_PER_FRAME
 from datamodules.audio import MEL_FLOOR_DB
 from datamodules.batches import AMEBatch, Batch, EACBatch, HEFBatch
 from datamodules.clips import Clips, StoredClip
@@ -24,10 +24,20 @@ def tensor(rows: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(rows, np.float32))
 
 
+def columns(rows: np.ndarray) -> Float[Tensor, "n d"]:
+    """Rows [t, d], or rows [t, s, d] of s columns each, as columns one after another."""
+    return tensor(rows.reshape(-1, rows.shape[-1]))
+
+
 def pictures(store: Store, clip: StoredClip, indices: Iterable[int], size: int) -> Float[Tensor, "n 3 s s"]:
     """Pictures of a clip, RGB in [-1, 1]."""
     pixels = torch.from_numpy(store.frames(clip, indices, size))
     return pixels.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
+
+
+def has_pictures(clip: StoredClip) -> bool:
+    """Whether a clip has pictures: the crop of a sound alone has no size."""
+    return clip.crop[2] > 0
 
 
 def labels(clip: StoredClip) -> tuple[int, int, int]:
@@ -62,6 +72,7 @@ class _Maker(ABC):
     size: int
     speech: str
     coefficients: str
+    voice: str
 
     @classmethod
     def sampler_of(cls, clips: Clips) -> Sampler:
@@ -76,32 +87,47 @@ class _Maker(ABC):
         return generator(self.seed, step, self.rank)
 
     def _stretches(self, step: int) -> tuple[list[StoredClip], list[slice], Tensor, Tensor]:
-        """Clips, the rows of a stretch of each, and of each stretch one picture and its number in it."""
+        """Clips, the rows of a stretch of each, one picture of those that have some, and its number in each."""
         random = self._random(step)
         clips = self.sampler.draw(random, self.batch_size)
         spans = [stretch(random, clip, self.frames) for clip in clips]
         rows = [slice(c.start + first, c.start + first + n) for c, (first, n) in zip(clips, spans, strict=True)]
-        shown = [int(random.integers(count)) for _, count in spans]
-        chosen = [first + number for (first, _), number in zip(spans, shown, strict=True)]
-        images = [pictures(self.store, c, [i], self.size) for c, i in zip(clips, chosen, strict=True)]
-        return clips, rows, torch.cat(images), torch.tensor(shown)
+        places = [int(random.integers(count)) for _, count in spans]
+        shown = [place for place, clip in enumerate(clips) if has_pictures(clip)]
+        images = [pictures(self.store, clips[i], [spans[i][0] + places[i]], self.size) for i in shown]
+        empty = torch.zeros(0, 3, self.size, self.size)
+        return clips, rows, torch.cat([empty, *images]), torch.tensor(places)
 
-    def _mel(self, rows: Sequence[slice]) -> Tensor:
-        padded = [
-            _pad(self.store.mel[r].reshape(-1, 80), self.frames * MEL_STEPS_PER_FRAME, MEL_FLOOR_DB) for r in rows
-        ]
-        return torch.stack(padded)
+    def _voices(self, rows: Sequence[slice]) -> Tensor:
+        features, silence = self.store.speech(self.voice), MEL_FLOOR_DB if self.voice == "mel" else 0.0
+        length = self.frames * self._columns
+        padded = [_pad(features[r].reshape(-1, features.shape[-1]), length, silence) for r in rows]
+        return torch.stack(padded) if padded else torch.zeros(0, length, features.shape[-1])
+
+    @property
+    def _columns(self) -> int:
+        """Columns of `voice` for each video frame."""
+        return math.prod(self.store.speech_form(self.voice).shape[:-1])
 
     def _mask(self, rows: Sequence[slice], steps: int = 1) -> Tensor:
-        lengths = torch.tensor([(r.stop - r.start) * steps for r in rows])
+        lengths = torch.tensor([(r.stop - r.start) * steps for r in rows], dtype=torch.int64)
         return torch.arange(self.frames * steps)[None] < lengths[:, None]
 
 
 class _AME(_Maker):
     def __call__(self, step: int) -> AMEBatch:
         clips, rows, image, _ = self._stretches(step)
-        mask = self._mask(rows, MEL_STEPS_PER_FRAME)
-        return AMEBatch(image=image, mel=self._mel(rows), mel_mask=mask, **_label_tensors(clips))
+        heard = [place for place, clip in enumerate(clips) if clip.has_audio]
+        shown = [place for place, clip in enumerate(clips) if has_pictures(clip)]
+        rows = [rows[place] for place in heard]
+        return AMEBatch(
+            image=image,
+            voice=self._voices(rows),
+            voice_mask=self._mask(rows, self._columns),
+            image_rows=torch.tensor(shown, dtype=torch.int64),
+            voice_rows=torch.tensor(heard, dtype=torch.int64),
+            **_label_tensors(clips),
+        )
 
 
 class _EAC(_Maker):
@@ -116,7 +142,7 @@ class _EAC(_Maker):
             placement=torch.stack([_pad(store.placement[r], frames) for r in rows]),
             image=image,
             shown=shown,
-            mel=self._mel(rows),
+            voice=self._voices(rows),
             **_label_tensors(clips),
         )
 
@@ -164,8 +190,9 @@ def maker(
     speech: str = "mfcc",
     sampler: Sampler | None = None,
     coefficients: str = "measured",
+    voice: str = "mel",
 ) -> Callable[[int], Batch]:
     """The function from a batch's number to the batch of a view; `sampler` in place of the view's own."""
     kind = _MAKERS[view]
     drawn = sampler or kind.sampler_of(clips)
-    return kind(store, drawn, batch_size, seed, rank, frames, size, speech, coefficients)
+    return kind(store, drawn, batch_size, seed, rank, frames, size, speech, coefficients, voice)

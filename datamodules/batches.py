@@ -33,20 +33,28 @@ class Batch:
 
 @dataclass(frozen=True)
 class AMEBatch(Batch):
-    """Picture and sound of the same style, from clips of speech with an emotion.
+    """Pictures and sounds of b clips with an emotion; a clip may have only one of the two.
 
-    Labels: `emotion` indexes `conventions.emotions.EMOTIONS`, `level` is 1..3, `style` indexes `STYLES`.
+    Labels: `emotion` indexes `conventions.emotions.EMOTIONS`; `level` is 1..3, or 0 where it is not known; `style`
+    indexes `STYLES`, or is -1 where the level is not known.
     """
 
-    image: Float[Tensor, "b 3 s s"]
-    """One frame of each clip, RGB in [-1, 1]."""
-    mel: Float[Tensor, "b t 80"]
-    """Log-mel of a stretch of the clip in dB, 10 ms a column."""
-    mel_mask: Bool[Tensor, "b t"]
-    """True where `mel` is sound, False where it is padding."""
+    image: Float[Tensor, "n 3 s s"]
+    """One frame of each clip that has pictures, RGB in [-1, 1]."""
+    voice: Float[Tensor, "m t d"]
+    """What `data.voice` names of a stretch of each clip that has sound; by default log-mel in dB, 10 ms a column."""
+    voice_mask: Bool[Tensor, "m t"]
+    """True where `voice` is sound, False where it is padding."""
     emotion: Int[Tensor, " b"]
     level: Int[Tensor, " b"]
     style: Int[Tensor, " b"]
+    image_rows: Int[Tensor, " n"]
+    """The clip of each image."""
+    voice_rows: Int[Tensor, " m"]
+    """The clip of each voice."""
+
+    def __len__(self) -> int:
+        return len(self.emotion)
 
 
 @dataclass(frozen=True)
@@ -64,8 +72,8 @@ class EACBatch(Batch):
     """One frame of the stretch, RGB in [-1, 1]: the emotion source of Ours-I, and what L_emo compares with."""
     shown: Int[Tensor, " b"]
     """Number of this frame in the stretch."""
-    mel: Float[Tensor, "b t4 80"]
-    """Log-mel in dB, four columns for each video frame: the emotion source of Ours-A."""
+    voice: Float[Tensor, "b tn d"]
+    """As `AMEBatch.voice`, n columns for each video frame: the emotion source of Ours-A."""
     emotion: Int[Tensor, " b"]
     """-1 where the clip has no label."""
     level: Int[Tensor, " b"]

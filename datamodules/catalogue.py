@@ -11,6 +11,7 @@ from conventions.emotions import StyleKind
 from conventions.errors import UserError
 from conventions.files import regular_file
 from datamodules.naming import AUTO, MANIFEST, naming_of
+from datamodules.naming.labels import read_labels
 from datamodules.naming.table import MANIFEST as TABLE
 from datamodules.naming.table import read_table, roles_of
 from datamodules.reasons import REASONS
@@ -24,6 +25,7 @@ VIDEO_SUFFIXES = frozenset(
 AUDIO_SUFFIXES = frozenset(
     (".m4a", ".wav", ".mp3", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma", ".aif", ".aiff", ".mka")
 )
+PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"))
 STYLES_FILE = "styles.json"
 
 
@@ -47,6 +49,7 @@ class _Files:
     videos: dict[str, str] = field(default_factory=dict)
     audios: dict[str, str] = field(default_factory=dict)
     coefficients: set[str] = field(default_factory=set)
+    pictures: list[str] = field(default_factory=list)
 
     def walk(self, prefix: str = "", seen: frozenset[str] = frozenset()) -> None:
         """Add all files below a folder in sorted order; hidden names are skipped, links never followed in a circle."""
@@ -68,7 +71,9 @@ class _Files:
     def add(self, relative: str) -> None:
         stem, suffix = os.path.splitext(relative)
         suffix = suffix.lower()
-        if suffix not in {*VIDEO_SUFFIXES, *AUDIO_SUFFIXES, ".mat"}:
+        if suffix in PICTURE_SUFFIXES:
+            self.pictures.append(relative)
+        elif suffix not in {*VIDEO_SUFFIXES, *AUDIO_SUFFIXES, ".mat"}:
             self.unhandled.update([suffix] if relative not in (STYLES_FILE, TABLE) else [])
         elif (state := _no_file(Path(self.root, relative))) is not None:
             self.left_out.append(LeftOut(Path(self.root, relative), "unreadable", state))
@@ -108,13 +113,14 @@ def read_styles(root: Path) -> dict[str, StyleKind]:
     return styles
 
 
-def catalogue(root: Path, naming: str = AUTO) -> Catalogue:
+def catalogue(root: Path, naming: str = AUTO, labels: Path | None = None) -> Catalogue:
     """Clips under `root`, the files left out, each with its reason, and the suffixes that nothing reads.
 
     `naming` is `auto`, `plain`, `manifest`, the path of a `.csv` manifest, or a parser (see `datamodules.naming`).
     `auto` finds data sets by their names wherever they lie, after what a `manifest.csv` in `root` states; a video that
     no parser reads and that does not look like MEAD's is an unlabelled clip. A coefficient file is the `.mat` beside
-    the video.
+    the video. `labels` is a label map (see `datamodules.naming.labels`). In a folder without any video the sounds and
+    pictures that have an emotion are clips of their own.
     """
     if not os.path.isdir(root):
         raise UserError(f"{root}: no such folder")
@@ -123,11 +129,16 @@ def catalogue(root: Path, naming: str = AUTO) -> Catalogue:
     table = _table(root, naming)
     listed = Listed(table, read_table(table, styles) if table else [])
     found = files.videos, files.audios, files.coefficients
-    finder = Finder(root, *found, styles, naming_of(naming), listed, naming not in (MANIFEST, str(table)))
+    names = naming_of(naming, None if labels is None else read_labels(labels))
+    finder = Finder(root, *found, styles, names, listed, naming not in (MANIFEST, str(table)))
     records = finder.records()
+    if files.videos or table is not None:
+        orphans = sorted(set(files.audios.values()) - finder.used)
+        finder.left_out += [LeftOut(root / path, "no_video") for path in orphans]
+        files.unhandled.update(os.path.splitext(path)[1].lower() for path in files.pictures)
+    else:
+        records += finder.alone(list(files.audios.values()), "sound") + finder.alone(files.pictures, "picture")
     left_out = files.left_out + finder.left_out
-    orphans = sorted(set(files.audios.values()) - finder.used)
-    left_out += [LeftOut(root / path, "no_video") for path in orphans]
     by_id = sorted(records, key=lambda record: record.id)
     if table is not None:
         roles_of(table, ((record.actor, record.split) for record in by_id))

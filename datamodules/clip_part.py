@@ -1,6 +1,7 @@
 """One raw clip to one part: sound, face and features. A pure function of the files and the settings."""
 
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -47,20 +48,24 @@ def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
     if waveform is not None:
         waveform = waveform[face.skipped * SAMPLES_PER_FRAME :]
     with clock("features"):
-        arrays = {**_sound_arrays(waveform, length), **_face_arrays(face, length)}
-    meta = {
+        arrays = {**sound_arrays(waveform, length), **face_arrays(face, length)}
+    return Part(meta_of(record, face, waveform is not None, offset), arrays)
+
+
+def meta_of(record: ClipRecord, face: Face, has_audio: bool, sound_offset: float | None) -> dict[str, Any]:
+    """What a part states of its clip."""
+    return {
         **{name: getattr(record, name) for name in _LABELS},
-        "length": length,
-        "has_audio": waveform is not None,
+        "length": len(face.pictures),
+        "has_audio": has_audio,
         "has_coefficients": face.coefficients is not None,
         "has_landmarks": face.landmarks is not None,
         "crop": face.crop,
         "model": face.model,
         "exact": face.exact is not None,
-        "sound_offset": offset,
+        "sound_offset": sound_offset,
         "row_offset": face.row_offset,
     }
-    return Part(meta, arrays)
 
 
 def _sound(record: ClipRecord) -> tuple[Float[np.ndarray, " n"] | None, float | None]:
@@ -82,7 +87,7 @@ def _sound(record: ClipRecord) -> tuple[Float[np.ndarray, " n"] | None, float | 
     return waveform, offset
 
 
-def _sound_arrays(waveform: np.ndarray | None, length: int) -> dict[str, np.ndarray]:
+def sound_arrays(waveform: np.ndarray | None, length: int) -> dict[str, np.ndarray]:
     """Sound and its features for `length` frames; those of digital silence without a waveform."""
     samples = sound_files.to_frames(np.zeros(0, np.float32) if waveform is None else waveform, length)
     flat = samples.reshape(-1)
@@ -94,7 +99,8 @@ def _sound_arrays(waveform: np.ndarray | None, length: int) -> dict[str, np.ndar
     }
 
 
-def _face_arrays(face: Face, length: int) -> dict[str, np.ndarray]:
+def face_arrays(face: Face, length: int) -> dict[str, np.ndarray]:
+    """Pictures, placement, landmarks and coefficients; zeros for those that a face has not."""
     none = np.zeros((length, NUM_COEFFICIENTS), np.float32)
     no_landmarks = np.zeros((length, 68, 2), np.float32)
     return {

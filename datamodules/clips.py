@@ -125,6 +125,8 @@ class Columns:
         if isinstance(column, Words):
             some_have_none = bool((column.codes < 0).any())
             return [None] * some_have_none + column.values, column.codes + some_have_none
+        if name == "has_pictures":
+            return [False, True], (self.crop[:, 2] > 0).astype(int)
         if column is None:  # one of the flags
             bit = ("has_audio", "has_coefficients", "has_landmarks").index(name)
             return [False, True], (self.flags >> bit) & 1

@@ -1,7 +1,7 @@
 """What a run asks of its data; in a file of its own, so that reading a configuration needs no torch."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class DataConfig:
     speech: str = field(default="mfcc", metadata={"numbers": False})
     """Speech feature that EAC receives: mfcc, mel, hf:NAME_OR_FOLDER[:layer] or module:Class; all but the first two are
     added to a store by `emospace store STORE --add-speech`. A run's identity has its content."""
+    voice: str = field(default="mel", metadata={"numbers": False})
+    """Speech feature that AME's voice encoder reads, named as in `speech`: mel, on which it is trained from its
+    beginning, or features of a frozen encoder (hf:...)."""
     workers: int = field(default=0, metadata={"numbers": False})
     """Processes that assemble batches; 0: the training process itself."""
 
@@ -36,6 +39,22 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class PoolConfig:
+    """One store of a mixture."""
+
+    store: str
+    """Folder of a packed store; a run's identity has its content."""
+    split: str = "all_train"
+    """A split for that store."""
+    weight: float = 1.0
+    """Its share of a batch, in proportion to the other weights."""
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError(f"weight: {self.weight:g} is impossible; it must be more than 0")
+
+
+@dataclass(frozen=True)
 class StageDataConfig:
     """Data of one stage alone, in place of the section `data`; empty fields take the shared value."""
 
@@ -43,3 +62,18 @@ class StageDataConfig:
     """Folder of a packed store for this stage, such as a large set of faces for HEF."""
     split: str = field(default="", metadata={"numbers": False})
     """A split for that store."""
+
+
+@dataclass(frozen=True)
+class AMEDataConfig:
+    """Data of AME alone, in place of the section `data`: a store, or a list of stores with weights, such as
+    `ame.data: [{store: VOICES, split: my.yaml, weight: 2}, {store: PICTURES}]`, which is short for `mix`."""
+
+    LIST: ClassVar[str] = "mix"
+
+    store: str = field(default="", metadata={"numbers": False})
+    """Folder of a packed store for this stage."""
+    split: str = field(default="", metadata={"numbers": False})
+    """A split for that store."""
+    mix: tuple[PoolConfig, ...] = field(default=(), metadata={"numbers": False})
+    """Stores (`store`, `split`, `weight`) of which each batch holds a share; no clip needs both picture and sound."""

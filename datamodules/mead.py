@@ -37,13 +37,17 @@ ORIGIN_BATCHES = 8
 
 @dataclass(frozen=True)
 class ClipItem:
-    """A whole clip for evaluation. t frames; pictures RGB in [-1, 1]; sound 16 kHz in [-1, 1]."""
+    """A whole clip for evaluation. t frames; pictures RGB in [-1, 1]; sound 16 kHz in [-1, 1].
+
+    A sound alone has no frames.
+    """
 
     id: str
     actor: str
-    frames: Float[Tensor, "t 3 r r"]
+    frames: Float[Tensor, "shown 3 r r"]
     speech: Float[Tensor, "t *feature"]
-    mel: Float[Tensor, "t4 80"]
+    voice: Float[Tensor, "tn d"]
+    """What AME reads of the sound (`data.voice`), n columns for each frame; by default log-mel in dB."""
     audio: Float[Tensor, " samples"]
     coefficients: Float[Tensor, "t 257"]
     """Those that networks are given (`data.coefficients`)."""
@@ -54,7 +58,8 @@ class ClipItem:
     emotion: str | None
     level: int | None
     style: int
-    """Index in `conventions.emotions.STYLES`; -1 for an unseen style or no label."""
+    """Index in `conventions.emotions.STYLES`; -1 for an unseen style, an unknown level or no label."""
+    has_audio: bool = True
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "ClipItem":
         """The same clip with every tensor on `device`."""
@@ -75,7 +80,7 @@ class ClipItem:
             placement=self.placement[None],
             image=self.frames[count // 2, None],
             shown=torch.tensor([count // 2], device=device),
-            mel=self.mel[None],
+            voice=self.voice[None],
             emotion=emotion,
             level=level,
             style=style,
@@ -147,6 +152,11 @@ class MEADDataModule(EndlessData):
         return clips if view is None else _holding(clips, view)
 
     @property
+    def voice_form(self) -> SpeechForm:
+        """What a frame of `EACBatch.voice` and `ClipItem.voice` is."""
+        return self.store.speech_form(self.config.voice)
+
+    @property
     def speech_form(self) -> SpeechForm:
         """What a frame of `EACBatch.speech` and `ClipItem.speech` is."""
         return self.store.speech_form(self.config.speech)
@@ -155,7 +165,7 @@ class MEADDataModule(EndlessData):
         """Clips that this view trains on: basic styles, or unlabelled ones where the view needs no label."""
         clips = self._clips(role, self.view).where(kind=BASIC)
         if not clips:
-            needs = {"ame": "sound and a label", "eac": "sound and coefficients", "hef": "coefficients"}[self.view]
+            needs = {"ame": "a label", "eac": "sound and coefficients", "hef": "coefficients"}[self.view]
             raise UserError(
                 f"{self.store.path}: split {self.split.name!r} leaves no {role} clip with {needs}; "
                 f"actors of the store: {', '.join(self.store.clips.values('actor'))[:200]}"
@@ -177,6 +187,7 @@ class MEADDataModule(EndlessData):
             self.config.speech,
             SameActorPairs(clips, self.unlabelled, self.neighbours) if self.view == "hef" else None,
             self.config.coefficients,
+            self.config.voice,
         )
 
     def val_dataloader(self) -> list[DataLoader]:
@@ -227,9 +238,9 @@ class MEADDataModule(EndlessData):
         return ClipItem(
             id=clip.id,
             actor=clip.actor,
-            frames=assemble.pictures(store, clip, range(clip.length), self.resolution),
+            frames=self._pictures(clip),
             speech=assemble.tensor(store.speech(self.config.speech)[rows]),
-            mel=assemble.tensor(store.mel[rows]).flatten(0, 1),
+            voice=assemble.columns(store.speech(self.config.voice)[rows]),
             audio=torch.from_numpy(audio),
             coefficients=assemble.tensor(self._vectors[rows]),
             exact=assemble.tensor(store.exact[rows]),
@@ -238,7 +249,13 @@ class MEADDataModule(EndlessData):
             emotion=clip.emotion,
             level=clip.level,
             style=assemble.labels(clip)[2],
+            has_audio=clip.has_audio,
         )
+
+    def _pictures(self, clip: StoredClip) -> Float[Tensor, "t 3 r r"]:
+        if not assemble.has_pictures(clip):
+            return torch.zeros(0, 3, self.resolution, self.resolution)
+        return assemble.pictures(self.store, clip, range(clip.length), self.resolution)
 
     def reenactment(self, clip: StoredClip) -> Reenacted:
         """Evenly spaced frames of a clip, each to be made from the actor's reference portrait, itself left out."""
@@ -263,7 +280,7 @@ class MEADDataModule(EndlessData):
 
     def reference_frame(self, actor: str) -> Reference:
         """The portrait of an actor: the first frame of their first neutral clip, or of their mildest one."""
-        clips = self.store.clips.where(actor=[actor], view=self.config.views)
+        clips = self.store.clips.where(actor=[actor], view=self.config.views, has_pictures=[True])
         if not clips:
             raise UserError(
                 f"{self.store.path}: no clip of actor {actor!r}{nearest(actor, self.store.clips.values('actor'))}"
@@ -281,11 +298,11 @@ class MEADDataModule(EndlessData):
 
 def _holding(clips: Clips, view: View) -> Clips:
     """Those that have the sound, the coefficients and the label that a view needs."""
-    if view != "hef":
+    if view == "ame":
+        return clips.where(emotion=lambda emotion: emotion is not None)
+    if view == "eac":
         clips = clips.where(has_audio=[True])
-    if view != "ame":
-        return clips.where(has_coefficients=[True])
-    return clips.where(emotion=lambda emotion: emotion is not None, level=lambda level: level is not None)
+    return clips.where(has_coefficients=[True])
 
 
 def evenly(clips: Sequence[StoredClip], count: int) -> list[StoredClip]:

@@ -15,6 +15,7 @@ from conventions.errors import MediaWarning, RejectedClip, UserError
 from conventions.files import sha256_of, write_text
 from conventions.published import LANDMARKER
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
+from datamodules.clip_alone import picture_part, sound_part
 from datamodules.clip_face import Settings, release
 from datamodules.clip_part import prepare_clip
 from datamodules.clock import Clock
@@ -73,6 +74,7 @@ def prepare(
     progress: Progress | None = None,
     max_bad_share: float = 0.5,
     naming: str = AUTO,
+    labels: Path | None = None,
 ) -> PrepareReport:
     """Prepare the clips under `raw` into the packed store `store`, pictures of `size` pixels.
 
@@ -83,13 +85,14 @@ def prepare(
     holds it; None: among the weights. Killed at any moment, the next call finishes the rest; finished, it does nothing.
     `workers` processes each have `limit_s` seconds for a clip, and may die of one: the clip is left out. `again` tries
     once more those that were left out so. With 0 workers this process does the work itself, unprotected.
-    More than `max_bad_share` of the clips unusable is an error. `naming` selects how paths are read (see `catalogue`);
+    More than `max_bad_share` of the clips unusable is an error. `naming` and the map `labels` select how paths are read
+    (see `catalogue`);
     where a manifest names roles, `split.yaml` in the store holds them.
     """
     spent = Spent()
     _check_folders(raw, store)
     with space_on(store):
-        job = _plan(raw, store, coefficients, size, weights, deep3d, look, naming)
+        job = _plan(raw, store, coefficients, size, weights, deep3d, look, naming, labels)
         done = _finished(job, again)
         if done is not None and not (store / PARTS).exists():  # it may be on a disk that cannot be written
             return _report(job, done, 0, spent)
@@ -137,13 +140,16 @@ def _plan(
     deep3d: Path | None,
     look: bool,
     naming: str,
+    labels: Path | None,
 ) -> _Job:
     if not 16 <= size <= LARGEST_SIZE or size % 2:
         raise UserError(f"size {size}: must be even, from 16 to {LARGEST_SIZE}")
-    records, left_out, unhandled = catalogue(raw, naming)
+    records, left_out, unhandled = catalogue(raw, naming, labels)
     if not records:
         others = f", and nothing reads {suffixes(unhandled)}" if unhandled else ""
         raise UserError(f"{raw}: holds no clip that can be read by name; {len(left_out)} files left out{others}")
+    if all(record.medium != "film" for record in records):
+        mode, look = "none", False
     if mode == "auto":
         mode = "mat" if any(record.coefficients for record in records) else "landmarks"
     landmarker = _landmarker(mode, weights) if look else None
@@ -237,7 +243,9 @@ def _make_part(task: tuple[ClipRecord, Settings, Path]) -> dict[str, float]:
 def _part(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
     """A clip's part, or the reason why it has none: an unforeseen failure of one clip stops no other."""
     try:
-        return prepare_clip(record, settings, clock)
+        if record.medium == "film":
+            return prepare_clip(record, settings, clock)
+        return sound_part(record) if record.medium == "sound" else picture_part(record, settings.size)
     except RejectedClip as error:
         return Part({"reason": error.reason, "detail": str(error)})
     except UserError:

@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from conventions.emotions import StyleKind
 from conventions.rates import VIDEO_FPS
-from datamodules.naming import MANIFEST, Naming
+from datamodules.naming import MANIFEST, Naming, unpaired
 from datamodules.naming.name import Name
 from datamodules.naming.table import TableRow
 
@@ -19,9 +19,15 @@ MEDIA_FOLDERS = frozenset(("video", "videos", "audio", "audios", "mp4", "aac", "
 """Folders that part the pictures of a data set from its sound."""
 
 
+Medium = Literal["film", "sound", "picture"]
+
+
 @dataclass(frozen=True, slots=True)
 class ClipRecord:
-    """One clip: where its files lie and what its name contains."""
+    """One clip: where its files lie and what its name contains.
+
+    `video` of a clip that is a sound alone or a picture alone is that file.
+    """
 
     id: str
     """Unique in the catalogue: `M030_front_happy_3_001`, or the relative path of an unlabelled clip."""
@@ -43,6 +49,8 @@ class ClipRecord:
     """Start and end in seconds of the part of the film that is the clip; None: the whole film."""
     split: str | None = None
     """The actor's role, where a manifest states one."""
+    medium: Medium = "film"
+    """A film, with or without sound; or a sound or a picture alone, which train AME."""
 
     @property
     def first_frame(self) -> int:
@@ -116,6 +124,24 @@ class Finder:
                     found[record.id] = record
         for row in self.listed.rest:
             self._leave(row.path, "no_file", f"{self.listed.table} lists a video that is not there")
+        return list(found.values())
+
+    def alone(self, paths: Sequence[str], medium: Medium) -> list[ClipRecord]:
+        """Sounds or pictures of a folder without films as records of their own; unlabelled ones are left out."""
+        naming, found = unpaired(self.naming), dict[str, ClipRecord]()
+        for path in paths:
+            parsed = naming.parse(posixpath.splitext(path)[0], self.styles)
+            if parsed is None or parsed[1].emotion is None:
+                self._leave(path, "unknown_name")
+                continue
+            source, name = parsed
+            who, labels = (name.id, name.actor), (name.emotion, name.level)
+            where = (name.view, name.number, self.root / path)
+            record = ClipRecord(*who, *labels, name.kind, *where, None, None, source, medium=medium)
+            if record.id in found:
+                self._leave(path, "duplicate", f"of {found[record.id].video}", record.id)
+            else:
+                found[record.id] = record
         return list(found.values())
 
     def _leave(self, path: str, reason: str, detail: str = "", identifier: str | None = None) -> None:

@@ -8,6 +8,7 @@ that the features of a stream are those of the whole recording.
 
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from torch import Tensor
 from conventions.errors import UserError
 from conventions.files import reason_of, sha256_of
 from conventions.rates import SAMPLE_RATE, SAMPLES_PER_FRAME, VIDEO_FPS
-from conventions.weights import weight_folders
+from conventions.weights import find_folder
 from datamodules.speech_features import SpeechFeature
 
 BLOCK = VIDEO_FPS
@@ -76,27 +77,33 @@ class Encoder(SpeechFeature):
 
     def since(self, waveform: Float[np.ndarray, " n"], num_frames: int, first: int) -> Float[np.ndarray, "t d"]:
         """Rows `first` .. `num_frames`; blocks that end before `first` are not computed."""
-        starts = range(first - first % BLOCK, num_frames, BLOCK)
+        spans: dict[tuple[int, int], list[int]] = {}
+        for start in range(first - first % BLOCK, num_frames, BLOCK):
+            spans.setdefault(self._span(start, len(waveform)), []).append(start)
         batch = GPU_BATCH if self._model.device.type == "cuda" else 1
-        rows = [np.zeros((0, *self.shape), np.float32)]
-        for begin in range(0, len(starts), batch):
-            rows += self._encode(waveform, starts[begin : begin + batch])
+        rows, distinct = [np.zeros((0, *self.shape), np.float32)], list(spans)
+        for begin in range(0, len(distinct), batch):
+            part = distinct[begin : begin + batch]
+            for span, states in zip(part, self._encode(waveform, part), strict=True):
+                rows += [self._resampled(states, start - span[0]) for start in spans[span]]
         return np.concatenate(rows)[first % BLOCK :][: num_frames - first]
 
-    def _encode(self, waveform: np.ndarray, starts: Sequence[int]) -> list[np.ndarray]:
-        """The features of the blocks that begin at the frames `starts`."""
+    def _span(self, start: int, samples: int) -> tuple[int, int]:
+        """First and last frame of the window of the block that begins at the frame `start`.
+
+        Whisper's windows are filled up with silence, so that those that reach beyond the end of the sound are equal.
+        """
         assert self.look_behind is not None
-        origins = [max(0, start - self.look_behind) for start in starts]
-        windows = [
-            _cut(waveform, origin * SAMPLES_PER_FRAME, (start + BLOCK + AHEAD) * SAMPLES_PER_FRAME)
-            for origin, start in zip(origins, starts, strict=True)
-        ]
+        end = start + BLOCK + AHEAD
+        if self._is_whisper:
+            end = max(start + 1, min(end, math.ceil(samples / SAMPLES_PER_FRAME)))
+        return max(0, start - self.look_behind), end
+
+    def _encode(self, waveform: np.ndarray, spans: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """Hidden states of windows."""
+        windows = [_cut(waveform, begin * SAMPLES_PER_FRAME, end * SAMPLES_PER_FRAME) for begin, end in spans]
         groups = [windows] if self._is_whisper else [[window] for window in windows]
-        hidden = [states for group in groups for states in self._hidden(group)]
-        return [
-            self._resampled(states, start - origin)
-            for states, origin, start in zip(hidden, origins, starts, strict=True)
-        ]
+        return [states for group in groups for states in self._hidden(group)]
 
     @torch.no_grad()
     def _hidden(self, windows: list[np.ndarray]) -> Tensor:
@@ -112,20 +119,6 @@ class Encoder(SpeechFeature):
         weights = (1 - (middles[:, None] - centres).abs() / SAMPLES_PER_FRAME).clamp(min=0)
         weights = weights / weights.sum(dim=1, keepdim=True)
         return (weights.to(states) @ states).float().cpu().numpy()
-
-
-def find_folder(place: str) -> Path | None:
-    """The folder of an encoder: the path itself, or one of that name among the weights; None where there is none."""
-    path = Path(place).expanduser()
-    for folder in (path, *(base / path.name for base in weight_folders(None))):
-        if (folder / "config.json").is_file():
-            return folder
-    if path.is_absolute() or place.startswith((".", "~")):
-        raise UserError(f"{place}: is no folder of an encoder; expected config.json and model.safetensors in it")
-    if "/" not in place:
-        looked = ", ".join(map(str, weight_folders(None)))
-        raise UserError(f"speech encoder {place}: no folder of that name in {looked}; EMOSPACE_WEIGHTS names another")
-    return None
 
 
 @functools.lru_cache(maxsize=2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conventions.errors import UserError
-from conventions.rates import MFCC_COEFFICIENTS, MFCC_WINDOW
+from conventions.rates import MEL_BINS, MEL_STEPS_PER_FRAME, MFCC_COEFFICIENTS, MFCC_WINDOW
 
 HUGGING_FACE = "hf:"
 
@@ -27,6 +27,10 @@ class SpeechForm:
     def __post_init__(self) -> None:
         if not self.shape or min(self.shape) < 1:
             raise ValueError(f"shape: {list(self.shape)} is impossible; it needs one or more positive numbers")
+
+
+VOICE = SpeechForm("mel", (MEL_STEPS_PER_FRAME, MEL_BINS))
+"""What AME reads of a voice unless the configuration says otherwise."""
 
 
 def canonical(name: str) -> str:

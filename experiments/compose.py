@@ -181,6 +181,8 @@ def _section(kind: type, name: str, value: Any, place: _Place) -> dict[str, Any]
     inner = parse_yaml(value) if isinstance(value, Plain) else value
     if isinstance(inner, str) and (short := getattr(kind, "SHORT", None)):
         inner = dict.fromkeys(field_types(kind), "") | {short: inner}
+    if isinstance(inner, list) and (listed := getattr(kind, "LIST", None)):
+        inner = {listed: inner}
     if not isinstance(inner, Mapping):
         raise ValueError(f"is a section, not a value; its keys: {', '.join(field_types(kind))}")
     return _typed(kind, inner, place.inner(name))

@@ -116,8 +116,8 @@ def emotion_code(
         return encoder.encode_text([style_prompt(item.emotion or "neutral", item.level or 1, 0)])
     if modality == "image":
         return encoder.encode_image(picture.to(device)[None])
-    mel = item.mel.to(device)[None]
-    return encoder.encode_audio(mel, torch.ones(mel.shape[:2], dtype=torch.bool, device=device))
+    voice = item.voice.to(device)[None]
+    return encoder.encode_audio(voice, torch.ones(voice.shape[:2], dtype=torch.bool, device=device))
 
 
 def emotion_picture(data: MEADDataModule, clip: StoredClip, clips: Sequence[StoredClip]) -> Float[Tensor, "3 r r"]:

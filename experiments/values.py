@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import yaml
 
-from conventions.errors import UserError
+from conventions.errors import UserError, nearest
 from conventions.files import reason_of
 
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
@@ -145,7 +145,25 @@ def convert(kind: Any, value: Any) -> Any:
         return _one_of(arguments, value)
     if origin is tuple:
         return tuple(_items(arguments, value))
+    if is_section(kind):
+        return _section_item(kind, value)
     raise AssertionError(f"no field can be of type {kind}")
+
+
+def _section_item(kind: type, value: Any) -> Any:
+    """A mapping of a list as the dataclass of its items."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a mapping such as {{store: ...}}, not {_shown(value)}")
+    hints, given = typing.get_type_hints(kind), {}
+    known = [one.name for one in dataclasses.fields(kind)]
+    for name, inner in value.items():
+        if name not in known:
+            raise ValueError(f"unknown key {name!r}{nearest(str(name), known)}")
+        given[name] = convert(hints[name], inner)
+    for one in dataclasses.fields(kind):
+        if one.default is dataclasses.MISSING and one.name not in given:
+            raise ValueError(f"an item needs {one.name}")
+    return kind(**given)
 
 
 def _text(value: Any) -> str:

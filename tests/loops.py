@@ -33,7 +33,7 @@ def clip_item(emotion: str, level: int, num_frames: int = 6, **tensors: Tensor) 
     shapes = {
         "frames": (num_frames, 3, 16, 16),
         "speech": (num_frames, 28, 13),
-        "mel": (4 * num_frames, 80),
+        "voice": (4 * num_frames, 80),
         "audio": (640 * num_frames,),
         "coefficients": (num_frames, 257),
         "placement": (num_frames, 3),

@@ -35,7 +35,7 @@ def orders(space: EmotionSpace, data: Any, num_frames: int, embeddings: Path) ->
     clips = basic_clips(data)
     vectors = cached_clip_vectors(space, data, clips, num_frames, embeddings)
     result = {}
-    for name, items in style_items(space, clips, vectors).items():
+    for name, items in style_items(space, dict.fromkeys(vectors, clips), vectors).items():
         score = intensity_scores(space, items.vectors)
         result[name] = Order(
             score.numpy(), items.level.long().numpy(), items.emotion.numpy(), rank_correlation(score, items.level)

@@ -8,6 +8,7 @@ from datamodules.naming.name import Name
 
 EMOTIONS = {
     "01": "neutral",
+    "02": "calm",
     "03": "happy",
     "04": "sad",
     "05": "angry",
@@ -15,7 +16,7 @@ EMOTIONS = {
     "07": "disgusted",
     "08": "surprised",
 }
-"""`02` (calm) has no counterpart in MEAD and is left out as an unknown name."""
+"""Calm has no counterpart in MEAD: without a label map its clips are left out as of an unknown name."""
 LEVELS = {"01": 2, "02": 3}
 """Normal and strong intensity, as MEAD's levels 2 and 3."""
 
@@ -26,12 +27,12 @@ _ANY = re.compile(r"(?:^|/)0[123]-0[12](-\d\d){5}$")
 
 
 def claims(path: str) -> bool:
-    """Whether a path is RAVDESS's, songs and calm included, which have an actor but no label here."""
+    """Whether a path is RAVDESS's, songs included, which have an actor but no label here."""
     return _ANY.search(path) is not None
 
 
 def parse(path: str, styles: Mapping[str, StyleKind]) -> Name | None:
-    """Labels of a RAVDESS speech path, or None (songs and calm included)."""
+    """Labels of a RAVDESS speech path, or None (songs included)."""
     match = _NAME.search(path)
     if match is None or match[1] not in EMOTIONS:
         return None

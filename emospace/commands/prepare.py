@@ -40,7 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--naming",
         default="auto",
         help="how paths are read: auto (manifest.csv in RAW, then the data sets known by their names), plain (no "
-        "labels), manifest, FILE.csv, mead, crema_d, ravdess, hdtf, voxceleb2, celebv_hq, or module:function",
+        "labels), manifest, FILE.csv, mead, crema_d, ravdess, hdtf, voxceleb2, celebv_hq, emotion_folders, "
+        "or module:function",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="FILE.yaml",
+        type=Path,
+        help="what other words for emotions mean, such as 'calm: neutral' or 'fearful: fear'",
     )
     add_json(parser)
 
@@ -64,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         weights=options.weights,
         deep3d=options.deep3d,
         naming=options.naming,
+        labels=options.labels,
         progress=_told(),
     )
     if options.json:

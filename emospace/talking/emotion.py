@@ -4,12 +4,16 @@ import re
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from conventions.emotions import NUM_LEVELS
 from conventions.errors import UserError
 from conventions.files import regular_file
-from datamodules.audio import mel, read_audio
+from conventions.rates import SAMPLES_PER_FRAME
+from datamodules.audio import read_audio
 from datamodules.pictures import read_picture
+from datamodules.speech_loading import feature_of
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 
 IMAGE_SUFFIXES = frozenset(
@@ -65,11 +69,18 @@ def emotion_code(encoder: EmotionEncoder, emotion: str, level: float | None = No
             pixels = torch.from_numpy(read_picture(Path(emotion))).permute(2, 0, 1).float() / 127.5 - 1
             code = encoder.encode_image(pixels[None].to(device))
         else:
-            sound = torch.from_numpy(mel(read_audio(Path(emotion))))[None].to(device)
-            if not sound.shape[1]:
-                raise UserError(f"emotion: {emotion}: is shorter than one video frame (40 ms)")
-            code = encoder.encode_audio(sound, torch.ones(sound.shape[:2], dtype=torch.bool, device=device))
+            voice = _voice(encoder, Path(emotion)).to(device)
+            code = encoder.encode_audio(voice, torch.ones(voice.shape[:2], dtype=torch.bool, device=device))
         return code if level is None else encoder.with_level(code, torch.tensor([level], device=device))
+
+
+def _voice(encoder: EmotionEncoder, path: Path) -> Float[Tensor, "1 t d"]:
+    """What the encoder reads of a sound file."""
+    waveform = read_audio(path)
+    if not (num_frames := len(waveform) // SAMPLES_PER_FRAME):
+        raise UserError(f"emotion: {path}: is shorter than one video frame (40 ms)")
+    rows = torch.from_numpy(feature_of(encoder.voice)(waveform, num_frames))
+    return rows.reshape(1, -1, rows.shape[-1])
 
 
 def unknown_words(encoder: EmotionEncoder, emotion: str) -> bool:

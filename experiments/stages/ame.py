@@ -1,10 +1,14 @@
 """AME: the emotion space of text, image and audio."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from conventions.errors import UserError
+from conventions.weights import find_folder
+from datamodules.manifest import store_hash
+from datamodules.speech_names import HUGGING_FACE, canonical
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
@@ -14,7 +18,10 @@ from experiments.stages.base import (
     clips_of,
     data_of,
     data_section,
+    feature_section,
+    mixture_of,
     open_store,
+    trained_on,
 )
 from lightning_modules.ame.config import STANDIN
 
@@ -26,15 +33,28 @@ class AME(NetworkStage):
     version = 2
     undefined = ("*intensity_spearman/*", "*alignment/*", "*gap/*", "*r1*", "*r5/*", "*unseen_accuracy/*")
 
+    def store(self, config: ExperimentConfig) -> str:
+        """Its own store, or the shared one; none where it has a mixture, which `sections` names."""
+        return "" if config.ame.data.mix else super().store(config)
+
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
         tags = {key: value for key, value in _text_weights(config).items() if not _is_path(value)}
-        return {
-            "ame": config.ame,
-            "ame.text": tags,
-            **data_section(any_coefficients(data_of(config, "ame"))),
-            "trainer": config.trainer,
-        }
+        text = dataclasses.replace(config.ame.text, encoding=canonical(config.ame.text.encoding))
+        own = {"ame": dataclasses.replace(config.ame, text=text), "ame.text": tags, "trainer": config.trainer}
+        mixture = [
+            {
+                "weight": weight,
+                "store": store_hash(data.store),
+                **data_section(any_coefficients(data)),
+                **feature_section(data, "voice"),
+            }
+            for data, weight in mixture_of(config)
+        ]
+        if mixture:
+            return {**own, "mix": mixture}
+        data = data_of(config, "ame")
+        return {**own, **data_section(any_coefficients(data)), **feature_section(data, "voice")}
 
     def parents(self, config: ExperimentConfig) -> Parents:
         """The stand-ins that its encodings are built on."""
@@ -46,28 +66,46 @@ class AME(NetworkStage):
         return {"prompts.yaml": PROMPTS, **local}
 
     def check(self, config: ExperimentConfig) -> None:
-        """Training clips with audio and a label, unless nothing is trained."""
-        data = data_of(config, "ame")
-        store = open_store(data)
-        found = clips_of(store, data, "train").where(has_audio=[True], kind=["basic"])
-        if config.ame.steps and not found:
-            raise UserError(
-                f"{data.store}: the split {data.split!r} leaves AME no training clip with audio and an emotion label; "
-                "ame.steps=0 keeps the initial weights for a store without labels"
-            )
+        """Training clips with a label in every store, unless nothing is trained; all with the voice feature."""
+        for data in trained_on(config, self.name):
+            store = open_store(data)
+            store.speech_form(data.voice)
+            found = clips_of(store, data, "train").where(kind=["basic"])
+            if config.ame.steps and not found:
+                raise UserError(
+                    f"{data.store}: the split {data.split!r} leaves AME no training clip with an emotion label; "
+                    "ame.steps=0 keeps the initial weights for a store without labels"
+                )
+
+    def data(self, run: StageRun) -> Any:
+        """The clips of its store, or of its mixture of stores."""
+        if not (mixture := mixture_of(run.config)):
+            return super().data(run)
+        from datamodules.mead import MEADDataModule
+        from datamodules.mixture import MixedData
+
+        size, seed = self.size(run.config), run.seed
+        sources = [MEADDataModule(data, "ame", run.config.ame.batch_size, seed, size) for data, _ in mixture]
+        return MixedData(sources, [weight for _, weight in mixture], run.config.ame.batch_size)
 
     def build(self, run: StageRun, parents: Mapping[str, Any]) -> Any:
         """The space on its frozen towers."""
         from lightning_modules.ame.module import AMEModule
 
-        clip, gpt2 = parents.get("clip"), parents.get("gpt2")
-        return AMEModule(run.config.ame, clip.parts() if clip else None, gpt2.parts() if gpt2 else None)
+        clip, gpt2, data = parents.get("clip"), parents.get("gpt2"), trained_on(run.config, self.name)[0]
+        audio = dataclasses.replace(run.config.ame.audio, speech=open_store(data).speech_form(data.voice))
+        numbers = dataclasses.replace(run.config.ame, audio=audio)
+        return AMEModule(numbers, clip.parts() if clip else None, gpt2.parts() if gpt2 else None)
 
 
 def _text_weights(config: ExperimentConfig) -> dict[str, str]:
     """Where the towers' weights come from, by config key: a tag, a file or a folder."""
     text = config.ame.text
-    return {"ame.text.clip_weights": text.clip_weights, "ame.text.gpt2_model": text.gpt2_model}
+    found = {"ame.text.clip_weights": text.clip_weights, "ame.text.gpt2_model": text.gpt2_model}
+    if text.encoding.startswith(HUGGING_FACE):
+        place = text.encoding.removeprefix(HUGGING_FACE)
+        found["ame.text.encoding"] = str(find_folder(place) or place)
+    return found
 
 
 def _is_path(value: str) -> bool:

@@ -5,11 +5,12 @@ import functools
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from conventions.errors import UserError
 from datamodules.config import DataConfig
-from datamodules.manifest import store_hash
+from datamodules.manifest import speech_hash, store_hash
+from datamodules.speech_names import OWN_SPEECH, canonical
 from datamodules.splits import Split
 from experiments.identity import digest_of
 from experiments.schema import ExperimentConfig, TrainerConfig
@@ -117,6 +118,20 @@ def data_of(config: ExperimentConfig, stage: str = "") -> DataConfig:
     return dataclasses.replace(config.data, store=own.store or config.data.store, split=own.split or config.data.split)
 
 
+def mixture_of(config: ExperimentConfig) -> list[tuple[DataConfig, float]]:
+    """The stores of which AME's batches are mixed, with their weights; [] where it has one store."""
+    return [
+        (dataclasses.replace(config.data, store=pool.store, split=pool.split), pool.weight)
+        for pool in config.ame.data.mix
+    ]
+
+
+def trained_on(config: ExperimentConfig, stage: str) -> list[DataConfig]:
+    """Every data section whose training clips a stage sees."""
+    mixed = [data for data, _ in mixture_of(config)] if stage == "ame" else []
+    return mixed or [data_of(config, stage)]
+
+
 def data_section(data: DataConfig) -> dict[str, Any]:
     """What identity needs of a data section: its numbers, and who has which role; no path and no name."""
     split = Split.load(data.split)
@@ -126,6 +141,14 @@ def data_section(data: DataConfig) -> dict[str, Any]:
 def any_coefficients(data: DataConfig) -> DataConfig:
     """The data section of a stage whose result does not depend on `data.coefficients`."""
     return dataclasses.replace(data, coefficients="measured")
+
+
+def feature_section(data: DataConfig, field: Literal["speech", "voice"]) -> dict[str, Any]:
+    """What identity needs of a speech feature: nothing of the default, of an added one its content too."""
+    name = canonical(getattr(data, field))
+    if name == getattr(DataConfig, field):
+        return {}
+    return {field: {"name": name, "hash": "" if name in OWN_SPEECH else speech_hash(data.store, name)}}
 
 
 def open_store(data: DataConfig) -> "Store":

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from conventions.errors import UserError
-from datamodules.config import DataConfig
-from datamodules.manifest import speech_hash
-from datamodules.speech_names import OWN_SPEECH, canonical
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
@@ -16,6 +13,7 @@ from experiments.stages.base import (
     clips_of,
     data_of,
     data_section,
+    feature_section,
     open_store,
     renderer,
     require_coefficients,
@@ -33,7 +31,8 @@ class EAC(NetworkStage):
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
         data, losses = data_of(config, "eac"), {"losses.networks": loss_names(config, _losses(config))}
-        whole = {"eac": config.eac, **losses, **speech_section(data), **data_section(data)}
+        whole = {"eac": config.eac, **losses, **data_section(data)}
+        whole |= {**feature_section(data, "speech"), **feature_section(data, "voice")}
         return {**whole, "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
@@ -51,6 +50,7 @@ class EAC(NetworkStage):
         store = open_store(data)
         store.speech_form(data.speech)
         store.coefficients_of(data.coefficients)
+        store.speech_form(data.voice)
         if _needs_face(config):
             require_coefficients(config, store)
         if not clips_of(store, data, "train").where(has_audio=[True], has_coefficients=[True]):
@@ -71,14 +71,6 @@ class EAC(NetworkStage):
 
 def _losses(config: ExperimentConfig) -> tuple[str, ...]:
     return ("emotion",) if config.eac.weights.emotion > 0 else ()
-
-
-def speech_section(data: DataConfig) -> dict[str, Any]:
-    """What identity needs of the speech feature: nothing of the default, of an added one its content too."""
-    name = canonical(data.speech)
-    if name == OWN_SPEECH[0]:
-        return {}
-    return {"speech": {"name": name, "hash": "" if name in OWN_SPEECH else speech_hash(data.store, name)}}
 
 
 def _needs_face(config: ExperimentConfig) -> bool:

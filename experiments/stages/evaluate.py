@@ -8,7 +8,16 @@ from conventions.errors import UserError
 from datamodules.splits import Split
 from experiments.schema import ExperimentConfig
 from experiments.stage import Measured, Parents, Stage, Work
-from experiments.stages.base import PROMPTS, clips_of, data_of, data_section, network_files, open_store, same_style
+from experiments.stages.base import (
+    PROMPTS,
+    clips_of,
+    data_of,
+    data_section,
+    network_files,
+    open_store,
+    same_style,
+    trained_on,
+)
 from metrics.protocol import protocol_name
 from metrics.published import check_networks, needs_judges
 
@@ -80,8 +89,9 @@ def unscored(config: ExperimentConfig) -> str | None:
 def _check_strangers(config: ExperimentConfig, tested: set[str]) -> None:
     """No test actor is a training actor of a stage that has a store or a split of its own."""
     for stage in ("ame", "eac", "hef"):
-        data = data_of(config, stage)
-        if data != config.data:
+        for data in trained_on(config, stage):
+            if data == config.data:
+                continue
             trained = set(clips_of(open_store(data), data, "train").values("actor"))
             if both := sorted(trained & tested):
                 raise UserError(

@@ -8,7 +8,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS, NUM_LEVELS
-from conventions.rates import MEL_STEPS_PER_FRAME
 from datamodules.batches import EACBatch
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.intensity import NEUTRAL, ordinal_level
@@ -99,5 +98,5 @@ def batch_codes(
     return text_codes(encoder, batch, slider_share).detach()
 
 
-def _voice(batch: EACBatch) -> tuple[Float[Tensor, "b t 80"], Tensor]:
-    return batch.mel, batch.mask.repeat_interleave(MEL_STEPS_PER_FRAME, dim=1)
+def _voice(batch: EACBatch) -> tuple[Float[Tensor, "b t d"], Tensor]:
+    return batch.voice, batch.mask.repeat_interleave(batch.voice.shape[1] // batch.mask.shape[1], dim=1)

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from conventions.registry import Registry
-from datamodules.config import StageDataConfig
+from datamodules.config import AMEDataConfig
+from datamodules.speech_names import HUGGING_FACE, VOICE, SpeechForm
 from lightning_modules.training.bounds import at_least, divides, known, positive, share
 
 TEXT_SOURCES = Registry(
@@ -27,8 +28,9 @@ class TextConfig:
     """What turns text into emotion (the "emotion encoding" of Table 3)."""
 
     encoding: str = "clip"
-    """clip: CLIP's text tower; gpt2: GPT-2 with a learned projection; onehot: a learned table of MEAD's 22 styles; or
-    `module:Class`, a `TextSource` of your own."""
+    """clip: CLIP's text tower; gpt2: GPT-2 with a learned projection; onehot: a learned table of MEAD's 22 styles;
+    hf:NAME_OR_FOLDER: a sentence encoder of the `transformers` library, frozen; or `module:Class`, a `TextSource` of
+    your own."""
     clip_model: str = STANDIN
     """open_clip architecture such as ViT-B-32, or `standin`."""
     clip_weights: str = field(default="", metadata={"numbers": False})
@@ -37,7 +39,25 @@ class TextConfig:
     """transformers name (gpt2) or local folder, or `standin`."""
 
     def __post_init__(self) -> None:
-        known(TEXT_SOURCES, encoding=self.encoding)
+        if not self.encoding.startswith(HUGGING_FACE):
+            known(TEXT_SOURCES, encoding=self.encoding)
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """What turns pictures into emotion."""
+
+    tower: Literal["clip", "trained", "none"] = "clip"
+    """clip: CLIP's image tower, frozen, with an adapter; trained: a small network from its beginning, on grey pictures
+    of `data.image_size`; none: pictures are refused."""
+    width: int = 32
+    """Channels of the first layers of a trained tower; the last has four times as many."""
+    dropout: float = 0.5
+    """Dropout between the pooling and the projection of a trained tower."""
+
+    def __post_init__(self) -> None:
+        at_least(1, width=self.width)
+        share(dropout=self.dropout)
 
 
 @dataclass(frozen=True)
@@ -57,6 +77,8 @@ class AudioConfig:
     """Dropout inside the Transformer."""
     pooled_dropout: float = 0.3
     """Dropout between pooling and projection."""
+    speech: SpeechForm = field(default=VOICE, metadata={"numbers": False})
+    """A run takes it from its store and `data.voice`."""
 
     def __post_init__(self) -> None:
         at_least(1, layers=self.layers)
@@ -121,8 +143,9 @@ class AMEWeights:
 class AMEConfig:
     """The emotion space."""
 
-    data: StageDataConfig = field(default_factory=StageDataConfig)
+    data: AMEDataConfig = field(default_factory=AMEDataConfig)
     text: TextConfig = field(default_factory=TextConfig)
+    image: ImageConfig = field(default_factory=ImageConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     weights: AMEWeights = field(default_factory=AMEWeights)
@@ -158,8 +181,13 @@ class AMEConfig:
         positive(learning_rate=self.learning_rate)
         share(softness=self.softness, adapter_dropout=self.adapter_dropout)
 
+    @property
+    def needs_clip(self) -> bool:
+        """Whether text or pictures go through CLIP."""
+        return self.text.encoding == "clip" or self.image.tower == "clip"
+
     def parents(self) -> tuple[str, ...]:
         """Stages whose networks this one is built on: those of `clip` and `gpt2` that are stand-ins."""
-        clip = ("clip",) if self.text.clip_model == STANDIN else ()
+        clip = ("clip",) if self.needs_clip and self.text.clip_model == STANDIN else ()
         gpt2 = ("gpt2",) if self.text.encoding == "gpt2" and self.text.gpt2_model == STANDIN else ()
         return clip + gpt2

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from conventions.errors import UserError
+from datamodules.speech_names import VOICE, SpeechForm
 
 EMOTION_DIM = 512
 """Width of the emotion space: that of CLIP ViT-B/32."""
@@ -74,6 +75,8 @@ class EmotionEncoder(nn.Module):
     """
 
     modalities: tuple[Modality, ...] = ()
+    voice: SpeechForm = VOICE
+    """The speech feature that `encode_audio` reads; by default log-mel in dB, 100 columns a second."""
 
     def encode_text(self, texts: Sequence[str]) -> EmotionCode:
         """Codes of texts such as "a very happy face"."""
@@ -83,8 +86,8 @@ class EmotionEncoder(nn.Module):
         """Codes of face images in [-1, 1]."""
         raise self._refusal("image")
 
-    def encode_audio(self, mel: Float[Tensor, "b t 80"], mask: Bool[Tensor, "b t"]) -> EmotionCode:
-        """Codes of speech: log-mel in dB, 100 columns a second; `mask` is True where there is sound."""
+    def encode_audio(self, voice: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> EmotionCode:
+        """Codes of speech by the columns of its `voice` feature; `mask` is True where there is sound."""
         raise self._refusal("audio")
 
     def code(self, vector: Float[Tensor, "b 512"]) -> EmotionCode:

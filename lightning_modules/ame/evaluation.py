@@ -10,7 +10,7 @@ from torch import Tensor
 
 from conventions.emotions import EMOTIONS, STYLES, style_index
 from lightning_modules.ame.intensity import ordinal_level
-from lightning_modules.ame.prompts import plain_prompts, style_prompts
+from lightning_modules.ame.prompts import plain_prompts, style_prompts, synonyms, word_prompts
 from lightning_modules.ame.retrieval import (
     Labelled,
     alignment,
@@ -22,6 +22,9 @@ from lightning_modules.ame.retrieval import (
 )
 from lightning_modules.ame.space import EmotionSpace
 
+NUM_SYNONYMS = 3
+"""Synonyms of each emotion that are tried."""
+
 
 def picture_vector(space: EmotionSpace, frames: Float[Tensor, "t 3 h w"], num_frames: int) -> Float[Tensor, " 512"]:
     """Direction of the mean embedding of evenly spaced frames of a clip, ends left out."""
@@ -29,19 +32,19 @@ def picture_vector(space: EmotionSpace, frames: Float[Tensor, "t 3 h w"], num_fr
     return direction(space.encode_image(frames[places.to(frames.device)]).vector)
 
 
-def voice_vector(space: EmotionSpace, mel: Float[Tensor, "t 80"]) -> Float[Tensor, " 512"]:
+def voice_vector(space: EmotionSpace, voice: Float[Tensor, "t d"]) -> Float[Tensor, " 512"]:
     """Embedding of a clip's whole sound."""
-    mask = torch.ones(1, len(mel), dtype=torch.bool, device=mel.device)
-    return space.encode_audio(mel[None], mask).vector[0]
+    mask = torch.ones(1, len(voice), dtype=torch.bool, device=voice.device)
+    return space.encode_audio(voice[None], mask).vector[0]
 
 
 def item_vectors(space: EmotionSpace, item: Any, num_frames: int) -> dict[str, Float[Tensor, " 512"]]:
-    """Vectors of a clip on the space's device, by each modality other than text."""
+    """Vectors of a clip on the space's device, by each modality other than text that both have."""
     vectors: dict[str, Tensor] = {}
-    if "image" in space.modalities:
+    if "image" in space.modalities and len(item.frames):
         vectors["image"] = picture_vector(space, item.frames, num_frames)
-    if "audio" in space.modalities:
-        vectors["audio"] = voice_vector(space, item.mel.reshape(-1, item.mel.shape[-1]))
+    if "audio" in space.modalities and item.has_audio:
+        vectors["audio"] = voice_vector(space, item.voice)
     return vectors
 
 
@@ -53,8 +56,9 @@ def clip_vectors(
 
 
 def stack(rows: Sequence[Mapping[str, Float[Tensor, " 512"]]]) -> dict[str, Float[Tensor, "n 512"]]:
-    """The vectors of several clips, by modality."""
-    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    """The vectors of several clips, by modality; of each those that have it."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: torch.stack([row[name] for row in rows if name in row]) for name in names}
 
 
 def basic_clips(data: Any) -> list[Any]:
@@ -63,11 +67,13 @@ def basic_clips(data: Any) -> list[Any]:
 
 
 def style_items(
-    space: EmotionSpace, clips: Sequence[Any], vectors: Mapping[str, Float[Tensor, "n 512"]]
+    space: EmotionSpace, clips: Mapping[str, Sequence[Any]], vectors: Mapping[str, Float[Tensor, "n 512"]]
 ) -> dict[str, Labelled]:
     """What retrieval and the order of intensity are measured on: prompts of every style, and clips by modality."""
-    styles = [style_index(clip.emotion, clip.level) for clip in clips]
-    return {"text": prompt_vectors(space), **{name: _labelled(rows, styles) for name, rows in vectors.items()}}
+    items = {"text": prompt_vectors(space)}
+    for name, rows in vectors.items():
+        items[name] = _labelled(rows, [style_index(clip.emotion, clip.level) for clip in clips[name]])
+    return items
 
 
 def _labelled(vectors: Float[Tensor, "n 512"], styles: Sequence[int]) -> Labelled:
@@ -102,10 +108,34 @@ def style_metrics(space: EmotionSpace, items: dict[str, Labelled]) -> dict[str, 
     return result
 
 
+def emotion_metrics(
+    space: EmotionSpace, vectors: Mapping[str, Float[Tensor, "n 512"]], names: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
+    """Accuracy among the eight emotions: by their plain words, and by words that no training prompt holds.
+
+    The latter (`synonym_accuracy`) is the mean over the synonyms, one of each emotion at a time.
+    """
+    sets = [{emotion: words[index] for emotion, words in synonyms().items()} for index in range(NUM_SYNONYMS)]
+    by_word = [_classes(space, words) for words in sets]
+    plain = {emotion: space.encode_text(plain_prompts(emotion)).vector for emotion in EMOTIONS}
+    result: dict[str, float] = {}
+    for modality, rows in vectors.items():
+        result[f"accuracy/{modality}"] = zero_shot(rows, names[modality], plain)
+        shares = [zero_shot(rows, names[modality], classes) for classes in by_word]
+        result[f"synonym_accuracy/{modality}"] = sum(shares) / len(shares)
+    return result
+
+
+def _classes(space: EmotionSpace, words: Mapping[str, str]) -> dict[str, Float[Tensor, "p 512"]]:
+    """Vectors of the prompts of one word of each emotion."""
+    return {emotion: space.encode_text(word_prompts(words[emotion])).vector for emotion in EMOTIONS}
+
+
 def unseen_metrics(
-    space: EmotionSpace, vectors: Mapping[str, Float[Tensor, "n 512"]], names: Sequence[str]
+    space: EmotionSpace, vectors: Mapping[str, Float[Tensor, "n 512"]], names: Mapping[str, Sequence[str]]
 ) -> dict[str, float]:
     """Accuracy of clips of unseen styles among the eight emotions and all unseen styles, and its chance level."""
-    classes = {name: space.encode_text(plain_prompts(name)).vector for name in [*EMOTIONS, *sorted(set(names))]}
-    result = {f"unseen_accuracy/{modality}": zero_shot(rows, names, classes) for modality, rows in vectors.items()}
+    unseen = sorted({name for clips in names.values() for name in clips})
+    classes = {name: space.encode_text(plain_prompts(name)).vector for name in [*EMOTIONS, *unseen]}
+    result = {f"unseen_accuracy/{name}": zero_shot(rows, names[name], classes) for name, rows in vectors.items()}
     return {**result, "unseen_chance": 1 / len(classes)}

@@ -1,7 +1,7 @@
 """The intensity token: an ordinal scale neutral < 1 < 2 < 3 in a 64-d token whose zero is the null point."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,6 +14,11 @@ NEUTRAL = EMOTIONS.index("neutral")
 def ordinal_level(emotion: Int[Tensor, " b"], level: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
     """Place on the scale of intensity: 0 for neutral, whatever level MEAD files it under, else the level 1..3."""
     return torch.where(emotion == NEUTRAL, 0, level)
+
+
+def is_level_known(emotion: Int[Tensor, " b"], level: Int[Tensor, " b"]) -> Bool[Tensor, " b"]:
+    """False where a clip's data set states no level; neutral needs none."""
+    return (emotion == NEUTRAL) | (level > 0)
 
 
 class IntensityHead(nn.Module):
@@ -64,11 +69,21 @@ class IntensityHead(nn.Module):
 
 
 def ordinal_loss(
-    score: Float[Tensor, " b"], thresholds: Float[Tensor, " 3"], level: Int[Tensor, " b"]
+    score: Float[Tensor, " b"],
+    thresholds: Float[Tensor, " 3"],
+    level: Int[Tensor, " b"],
+    known: Bool[Tensor, " b"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy of the three questions "at least level 1, 2, 3?" (Cao et al. 2020, CORAL)."""
+    """Mean cross-entropy of the three questions "at least level 1, 2, 3?" (Cao et al. 2020, CORAL).
+
+    Over those whose level is `known`; by default all. 0 where none is.
+    """
     steps = torch.arange(1, len(thresholds) + 1, device=level.device)
-    return F.binary_cross_entropy_with_logits(score[:, None] - thresholds, (level[:, None] >= steps).float())
+    answers = score[:, None] - thresholds, (level[:, None] >= steps).float()
+    if known is None:
+        return F.binary_cross_entropy_with_logits(*answers)
+    losses = F.binary_cross_entropy_with_logits(*answers, reduction="none").mean(1)
+    return (losses * known).sum() / known.sum().clamp(min=1)
 
 
 def null_loss(token: Float[Tensor, "n 64"]) -> Float[Tensor, ""]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -15,14 +15,23 @@ from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
 from datamodules.batches import AMEBatch
 from datamodules.mead import ClipItem
+from datamodules.speech_names import VOICE
 from lightning_modules.ame.augment import augment_mel, image_augmentation
 from lightning_modules.ame.conditioning import plain_codes, random_prompts
 from lightning_modules.ame.config import AMEConfig
 from lightning_modules.ame.emotion import EmotionCode
-from lightning_modules.ame.evaluation import item_vectors, stack, style_items, style_metrics, unseen_metrics
-from lightning_modules.ame.intensity import null_loss, ordinal_level, ordinal_loss
+from lightning_modules.ame.evaluation import (
+    emotion_metrics,
+    item_vectors,
+    stack,
+    style_items,
+    style_metrics,
+    unseen_metrics,
+)
+from lightning_modules.ame.intensity import is_level_known, null_loss, ordinal_level, ordinal_loss
 from lightning_modules.ame.losses import contrastive_loss, logit_scale, negative_weights, positives
 from lightning_modules.ame.prompts import prompts
+from lightning_modules.ame.sources import ClipImage
 from lightning_modules.ame.space import build_space
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 from lightning_modules.training.configs import as_config
@@ -53,7 +62,14 @@ class StyleLabels:
 
     emotion: Int[Tensor, " b"]
     level: Int[Tensor, " b"]
-    style: Int[Tensor, " b"]
+
+
+class Coded(NamedTuple):
+    """Codes of those clips of a batch that one modality shows."""
+
+    code: EmotionCode
+    rows: Int[Tensor, " n"]
+    """The clip of each code."""
 
 
 class AMEModule(StageModule):
@@ -75,33 +91,46 @@ class AMEModule(StageModule):
         """The learned inverse temperature, at most 100."""
         return logit_scale(SCALE_RATE * self.log_scale)
 
-    def codes(self, batch: AMEBatch) -> dict[str, EmotionCode]:
-        """Codes of the batch by every modality that the space has, from augmented inputs and random prompts."""
-        codes = {"text": self.encoder.encode_text(random_prompts(batch))}
-        if "image" in self.encoder.modalities:
+    def codes(self, batch: AMEBatch) -> dict[str, Coded]:
+        """Codes by every modality that the space and two clips have, from augmented inputs and random prompts."""
+        everyone = torch.arange(len(batch), device=batch.emotion.device)
+        codes = {"text": Coded(self.encoder.encode_text(random_prompts(batch)), everyone)}
+        if "image" in self.encoder.modalities and len(batch.image) > 1:
             images = self.augment_images((batch.image + 1) / 2) * 2 - 1
-            codes["image"] = self.encoder.encode_image(images)
-        mel = augment_mel(batch.mel, batch.mel_mask, self.config.augment)
-        codes["audio"] = self.encoder.encode_audio(mel, batch.mel_mask)
+            codes["image"] = Coded(self.encoder.encode_image(images), batch.image_rows)
+        if len(batch.voice) > 1:
+            code = self.encoder.encode_audio(self._augmented_voice(batch), batch.voice_mask)
+            codes["audio"] = Coded(code, batch.voice_rows)
         return codes
 
-    def contrastive_losses(self, batch: AMEBatch | StyleLabels, codes: dict[str, EmotionCode]) -> dict[str, Tensor]:
-        """Label-aware InfoNCE of each pair of modalities, named `text_audio` and so on."""
-        positive = positives(batch.style)
+    def _augmented_voice(self, batch: AMEBatch) -> Float[Tensor, "b t d"]:
+        """Mels are augmented; a frozen encoder's features are taken as they are."""
+        is_mel = self.encoder.voice == VOICE
+        return augment_mel(batch.voice, batch.voice_mask, self.config.augment) if is_mel else batch.voice
+
+    def contrastive_losses(self, batch: AMEBatch | StyleLabels, codes: dict[str, Coded]) -> dict[str, Tensor]:
+        """Label-aware InfoNCE of each pair of modalities, named `text_audio` and so on; no clip needs to have both."""
+        positive = positives(batch.emotion, batch.level)
         weights = negative_weights(batch.emotion, batch.level, self.config.softness)
         scale = self.scale
-        return {
-            "_".join(sorted(pair, key=_ORDER.index)): contrastive_loss(
-                codes[pair[0]].vector, codes[pair[1]].vector, scale, positive, weights
-            )
-            for pair in combinations(codes, 2)
-        }
+        losses: dict[str, Tensor] = {}
+        for pair in combinations(codes, 2):
+            (one, rows), (other, columns) = (codes[name] for name in pair)
+            given = positive[rows][:, columns], weights[rows][:, columns]
+            losses["_".join(sorted(pair, key=_ORDER.index))] = contrastive_loss(one.vector, other.vector, scale, *given)
+        return losses
 
-    def intensity_losses(self, batch: AMEBatch | StyleLabels, codes: dict[str, EmotionCode]) -> dict[str, Tensor]:
-        """Ordinal loss, mean over modalities; for open vocabularies also the null point of unrelated prompts."""
+    def intensity_losses(self, batch: AMEBatch | StyleLabels, codes: dict[str, Coded]) -> dict[str, Tensor]:
+        """Ordinal loss of clips whose level is known, mean over modalities; and the null point of unrelated prompts.
+
+        The null point is for open vocabularies alone.
+        """
         head = self.encoder.intensity
-        level = ordinal_level(batch.emotion, batch.level)
-        ordinal = [ordinal_loss(head.score(code.token), head.thresholds, level) for code in codes.values()]
+        level, known = ordinal_level(batch.emotion, batch.level), is_level_known(batch.emotion, batch.level)
+        ordinal = [
+            ordinal_loss(head.score(code.token), head.thresholds, level[rows], known[rows])
+            for code, rows in codes.values()
+        ]
         losses = {"intensity": torch.stack(ordinal).mean()}
         if self.encoder.text.open_vocabulary:
             losses["null"] = null_loss(self.encoder.encode_text(self._unrelated()).token)
@@ -112,7 +141,7 @@ class AMEModule(StageModule):
         chosen = torch.randint(len(sentences), (self.config.unrelated_prompts,))
         return [sentences[index] for index in chosen.tolist()]
 
-    def losses(self, batch: AMEBatch | StyleLabels, codes: dict[str, EmotionCode]) -> dict[str, Float[Tensor, ""]]:
+    def losses(self, batch: AMEBatch | StyleLabels, codes: dict[str, Coded]) -> dict[str, Float[Tensor, ""]]:
         """Unweighted losses of a batch's codes by the names of `AMEWeights`."""
         return {**self.contrastive_losses(batch, codes), **self.intensity_losses(batch, codes)}
 
@@ -124,7 +153,7 @@ class AMEModule(StageModule):
         """Set the origin of the picture directions from training pictures."""
         super().on_fit_start()
         image = self.encoder.image
-        if image is None or image.origin_set:
+        if not isinstance(image, ClipImage) or image.origin_set:
             return
         if not hasattr(self.data, "pictures"):
             raise UserError(
@@ -159,7 +188,7 @@ class AMEModule(StageModule):
 
     def evaluate_batch(self, batch: ClipItem, loader: int, phase: Phase) -> EmbeddedClip | None:
         """The clip's labels and vectors; None for one without label, or in loader 0 of none of MEAD's styles."""
-        if batch.emotion is None or (loader == 0 and batch.style < 0):
+        if batch.emotion is None or (loader == 0 and batch.emotion not in EMOTIONS):
             return None
         vectors = item_vectors(self.encoder, batch, self.config.evaluation_frames)
         return EmbeddedClip(batch.emotion, batch.level or 0, batch.style, vectors)
@@ -172,22 +201,44 @@ class AMEModule(StageModule):
         basic, unseen = ([row for row in rows.get(loader, []) if row is not None] for loader in (0, 1))
         result: dict[str, float] = {}
         if basic:
-            vectors = stack([clip.vectors for clip in basic])
-            result |= style_metrics(self.encoder, style_items(self.encoder, basic, vectors))
+            result |= self._basic_metrics(basic)
             if phase == "val":
-                result["loss"] = self.clip_loss(basic, vectors).item()
+                result["loss"] = self.clip_loss(basic).item()
         if unseen and self.encoder.text.open_vocabulary:
-            names = [clip.emotion for clip in unseen]
-            result |= unseen_metrics(self.encoder, stack([clip.vectors for clip in unseen]), names)
+            vectors, names = stack([clip.vectors for clip in unseen]), _names(_by_modality(unseen))
+            result |= unseen_metrics(self.encoder, vectors, names)
         return result
 
-    def clip_loss(self, clips: Sequence[EmbeddedClip], vectors: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+    def _basic_metrics(self, clips: Sequence[EmbeddedClip]) -> dict[str, float]:
+        """Of styles, on the clips whose level is known; of emotions, on all."""
+        result: dict[str, float] = {}
+        if styled := [clip for clip in clips if clip.style >= 0]:
+            items = style_items(self.encoder, _by_modality(styled), stack([clip.vectors for clip in styled]))
+            result |= style_metrics(self.encoder, items)
+        if self.encoder.text.open_vocabulary:
+            vectors, names = stack([clip.vectors for clip in clips]), _names(_by_modality(clips))
+            result |= emotion_metrics(self.encoder, vectors, names)
+        return result
+
+    def clip_loss(self, clips: Sequence[EmbeddedClip]) -> Float[Tensor, ""]:
         """The training loss of whole clips' vectors, with the plainest prompt of each clip's style as text."""
-        columns = [(EMOTIONS.index(clip.emotion), clip.level, clip.style) for clip in clips]
+        columns = [(EMOTIONS.index(clip.emotion), clip.level) for clip in clips]
         labels = StyleLabels(*torch.tensor(columns, device=self.device).T)
-        codes = {"text": plain_codes(self.encoder, labels)}
-        codes |= {name: self.encoder.code(rows) for name, rows in vectors.items()}
+        codes = {"text": Coded(plain_codes(self.encoder, labels), torch.arange(len(clips), device=self.device))}
+        for name, vectors in stack([clip.vectors for clip in clips]).items():
+            rows = [place for place, clip in enumerate(clips) if name in clip.vectors]
+            codes[name] = Coded(self.encoder.code(vectors), torch.tensor(rows, device=self.device))
         return self.total(self.losses(labels, codes))
+
+
+def _by_modality(clips: Sequence[EmbeddedClip]) -> dict[str, list[EmbeddedClip]]:
+    """Those clips that have each modality."""
+    names = dict.fromkeys(name for clip in clips for name in clip.vectors)
+    return {name: [clip for clip in clips if name in clip.vectors] for name in names}
+
+
+def _names(clips: Mapping[str, Sequence[EmbeddedClip]]) -> dict[str, list[str]]:
+    return {modality: [clip.emotion for clip in held] for modality, held in clips.items()}
 
 
 _ORDER = ("text", "audio", "image")

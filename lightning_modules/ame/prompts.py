@@ -38,10 +38,12 @@ def fill(template: str, style: str) -> str:
 def style_prompts(emotion: str, level: int) -> tuple[str, ...]:
     """Every prompt of a style: templates x intensity words x adjectives, one adjective's after another's.
 
+    Level 0 is an unknown one: no intensity word.
+
     An emotion that the file does not list (an unseen style such as "happily_surprised") is its own adjective.
     """
     adjectives = prompts().emotions.get(emotion, [emotion.replace("_", " ")])
-    words = [""] if emotion == "neutral" else prompts().levels[level]
+    words = [""] if emotion == "neutral" or level == 0 else prompts().levels[level]
     return tuple(
         fill(template, f"{word} {adjective}".strip())
         for adjective, word, template in product(adjectives, words, prompts().templates)
@@ -66,8 +68,18 @@ def style_prompt(emotion: str, level: int, template_index: int) -> str:
 
 def plain_prompts(emotion: str) -> tuple[str, ...]:
     """Prompts of an emotion without its level: the classes of unseen styles."""
-    name = prompts().emotions.get(emotion, [emotion.replace("_", " ")])[0]
-    return tuple(fill(template, name) for template in prompts().templates)
+    return word_prompts(prompts().emotions.get(emotion, [emotion.replace("_", " ")])[0])
+
+
+def word_prompts(word: str) -> tuple[str, ...]:
+    """Every template with a word in it."""
+    return tuple(fill(template, word) for template in prompts().templates)
+
+
+@cache
+def synonyms() -> Mapping[str, Sequence[str]]:
+    """Words of each emotion that no training prompt holds, equally many of each."""
+    return yaml.safe_load((Path(__file__).parent / "synonyms.yaml").read_text(encoding="utf-8"))
 
 
 @cache

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from conventions.emotions import EMOTIONS, STYLES
 from lightning_modules.ame.emotion import EMOTION_DIM, RefusedStyle
 from lightning_modules.ame.prompts import all_style_prompts, styles_of, training_texts
-from lightning_modules.ame.towers import TextCache
+from lightning_modules.ame.towers import SentenceParts, TextCache
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 from lightning_modules.training.frozen import FrozenParts
 
@@ -72,6 +72,43 @@ class ClipText(FrozenParts, TextSource):
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
         """Unit vectors of texts."""
         return F.normalize(F.normalize(self.cache(texts, self.device), dim=-1) - self.origin, dim=-1)
+
+
+class SentenceText(FrozenParts, TextSource):
+    """A frozen sentence encoder, mean of its last hidden states, seen from the middle of the style prompts.
+
+    Nothing of it is trained, so that words which no prompt holds keep their place among the others.
+    """
+
+    tower: Any
+
+    def __init__(self, parts: SentenceParts) -> None:
+        super().__init__()
+        self.add_frozen("tower", parts.model)
+        self.tokenize, self.width = parts.tokenize, parts.width
+        self.cache = TextCache(self._embed, training_texts())
+        self._origin: Tensor | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the source's weights are."""
+        return next(self.tower.parameters()).device
+
+    @property
+    def origin(self) -> Float[Tensor, " d"]:
+        """Mean unit vector of all style prompts."""
+        if self._origin is None:
+            self._origin = self.cache(all_style_prompts(), self.device).mean(0)
+        return self._origin.to(self.device)
+
+    def _embed(self, texts: Sequence[str]) -> Tensor:
+        tokens, mask = (part.to(self.device) for part in self.tokenize(texts))
+        hidden = self.tower(input_ids=tokens, attention_mask=mask).last_hidden_state * mask[..., None]
+        return F.normalize(hidden.sum(1) / mask.sum(1, keepdim=True), dim=-1)
+
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
+        """Unit vectors of texts; the dimensions that the encoder lacks are 0."""
+        return F.pad(F.normalize(self.cache(texts, self.device) - self.origin, dim=-1), (0, EMOTION_DIM - self.width))
 
 
 class GPT2Text(FrozenParts, TextSource):

@@ -7,12 +7,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from conventions.errors import UserError
+from datamodules.speech_names import HUGGING_FACE, VOICE
 from lightning_modules.ame.audio import AudioEncoder
+from lightning_modules.ame.audio_features import FeatureEncoder
 from lightning_modules.ame.config import STANDIN, TEXT_SOURCES, AMEConfig, TextConfig
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 from lightning_modules.ame.intensity import IntensityHead
-from lightning_modules.ame.sources import ClipImage, GPT2Text, TextSource
-from lightning_modules.ame.towers import load_clip, load_gpt2
+from lightning_modules.ame.picture_tower import TrainedImage
+from lightning_modules.ame.sources import ClipImage, ClipText, GPT2Text, SentenceText, TextSource
+from lightning_modules.ame.towers import load_clip, load_gpt2, load_sentence_encoder
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 from lightning_modules.training.configs import as_config, as_plain
 from lightning_modules.training.frozen import FrozenParts
@@ -26,21 +29,23 @@ class EmotionSpace(FrozenParts, EmotionEncoder):
         self,
         config: AMEConfig,
         text: TextSource,
-        image: ClipImage | None,
-        audio: AudioEncoder,
+        image: ClipImage | TrainedImage | None,
+        audio: AudioEncoder | FeatureEncoder,
         intensity: IntensityHead,
     ) -> None:
         super().__init__()
         self.config = config
         self.text, self.image, self.audio, self.intensity = text, image, audio, intensity
         named: dict[Modality, object] = {"text": text, "image": image, "audio": audio}
+        self.voice = config.audio.speech
         self.modalities = tuple(name for name, source in named.items() if source is not None)
 
     def standins(self) -> dict[str, Recipe]:
         """Recipes of the stand-in towers by argument of `build_space`; public ones are named by the config."""
         found: dict[str, Recipe] = {}
-        if self.image is not None and self.config.text.clip_model == STANDIN:
-            found["clip"] = _recipe("clip:ClipPrior", self.image.tower)
+        tower = next((one.tower for one in (self.text, self.image) if isinstance(one, ClipText | ClipImage)), None)
+        if tower is not None and self.config.text.clip_model == STANDIN:
+            found["clip"] = _recipe("clip:ClipPrior", tower)
         if isinstance(self.text, GPT2Text) and self.config.text.gpt2_model == STANDIN:
             found["gpt2"] = _recipe("gpt2:GPT2Prior", self.text.tower)
         return found
@@ -70,9 +75,9 @@ class EmotionSpace(FrozenParts, EmotionEncoder):
             raise self._refusal("image")
         return self.code(self.image(images))
 
-    def encode_audio(self, mel: Float[Tensor, "b t 80"], mask: Bool[Tensor, "b t"]) -> EmotionCode:
-        """Codes of speech (log-mel in dB)."""
-        return self.code(self.audio(mel, mask))
+    def encode_audio(self, voice: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> EmotionCode:
+        """Codes of speech by its `voice` feature."""
+        return self.code(self.audio(voice, mask))
 
     def code(self, vector: Float[Tensor, "b 512"]) -> EmotionCode:
         """The code of unit vectors."""
@@ -92,18 +97,30 @@ def _recipe(prior: str, tower: nn.Module) -> Recipe:
 def build_space(config: AMEConfig, clip: ClipParts | None = None, gpt2: GPT2Parts | None = None) -> EmotionSpace:
     """The space of a configuration; the stand-ins that it names (`config.parents()`) must be handed in.
 
-    Without a CLIP, an encoding other than `clip` has no image tower.
+    Where pictures go through CLIP and there is none, an encoding other than `clip` has no image tower.
     """
-    if config.text.clip_model != STANDIN:
+    if not config.needs_clip:
+        clip = None
+    elif config.text.clip_model != STANDIN:
         clip = load_clip(config.text.clip_model, config.text.clip_weights)
     if config.text.encoding == "gpt2" and config.text.gpt2_model != STANDIN:
         gpt2 = load_gpt2(config.text.gpt2_model)
-    image = ClipImage(clip, config.adapter_width, config.adapter_dropout) if clip is not None else None
     text = _text_source(config.text, {"clip": clip, "gpt2": gpt2})
-    return EmotionSpace(config, text, image, AudioEncoder(config.audio), IntensityHead(config.token_width))
+    audio = AudioEncoder(config.audio) if config.audio.speech == VOICE else FeatureEncoder(config.audio)
+    return EmotionSpace(config, text, _image_tower(config, clip), audio, IntensityHead(config.token_width))
+
+
+def _image_tower(config: AMEConfig, clip: ClipParts | None) -> ClipImage | TrainedImage | None:
+    if config.image.tower == "trained":
+        return TrainedImage(config.image)
+    if config.image.tower == "none" or clip is None:
+        return None
+    return ClipImage(clip, config.adapter_width, config.adapter_dropout)
 
 
 def _text_source(config: TextConfig, towers: Mapping[str, Any]) -> TextSource:
+    if config.encoding.startswith(HUGGING_FACE):
+        return SentenceText(load_sentence_encoder(config.encoding.removeprefix(HUGGING_FACE)))
     make = TEXT_SOURCES.load(config.encoding)
     if config.encoding == "onehot":
         return make()

@@ -1,6 +1,7 @@
 """The frozen towers: CLIP through open_clip, GPT-2 through transformers; public weights, local files or stand-ins."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from conventions.errors import UserError, nearest
+from conventions.weights import find_folder
 from lightning_modules.ame.emotion import EMOTION_DIM
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 
@@ -60,6 +62,37 @@ def load_gpt2(name: str) -> GPT2Parts:
         return encoded["input_ids"], encoded["attention_mask"].bool()
 
     return GPT2Parts(network, tokenize, network.config.n_embd)
+
+
+@dataclass(frozen=True)
+class SentenceParts:
+    """A sentence encoder: `model` gives hidden states [b, n, width]; `tokenize` gives numbers and their mask."""
+
+    model: Any
+    tokenize: Callable[[Sequence[str]], tuple[Tensor, Tensor]]
+    width: int
+
+
+def load_sentence_encoder(place: str) -> SentenceParts:
+    """A sentence encoder in Hugging Face's layout: a folder, the name of one among the weights, or a hub name."""
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = str(find_folder(place) or place)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        network = AutoModel.from_pretrained(folder).float()
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"ame.text.encoding: cannot load {place!r} ({reason}); give a local folder") from error
+    width = network.config.hidden_size
+    if width > EMOTION_DIM:
+        raise UserError(f"ame.text.encoding: {place} embeds in {width} dimensions, the emotion space has {EMOTION_DIM}")
+
+    def tokenize(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        encoded = tokenizer(list(texts), padding=True, truncation=True, max_length=64, return_tensors="pt")
+        return encoded["input_ids"], encoded["attention_mask"].bool()
+
+    return SentenceParts(network, tokenize, width)
 
 
 TEXTS_AT_ONCE = 64

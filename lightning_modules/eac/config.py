@@ -81,6 +81,11 @@ class EACConfig:
     """Share of batches conditioned on a picture or a voice in place of text."""
     slider_share: float = 0.5
     """Share of text conditions that are another level's code, moved to the clip's level by the level slider."""
+    dropout: float = 0.0
+    """Dropout of the speech feature, of its projection and of the backbone's output, for sets of few people."""
+    mean_share: float = 1.0
+    """Share of the error of a stretch's mean that counts in the losses of coefficients and mouth: small where few
+    people train, whose mean faces say nothing of other people's."""
     steps: int = 1000
     """Training batches."""
     batch_size: int = 24
@@ -106,3 +111,4 @@ class EACConfig:
         at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)
         positive(learning_rate=self.learning_rate)
         share(other_modalities=self.other_modalities, slider_share=self.slider_share)
+        share(dropout=self.dropout, mean_share=self.mean_share)

@@ -22,6 +22,17 @@ def masked_mean(values: Float[Tensor, "b t *rest"], mask: Bool[Tensor, "b t"]) -
     return (values * shown).sum() / (shown.sum() * size).clamp(min=1)
 
 
+def with_mean_share(
+    predicted: Float[Tensor, "b t 64"], true: Float[Tensor, "b t 64"], mask: Bool[Tensor, "b t"], share: float
+) -> Float[Tensor, "b t 64"]:
+    """The prediction with that share of the error of each stretch's mean left in it."""
+    if share == 1:
+        return predicted
+    shown = mask[..., None].to(predicted.dtype)
+    error = ((predicted - true) * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)
+    return predicted - (1 - share) * error
+
+
 def coefficient_loss(
     predicted: Float[Tensor, "b t 64"],
     true: Float[Tensor, "b t 64"],

@@ -31,6 +31,7 @@ from lightning_modules.eac.losses import (
     mouth_loss,
     random_frames,
     velocity_loss,
+    with_mean_share,
 )
 from lightning_modules.eac.network import ExpressionNetwork, floored
 from lightning_modules.eac.readout import Readout, data_readout, model_readout, part_readouts
@@ -71,7 +72,7 @@ class EACModule(StageModule):
                 raise UserError(f"eac.weights.{name} > 0 needs renderer=, a face3d.renderer.Renderer")
         if config.weights.emotion > 0 and emotion_critic is None:
             raise UserError("eac.weights.emotion > 0 needs emotion_critic=, a network with features(images, landmarks)")
-        self.network = ExpressionNetwork(config.backbone, config.speech)
+        self.network = ExpressionNetwork(config.backbone, config.speech, config.dropout)
         self.extra_losses = load_losses(config.extra_losses)
         self.add_frozen("encoder", encoder)
         self.add_frozen("renderer", renderer)
@@ -125,13 +126,14 @@ class EACModule(StageModule):
     def losses(self, batch: EACBatch, predicted: Float[Tensor, "b t 64"]) -> dict[str, Float[Tensor, ""]]:
         """Unweighted losses by the names of `EACWeights`; those of weight 0 are left out."""
         true, mask = batch.coefficients[..., EXPRESSION], batch.mask
+        moved = with_mean_share(predicted, true, mask, self.config.mean_share)
         deviation, weights = self.network.expression_statistics.deviation, self.config.weights
         losses = {
-            "coefficients": coefficient_loss(predicted, true, mask, deviation),
+            "coefficients": coefficient_loss(moved, true, mask, deviation),
             "velocity": velocity_loss(predicted, true, mask, deviation),
         }
         if weights.mouth > 0 and self.basis is not None:
-            losses["mouth"] = mouth_loss(predicted, true, mask, self.basis)
+            losses["mouth"] = mouth_loss(moved, true, mask, self.basis)
         if weights.emotion > 0:
             losses["emotion"] = self.emotion_loss(batch, predicted)
         return losses | {name: loss(predicted, batch) for name, (loss, _) in self.extra_losses.items()}

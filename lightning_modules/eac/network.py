@@ -65,7 +65,12 @@ class ExpressionNetwork(nn.Module):
     The condition (emotion vector, intensity token, identity) is one vector for the whole speech.
     """
 
-    def __init__(self, config: BackboneConfig, speech: SpeechForm = SpeechForm()) -> None:  # noqa: B008 (frozen)
+    def __init__(
+        self,
+        config: BackboneConfig,
+        speech: SpeechForm = SpeechForm(),  # noqa: B008 (frozen)
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         width = config.width
         self.sound_statistics = Standardisation(speech.shape[-1])
@@ -75,6 +80,7 @@ class ExpressionNetwork(nn.Module):
         self.condition = nn.Sequential(nn.Linear(condition_width, width), nn.GELU(), nn.Linear(width, width))
         self.backbone = build_backbone(config)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, NUM_EXPRESSION))
+        self.dropout = nn.Dropout(dropout)
 
     @property
     def streams(self) -> bool:
@@ -91,14 +97,15 @@ class ExpressionNetwork(nn.Module):
     ) -> Float[Tensor, "b t d"]:
         """Inputs of the backbone."""
         statistics = self.sound_statistics
-        sound = self.sound(((speech - statistics.mean) / statistics.deviation).flatten(2))
+        standard = ((speech - statistics.mean) / statistics.deviation).flatten(2)
+        sound = self.sound[2](self.dropout(self.sound[:2](self.dropout(standard))))
         condition = torch.cat([code.vector * EMOTION_DIM**0.5, code.token, identity], dim=-1)
         return sound + self.condition(condition)[:, None]
 
     def expression(self, hidden: Float[Tensor, "b t d"]) -> Float[Tensor, "b t 64"]:
         """Expression coefficients of the backbone's outputs."""
         statistics = self.expression_statistics
-        return statistics.mean + statistics.deviation * self.head(hidden)
+        return statistics.mean + statistics.deviation * self.head[1](self.dropout(self.head[0](hidden)))
 
     def forward(
         self,

@@ -26,7 +26,7 @@ class Data:
         generator = torch.Generator().manual_seed(0)
         mels = [torch.rand(40, 80, generator=generator) * -60 for _ in STYLES]
         self.clips = [
-            clip_item(style.emotion, style.level, num_frames=10, mel=mel)
+            clip_item(style.emotion, style.level, num_frames=10, voice=mel)
             for style, mel in zip(STYLES, mels, strict=True)
         ]
 

@@ -87,9 +87,9 @@ def test_shapes_and_ranges(config: DataConfig) -> None:
     ame = take(MEADDataModule(config, "ame", 3), 1)[0]
     assert isinstance(ame, AMEBatch)
     assert ame.image.shape == (3, 3, 32, 32)
-    assert ame.mel.shape == (3, 100, 80)
-    assert ame.mel_mask.sum(dim=1).tolist() == [80] * 3, "clips of 20 frames, padded to 25"
-    assert (ame.mel[~ame.mel_mask] == -80).all()
+    assert ame.voice.shape == (3, 100, 80)
+    assert ame.voice_mask.sum(dim=1).tolist() == [80] * 3, "clips of 20 frames, padded to 25"
+    assert (ame.voice[~ame.voice_mask] == -80).all()
     eac = take(MEADDataModule(config, "eac", 3), 1)[0]
     assert isinstance(eac, EACBatch)
     assert eac.speech.shape == (3, 25, 28, 13)
@@ -127,7 +127,7 @@ def test_training_sees_its_own_actors_and_basic_styles_only(config: DataConfig) 
 
 def test_a_role_without_clips_is_one_clear_line(config: DataConfig) -> None:
     module = MEADDataModule(config, "ame", 2)
-    with pytest.raises(UserError, match=r"split 'small' leaves no judge clip with sound and a label.*M001, W002"):
+    with pytest.raises(UserError, match=r"split 'small' leaves no judge clip with a label.*M001, W002"):
         module.batch_maker("judge")
     with pytest.raises(UserError, match=r"data\.store"):
         MEADDataModule(DataConfig(), "ame", 2)
@@ -140,7 +140,7 @@ def test_whole_clips(config: DataConfig) -> None:
     store, clip = Store(config.store), module.test_clips()[0]
     item = module.clip_item(clip)
     assert item.frames.shape == (20, 3, 32, 32)
-    assert item.mel.shape == (80, 80)
+    assert item.voice.shape == (80, 80)
     assert item.audio.shape == (20 * 640,)
     assert item.audio.abs().max() == pytest.approx(0.5, abs=0.01)
     assert torch.equal(item.coefficients, torch.tensor(store.coefficients[clip.rows]))

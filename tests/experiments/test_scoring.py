@@ -187,6 +187,6 @@ def test_an_emotion_is_given_in_the_modality_that_is_asked_for(data: MEADDataMod
     assert len(texts) == 1
     assert "happy" in texts[0]
     assert torch.equal(images[0], picture)
-    assert torch.equal(mel[0], item.mel)
+    assert torch.equal(mel[0], item.voice)
     assert bool(mask.all())
     assert not math.isnan(float(mel.sum()))

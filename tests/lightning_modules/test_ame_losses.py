@@ -27,7 +27,7 @@ def brute_force(logits: torch.Tensor, positive: torch.Tensor, weights: torch.Ten
 def test_multi_positive_nce_is_its_formula(seed: int) -> None:
     torch.manual_seed(seed)
     emotion, level = torch.randint(3, (7,)), torch.randint(1, 4, (7,))
-    logits, positive = torch.randn(7, 7) * 3, positives(emotion * 3 + level)
+    logits, positive = torch.randn(7, 7) * 3, positives(emotion, level)
     weights = negative_weights(emotion, level, 0.3)
     assert multi_positive_nce(logits, positive, weights).item() == torch.tensor(
         brute_force(logits, positive, weights)

@@ -42,7 +42,8 @@ def batch_of(styles: torch.Tensor) -> AMEBatch:
     emotion = torch.tensor([EMOTIONS.index(STYLES[i].emotion) for i in styles.tolist()])
     level = torch.tensor([STYLES[i].level for i in styles.tolist()])
     mel = voices(styles)
-    return AMEBatch(pictures(styles), mel, torch.ones(mel.shape[:2], dtype=torch.bool), emotion, level, styles)
+    mask, rows = torch.ones(mel.shape[:2], dtype=torch.bool), torch.arange(len(styles))
+    return AMEBatch(pictures(styles), mel, mask, emotion, level, styles, rows, rows)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ class Data:
     def clip_item(self, clip: Clip) -> ClipItem:
         styles = torch.tensor([clip.style])
         frames = pictures(styles).expand(6, -1, -1, -1)
-        return clip_item(clip.emotion, clip.level, frames=frames, mel=voices(styles)[0])
+        return clip_item(clip.emotion, clip.level, frames=frames, voice=voices(styles)[0])
 
     def items(self) -> tuple[list[ClipItem], list[ClipItem]]:
         """Those of the basic and of the unseen styles."""

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from lightning_modules.ame.augment import image_augmentation
 from lightning_modules.ame.config import AugmentConfig
-from lightning_modules.ame.losses import contrastive_loss, logit_scale, positives
+from lightning_modules.ame.losses import contrastive_loss, logit_scale
 from lightning_modules.standins.priors import trunk
 from lightning_modules.standins.priors.config import ClipPriorConfig
 from lightning_modules.standins.priors.data import PairBatch, StyledPictures, synonym_accuracy, zero_shot_accuracy
@@ -78,7 +78,7 @@ class ClipPrior(StageModule):
         images = self.augment((batch.image + 1) / 2) * 2 - 1
         text = F.normalize(self.model.encode_text(tokens), dim=-1)
         scale = logit_scale(self.model.logit_scale)
-        positive = positives(batch.label)
+        positive = batch.label[:, None] == batch.label[None, :]
         loss = contrastive_loss(self.embed_image(images), text, scale, positive, (~positive).float())
         self.log_scalars({"loss": loss, "logit_scale": scale})
         return loss

@@ -1,0 +1,122 @@
+"""AME on real voices and pictures, each group of actors left out once, beside logistic regression on the same features.
+
+python -m benchmarks.real_ame VOICES PICTURES OUT.json [--runs runs] [--folds 4] [key=value ...]
+
+VOICES and PICTURES are stores as `experiments/configs/real_ame.yaml` describes them. Actors of VOICES are left out in
+groups of equal size, in the order of their names. Logistic regression sees mean and deviation over time of the features
+that AME's voice encoder reads, standardised (scikit-learn's defaults), and the grey pixels of the pictures.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from conventions.emotions import EMOTIONS
+from conventions.files import write_json, write_text
+from datamodules.config import DataConfig
+from datamodules.mead import MEADDataModule
+from datamodules.store import Store
+from experiments.checks import check_plan
+from experiments.graph import compose, plan
+from experiments.rundir import RunFolder
+from experiments.runner import execute
+
+SHOWN = (
+    "accuracy/audio",
+    "synonym_accuracy/audio",
+    "intensity_spearman/audio",
+    "accuracy/image",
+    "synonym_accuracy/image",
+)
+
+
+def groups(actors: list[str], folds: int) -> list[list[str]]:
+    """Actors left out together."""
+    return [list(part) for part in np.array_split(np.array(actors), folds)]
+
+
+def write_split(path: Path, actors: list[str]) -> str:
+    """The split that tests these actors."""
+    write_text(path, yaml.safe_dump({"name": path.stem, "train": "rest", "test": actors}))
+    return str(path)
+
+
+def run_fold(split: str, options: argparse.Namespace) -> dict[str, float]:
+    """Train AME with the actors of a split left out, through the stage itself; its own test metrics."""
+    stores = f"[{{store: {options.voices}, split: {split}}}, {{store: {options.pictures}, split: picture_folders}}]"
+    words = [f"ame.data={stores}", "tracking.mode=disabled", *options.overrides]
+    experiment = compose("real_ame", overrides=words, target="ame")
+    check_plan(plan(experiment), options.runs)
+    result = execute(experiment, options.runs)
+    assert result.exit_code == 0, result
+    metrics = RunFolder(options.runs / result.target).read("metrics.json")["metrics"]
+    return {"run": result.target, **{name: metrics[name] for name in SHOWN}}
+
+
+def voice_rows(store: Store, feature: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and deviation of the feature of each clip, its emotion and its actor."""
+    rows, clips = store.speech(feature), store.clips
+    columns = [np.array(rows[clip.rows], np.float64).reshape(-1, rows.shape[-1]) for clip in clips]
+    pooled = np.stack([np.concatenate([part.mean(0), part.std(0)]) for part in columns])
+    return pooled, np.array([clip.emotion for clip in clips]), np.array([clip.actor for clip in clips])
+
+
+def picture_rows(config: DataConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Standardised grey pixels of each picture, its emotion and whether it is left out."""
+    data = MEADDataModule(config, "ame", 1)
+    grey = np.stack([data.clip_item(clip).frames[0].mean(0).numpy().ravel() for clip in data.store.clips])
+    grey = (grey - grey.mean(1, keepdims=True)) / (grey.std(1, keepdims=True) + 1e-6)
+    roles = np.array([data.split.role(clip.actor) == "test" for clip in data.store.clips])
+    return grey, np.array([clip.emotion for clip in data.store.clips]), roles
+
+
+def regression(rows: np.ndarray, emotions: np.ndarray, tested: np.ndarray) -> float:
+    """Accuracy of logistic regression on the rows that are tested."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(rows[~tested], emotions[~tested])
+    return float(accuracy_score(emotions[tested], model.predict(rows[tested])))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("voices", "pictures", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of the folds to run; default: all")
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_intermixed_args()
+    config = compose("real_ame", overrides=options.overrides, target="ame").config
+    voices = Store(options.voices)
+    pooled, emotions, actors = voice_rows(voices, config.data.voice)
+    folds: list[dict[str, Any]] = []
+    for number, group in enumerate(groups(sorted(set(actors)), options.folds)):
+        if options.only is not None and number not in options.only:
+            continue
+        split = write_split(options.out.parent / f"voices_{number}.yaml", group)
+        tested = np.isin(actors, group)
+        row = {"left_out": group, "regression/audio": regression(pooled, emotions, tested), **run_fold(split, options)}
+        folds.append(row)
+        print({name: round(value, 3) for name, value in row.items() if isinstance(value, float)}, flush=True)
+    pictures = DataConfig(str(options.pictures), "picture_folders", image_size=config.data.image_size)
+    document = {
+        "folds": folds,
+        "mean": {name: float(np.mean([row[name] for row in folds])) for name in ("regression/audio", *SHOWN)},
+        "regression/image": regression(*picture_rows(pictures)),
+        "classes": {"audio": sorted(set(emotions.tolist())), "named": list(EMOTIONS)},
+        "voices": voices.hash,
+        "pictures": Store(options.pictures).hash,
+        "overrides": options.overrides,
+    }
+    write_json(options.out, document)
+    print(document["mean"], document["regression/image"])
+
+
+if __name__ == "__main__":
+    main()
