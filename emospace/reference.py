@@ -53,11 +53,12 @@ def _ordered(actions: list[argparse.Action]) -> list[argparse.Action]:
 
 
 def _form(action: argparse.Action) -> str:
-    """An argument as one types it: `--seeds SEEDS ...`."""
+    """An argument as one types it, without `|`, which ends a cell: `--seeds SEEDS ...`, `--preset {default,tiny}`."""
     name = " ".join(action.option_strings[-1:])
     if action.nargs == 0:
         return name
-    value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    choices = str(action.metavar).split("|") if "|" in str(action.metavar) else action.choices
+    value = f"{{{','.join(map(str, choices))}}}" if choices else action.metavar or action.dest.upper()
     return f"{name} {value}{' ...' if action.nargs in ('*', '+') else ''}".strip()
 
 

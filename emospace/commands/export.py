@@ -1,6 +1,6 @@
 """Write one safetensors file with all that `talk` needs: networks, configs and a model card.
 
-`emospace talk --model FILE` and `Talker.from_file` read it on any machine, without the run folder or the store.
+`talk --model FILE` and `Talker.from_file` read it on any machine, without the run folder or the store.
 """
 
 import argparse
