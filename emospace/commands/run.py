@@ -13,7 +13,7 @@ EXAMPLE = "emospace run toy --variant eac_mlp --seed 1 eac.steps=200"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace run`."""
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="toy, demo, mead, mead_256 or a YAML file")
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="name in experiments/configs, or a YAML file")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="config keys, such as eac.steps=200")
     parser.add_argument("--variant", default="full", help="from `emospace ablations`, or a YAML file (default full)")
     parser.add_argument("--seed", type=int, help="seed of AME, EAC and HEF (default: the experiment's own)")

@@ -1,7 +1,7 @@
 """Print a table from finished runs, our values beside the paper's; `--run` first executes missing runs.
 
-TABLE is 1, 3, unseen or demo, a YAML file, or a sweep (its name or YAML file), whose runs are listed best first by its
-metric.
+TABLE is 1, 3, unseen, engineering or demo, a YAML file, or a sweep (its name or YAML file), whose runs are listed best
+first by its metric.
 """
 
 import argparse

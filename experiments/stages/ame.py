@@ -38,7 +38,7 @@ class AME(NetworkStage):
         found = [c for c in clips_of(store, data, "train") if c.has_audio and c.kind == "basic"]
         if config.ame.steps and not found:
             raise UserError(
-                f"{data.store}: the split {data.split!r} leaves AME no training clip with audio and an emotion label; "
+                f"{data.store}: the split {data.split!r} has no training clip with audio and an emotion label for AME; "
                 "ame.steps=0 keeps the initial weights for a store without labels"
             )
 

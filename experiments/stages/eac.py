@@ -53,7 +53,7 @@ class EAC(NetworkStage):
             require_coefficients(config, store)
         if not [c for c in clips_of(store, data, "train") if c.has_audio and c.has_coefficients]:
             raise UserError(
-                f"{data.store}: the split {data.split!r} leaves EAC no training clip with audio and coefficients"
+                f"{data.store}: the split {data.split!r} has no training clip with audio and coefficients for EAC"
             )
 
     def build(self, run: StageRun, parents: Mapping[str, Any]) -> Any:
