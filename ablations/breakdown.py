@@ -13,7 +13,7 @@ LABELS = ("emotion", "level", "actor")
 def by_label(rows: Iterable[Mapping[str, Any]], label: str) -> dict[str, dict[str, float]]:
     """Group -> number of `clips` and the mean of each metric that a single clip has; NaN where none has a value.
 
-    A clip without the label stands in the group `-`. Metrics of the whole set (FID, FVD, E-FID) are left out.
+    A clip without the label is in the group `-`. Metrics of the whole set (FID, FVD, E-FID) are left out.
     """
     if label not in LABELS:
         raise UserError(f"--by {label}: expected {', '.join(LABELS)}")

@@ -60,7 +60,9 @@ def _documents(folder: Path) -> list[Path]:
     own = folder / "metrics.json"
     found = [own] if own.is_file() else sorted(folder.glob("*/metrics.json"))
     if not found:
-        raise UserError(f"{folder}: holds no metrics.json, nor does a folder in it; emospace score --out writes it")
+        raise UserError(
+            f"{folder}: contains no metrics.json, nor does a folder in it; `emospace score --out` writes it"
+        )
     return found
 
 

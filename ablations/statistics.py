@@ -2,7 +2,7 @@
 
 A difference is that of a variant to its reference in one metric: both trained with the same seeds, scored on the same
 clips. Seeds, actors and clips are resampled with replacement, clips within their actor (Davison and Hinkley 1997,
-section 3.8), so that the interval holds the variance of training, of people and of what they say.
+section 3.8), so that the interval includes the variance of training, of actors and of utterances.
 """
 
 import itertools

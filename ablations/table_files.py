@@ -45,7 +45,7 @@ def _row(place: str, row: Any) -> dict[str, Any]:
     if ("variant" in found) == ("overrides" in found):
         raise UserError(f"{place}: expected exactly one of variant and overrides in each row")
     if "variant" in found and (more := set(found) - {"variant", "title", "paper"}):
-        raise UserError(f"{place}: {min(more)}: has no place beside variant, which names a variant with its own")
+        raise UserError(f"{place}: {min(more)}: is not allowed beside variant, which has its own")
     if "overrides" in found and "id" not in found:
         raise UserError(f"{place}: id: a row with overrides needs one")
     return found

@@ -163,7 +163,9 @@ def _protocol(documents: Sequence[Mapping[str, Any]]) -> str:
     """The protocol by which the runs were scored; UserError where it is not one."""
     names = sorted({str(document.get("protocol", PROTOCOL)) for document in documents})
     if len(names) > 1:
-        raise UserError(f"the runs were scored by {' and '.join(names)}, whose values do not compare; run one again")
+        raise UserError(
+            f"the runs were scored by {' and '.join(names)}, which are not comparable; evaluate some of them again"
+        )
     return names[0] if names else PROTOCOL
 
 

@@ -36,7 +36,7 @@ def load_table(path: Path) -> PaperTable:
     names = [row.variant for row in rows if row.variant is not None]
     labels = [row["id"] for rows in content["groups"].values() for row in rows if "id" in row]
     if twice := {label for label in labels if labels.count(label) > 1}:
-        raise UserError(f"{path}: id: {min(twice)!r} is that of two rows")
+        raise UserError(f"{path}: id: {min(twice)!r} is used by two rows")
     texts = {"preset": beside(path, str(content["preset"]))} if "preset" in content else {}
     title = str(content.get("title", path.stem))
     against = _against(path, content, names)
@@ -56,7 +56,7 @@ def _row(path: Path, group: str, row: Mapping[str, Any]) -> PaperRow:
 def _number(place: str, value: Any) -> float:
     number = as_number(value)
     if number is None:
-        raise UserError(f"{place}: {value!r} is no number")
+        raise UserError(f"{place}: {value!r} is not a number")
     return float(number)
 
 
@@ -84,5 +84,5 @@ def _against(path: Path, content: Mapping[str, Any], names: list[str]) -> str:
     given = str(content["against"])
     by_label = {name.partition("#")[2] or Path(name).name: name for name in names} | {name: name for name in names}
     if given not in by_label:
-        raise UserError(f"{path}: against: {given!r} is no row{nearest(given, by_label)}")
+        raise UserError(f"{path}: against: {given!r} is not a row{nearest(given, by_label)}")
     return by_label[given]

@@ -49,7 +49,7 @@ def read_variant(place: str, content: Mapping[str, Any], path: Path) -> Variant:
         raise UserError(f"{place}: overrides: expected a mapping of dotted config keys to values")
     name = str(content.get("id", path.stem))
     if name == FULL or not name.replace("_", "").replace("-", "").isalnum():
-        raise UserError(f"{place}: id: {name!r} is no label; use letters, digits, - and _, and not 'full'")
+        raise UserError(f"{place}: id: {name!r} is not a valid id; use letters, digits, - and _, and not 'full'")
     stage = str(content.get("stage", _first_stage(overrides)))
     if stage not in STAGES:
         raise UserError(f"{place}: stage: {stage!r} is unknown{nearest(stage, STAGES)}")

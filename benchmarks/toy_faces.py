@@ -83,7 +83,7 @@ def show_movements(actors: np.ndarray, expressions: np.ndarray, scores: list[dic
 
 
 def show_identities(actors: np.ndarray, identities: torch.Tensor) -> None:
-    """Print how well pairs of one actor are told from pairs of two."""
+    """Print how well pairs of one actor are separated from pairs of two."""
     pairs = np.triu_indices(len(actors), 1)
     same = (actors[:, None] == actors)[pairs]
     area = roc_auc_score(same, (identities @ identities.T).numpy()[pairs])

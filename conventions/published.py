@@ -1,4 +1,4 @@
-"""Every published file of weights that can be put to use: what it is called and where its makers give it."""
+"""Every published file of weights that can be put to use: what it is called and where its authors publish it."""
 
 from conventions.weights import WeightFile
 
@@ -21,14 +21,14 @@ HSEMOTION = WeightFile(
     "enet_b0_8_best_vgaf.onnx",
     "https://github.com/sb-ai-lab/EmotiEffLib/tree/main/models/affectnet_emotions/onnx",
 )
-"""Emotion (Savchenko 2022), the default of its makers' own packages; they publish no checksum."""
+"""Emotion (Savchenko 2022), the default of its authors' own packages; they publish no checksum."""
 
 HSEMOTION_B2 = WeightFile("enet_b2_8.onnx", HSEMOTION.source)
-"""The larger network of the same makers, for a loss beside HSEmotion as the metric or the other way round."""
+"""The larger network of the same authors, for a loss beside HSEmotion as the metric or the other way round."""
 
 SYNCNET = WeightFile("syncnet_v2.model", "http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model")
 """Video against audio (Chung & Zisserman 2016). A third party's page gives 54,573,114 bytes and the SHA-256
-961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442; its makers give none, so none is checked."""
+961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442; its authors give none, so none is checked."""
 
 INCEPTION = WeightFile(
     "weights-inception-2015-12-05-6726825d.pth",

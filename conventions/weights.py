@@ -25,7 +25,7 @@ PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One published file: its name, where its makers give it, and the first digits of its SHA-256 if known.
+    """One published file: its name, where its authors publish it, and the first digits of its SHA-256 if known.
 
     Where the SHA-256 is known `source` is the address of the file itself, and `fetch` can get it.
     """

@@ -12,34 +12,34 @@ from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, UserE
 from emospace.terminal import one_line, terminal
 
 COMMANDS = {
-    "doctor": "versions, devices, which optional weights are found, what is missing",
-    "toy": "write a toy MEAD in MEAD's own layout",
-    "prepare": "raw clips to a packed store",
-    "store": "describe or verify a store",
-    "run": "one experiment: train what is missing, evaluate",
-    "sweep": "every run of a sweep that is missing",
-    "status": "all runs and their states",
-    "ablations": "the registry of variants",
-    "table": "a paper table from finished runs",
-    "figure": "a paper figure from finished runs",
-    "score": "the metric protocol over any method's videos",
-    "talk": "a talking face from a portrait, speech and an emotion",
-    "export": "one file with all that talking needs, from a finished run",
-    "bench": "parameters, FLOPs, time and memory of each module",
-    "report": "runs, curves, tables and videos in one static page",
-    "wandb": "send finished runs to W&B from their folders; arrange its dashboard",
-    "demo": "the whole thread on the toy world, in minutes",
+    "doctor": "report versions, devices, optional weights, and what is missing",
+    "toy": "write a toy world in MEAD's own layout",
+    "prepare": "prepare raw clips as a packed store",
+    "store": "describe or verify a store, or add a speech feature",
+    "run": "run one experiment: train what is missing, evaluate",
+    "sweep": "run the missing runs of a sweep",
+    "status": "list all runs and their states",
+    "ablations": "list the registered variants",
+    "table": "print a table from finished runs",
+    "figure": "draw a figure of the paper from finished runs",
+    "score": "score the videos of any method by the metric protocol",
+    "talk": "make a talking face from a portrait, speech and an emotion",
+    "export": "write one model file for `talk` from a finished run",
+    "bench": "print parameters, FLOP, time and memory of each module",
+    "report": "write runs, curves, tables and videos as one static page",
+    "wandb": "publish finished runs to W&B; create a dashboard there",
+    "demo": "run the whole pipeline on the toy world, in minutes",
 }
 
 TRACEBACK = "EMOSPACE_TRACEBACK"
-"""Environment variable: an unforeseen error shows its traceback."""
+"""Environment variable: an internal error prints its traceback."""
 
 
 class OneLineParser(argparse.ArgumentParser):
     """A parser that raises UserError for a wrong command line."""
 
     def error(self, message: str) -> NoReturn:
-        """UserError with what is wrong and where help is."""
+        """UserError with the message and the help command."""
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
-    """Options and `key=value` words in any order; what is unknown is an error with exit code 2."""
+    """Options and `key=value` arguments in any order; an unknown one is a UserError."""
     options, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         known = [name for action in parser._actions for name in action.option_strings]
@@ -98,7 +98,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
 
 
 def _guarded(command: str, words: Sequence[str]) -> int:
-    """Run a command; turn what can go wrong into one line and the fixed exit code."""
+    """Run a command; print an error as one line and return the fixed exit code."""
     try:
         with terminal(command):
             try:
@@ -109,7 +109,7 @@ def _guarded(command: str, words: Sequence[str]) -> int:
     except UserError as error:
         return _failed(command, str(error), EXIT_USAGE)
     except KeyboardInterrupt:
-        return _failed(command, "interrupted; the same command goes on from here", EXIT_INTERRUPTED)
+        return _failed(command, "interrupted; the same command resumes", EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return EXIT_FAILURE
@@ -131,12 +131,12 @@ def _described(error: Exception) -> str:
     if isinstance(error, OSError) or number is not None:  # FFmpeg's errors are no OSErrors, but look like them
         return f"{os.fsdecode(file) if file else 'a file'}: {getattr(error, 'strerror', None) or reason}"
     if "PytorchStreamWriter" in reason or "inline_container" in reason:
-        return "a checkpoint could not be written; is the disk full?"
+        return "cannot write a checkpoint; is the disk full?"
     if isinstance(error, MemoryError) or "out of memory" in reason:
         return f"out of memory {f'({reason})' if reason else ''}".rstrip()
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(place.filename)}:{place.lineno}"
-    return f"internal error: {type(error).__name__}: {reason} ({where}); {TRACEBACK}=1 shows the whole of it"
+    return f"internal error: {type(error).__name__}: {reason} ({where}); {TRACEBACK}=1 prints the traceback"
 
 
 def entry() -> NoReturn:

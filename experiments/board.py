@@ -21,7 +21,7 @@ JobState = Literal["waiting", "running", "done", "failed", "interrupted"]
 
 @dataclass
 class JobReport:
-    """One job's state and, when it failed, its last word."""
+    """One job's state and, when it failed, its reason."""
 
     job: SweepJob
     state: JobState = "waiting"

@@ -225,5 +225,5 @@ def user_callback(line: str) -> pl.Callback:
     except TypeError as error:
         raise UserError(f"trainer.callbacks: {line!r}: {error}") from error
     if not isinstance(made, pl.Callback):
-        raise UserError(f"trainer.callbacks: {path!r} is no Lightning callback")
+        raise UserError(f"trainer.callbacks: {path!r} is not a Lightning callback")
     return made

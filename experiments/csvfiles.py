@@ -33,7 +33,7 @@ def read_columns(path: Path, names: Sequence[str]) -> list[tuple[str, ...]]:
         columns = dict(zip(head, zip(*rows, strict=True), strict=True)) if rows else {}
     except ValueError as error:
         raise UserError(
-            f"{path}: has rows that are not of its head's {len(head)} cells; the file is damaged"
+            f"{path}: the file is damaged; not every row has the {len(head)} cells of the header"
         ) from error
     return [columns.get(name, ("",) * len(rows)) for name in names]
 

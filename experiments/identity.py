@@ -86,7 +86,7 @@ def _scalar(value: Any) -> Any:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value} has no place in a configuration")
+            raise ValueError(f"{value} is not allowed in a configuration")
         return int(value) if value.is_integer() else value
     if isinstance(value, Path):
         return value.as_posix()

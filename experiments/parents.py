@@ -1,4 +1,4 @@
-"""A child refuses a parent whose folder holds something else than its id promises, and records its weights."""
+"""Checks that a finished parent's folder belongs to its run id and store; records the SHA-256 of its weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from conventions.files import sha256_of
 from datamodules.manifest import store_hash
 from experiments.stage import StageRun
 
-REMEDY = "move its folder away to train it again"
+REMEDY = "move the folder away to train it again"
 
 
 def check_parents(run: StageRun, runs: Path) -> None:

@@ -20,7 +20,7 @@ def read_alone(folder: RunFolder) -> StageRun:
     """The stage run without its parents, which need not be there; UserError where no run is."""
     status, place = folder.status, folder.path / "config.yaml"
     if status.get("stage") not in STAGES or not {"seed", "hash"} <= status.keys() or not place.exists():
-        raise UserError(f"{folder.path}: is no run folder")
+        raise UserError(f"{folder.path}: is not a run folder")
     config = legacy.read_config(folder)
     labels = (STAGES[status["stage"]], status.get("variant", "full"), status["seed"], status["hash"])
     return StageRun(folder.id, *labels, config, {}, status.get("fields", {}))

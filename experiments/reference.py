@@ -54,8 +54,10 @@ def meanings(kind: type) -> dict[str, str]:
 
 def _sections(kind: type, prefix: str, title: str) -> Iterator[str]:
     """The section's own table, then those of the sections in it."""
-    types, told = field_types(kind), meanings(kind)
-    rows = [_row(field, prefix, types, told) for field in dataclasses.fields(kind) if not is_section(types[field.name])]
+    types, texts = field_types(kind), meanings(kind)
+    rows = [
+        _row(field, prefix, types, texts) for field in dataclasses.fields(kind) if not is_section(types[field.name])
+    ]
     about = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
     table = ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows] if rows else []
     yield "\n".join([f"## {title}", "", about, "", *table]).rstrip() + "\n"
@@ -64,14 +66,14 @@ def _sections(kind: type, prefix: str, title: str) -> Iterator[str]:
             yield from _sections(inner, f"{prefix}{name}.", f"`{prefix}{name}`")
 
 
-def _row(field: "dataclasses.Field[Any]", prefix: str, types: dict[str, Any], told: dict[str, str]) -> str:
+def _row(field: "dataclasses.Field[Any]", prefix: str, types: dict[str, Any], texts: dict[str, str]) -> str:
     mark = MARKS.get(field.metadata.get("numbers", True), "")
     default = "" if field.default is dataclasses.MISSING else f"`{_plain(field.default)}`"
-    return f"| `{prefix}{field.name}`{mark} | {_kind(types[field.name])} | {default} | {_cell(told[field.name])} |"
+    return f"| `{prefix}{field.name}`{mark} | {_kind(types[field.name])} | {default} | {_cell(texts[field.name])} |"
 
 
 def _kind(kind: Any) -> str:
-    """A type as a user would say it: `int`, `"mlp" or "gru"`, `list of str`, `str or none`."""
+    """A type in words: `int`, `"mlp" or "gru"`, `list of str`, `str or none`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is type(None):
         return "none"

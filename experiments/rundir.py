@@ -84,7 +84,7 @@ class RunFolder:
         try:
             if not _acquire(descriptor):
                 holder = self.status.get("pid", "unknown")
-                raise RunLockedError(f"run {self.id}: process {holder} is working on it; wait for it or end it")
+                raise RunLockedError(f"run {self.id}: is in use by process {holder}; wait for it or stop it")
             yield
         finally:
             os.close(descriptor)
@@ -147,7 +147,7 @@ class RunFolder:
             return None
         if self.locked:
             raise RunLockedError(
-                f"run {self.id}: process {self.status.get('pid')} is working on it; --force cannot archive it"
+                f"run {self.id}: is in use by process {self.status.get('pid')}; --force cannot archive it"
             )
         place = self.path.parent / ".archive"
         place.mkdir(exist_ok=True)

@@ -57,7 +57,7 @@ def execute(experiment: Experiment, runs: Path, *, force: bool = False) -> Resul
     planned, launch = plan(experiment), find_launch(experiment.config.trainer)
     target = planned[-1]
     if force and (place := target.folder(runs).archive()) is not None:
-        say(f"{target.id}: the earlier run is kept in {place}")
+        say(f"{target.id}: the earlier run was moved to {place}")
     if target.folder(runs).state() == "done":
         return Result(0, target.id, [StageOutcome(target.id, target.stage, "was done", 0.0)])
     check_plan(planned, runs)

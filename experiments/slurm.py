@@ -268,7 +268,7 @@ class SlurmLauncher:
                 if not _sleep(POLL_SECONDS, interruption):
                     left = [report for report in reports if report.state in ("waiting", "running")]
                     self.board.clear()
-                    say(f"Slurm goes on with {_where(left)}: the same command follows it again, scancel ends it")
+                    say(f"Slurm continues with {_where(left)}; the same command follows it again, scancel cancels it")
                     return
 
     def _update(self, report: JobReport, queue: Queue, folder: Path, ended_since: dict[str, float]) -> None:
@@ -297,19 +297,21 @@ def result_of(task: str, folder: Path) -> Ending | None:
 
 
 def ended_without_result(word: str | None) -> tuple[JobState, str]:
-    """State and reason of a task that was killed, by Slurm's last word on it."""
+    """State and reason of a task that was killed, by the last state that Slurm reported."""
     said = (word or "gone from the queue").lower().replace("_", " ")
     if word in BROKEN:
         return "failed", f"Slurm: {said}"
-    return "interrupted", f"Slurm: {said}; the same command goes on from here"
+    return "interrupted", f"Slurm: {said}; the same command resumes"
 
 
 def _first_answer() -> Queue:
     """The queue, or UserError where there is no Slurm or it does not answer."""
     if shutil.which("sbatch") is None:
-        raise UserError("--launcher slurm: sbatch is not found; call it on a machine of the cluster, or use local")
+        raise UserError(
+            "--launcher slurm: sbatch was not found; run this on a machine of the cluster, or use --launcher local"
+        )
     if (queue := queue_states()) is None:
-        raise UserError("--launcher slurm: squeue gives no answer; `scontrol ping` reports whether Slurm is up")
+        raise UserError("--launcher slurm: squeue does not answer; check that Slurm is running (`scontrol ping`)")
     return queue
 
 
@@ -320,7 +322,7 @@ def _where(reports: Sequence[JobReport]) -> str:
 
 
 def _last_line(text: str) -> str:
-    return ([line for line in text.splitlines() if line.strip()] or ["no word"])[-1].strip()
+    return ([line for line in text.splitlines() if line.strip()] or ["no output"])[-1].strip()
 
 
 def _sleep(seconds: float, interruption: Interruption) -> bool:

@@ -44,7 +44,7 @@ def starting_checkpoint(module: StageModule, start: str, runs: Path, last: Path,
         return
     batch = int(checkpoint["global_step"])
     if batch >= steps:
-        raise UserError(f"init_from: {path}: is of batch {batch}; training to {steps} batches has nothing left to do")
+        raise UserError(f"init_from: {path}: was saved at batch {batch}; a training of {steps} batches is complete")
     last.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(last) as file:
         torch.save(_with_own_rates(checkpoint, module, batch), file)

@@ -115,7 +115,7 @@ def _goal(path: Path, content: Mapping[str, Any]) -> Goal | None:
     if phase not in PHASES or name == phase:
         raise UserError(f"{path}: metric.name: {name!r}; expected val/NAME, test/NAME or train/NAME")
     if phase == "test" and content["method"] == "random":
-        raise UserError(f"{path}: metric.name: {name!r}: a search must not choose by test actors; give val/NAME")
+        raise UserError(f"{path}: metric.name: {name!r}: a search must not select by test actors; give val/NAME")
     return Goal(name, goal == "maximize")
 
 
@@ -135,7 +135,9 @@ def _check_parameter(place: str, parameter: Any, method: str) -> None:
     for value in parameter.get("values", [parameter.get("value", 0)]):
         if is_null(value) or isinstance(value, Mapping | list):
             shown = None if is_null(value) else value
-            raise UserError(f"{place}: {shown!r} does not survive W&B's command line; give a plain value")
+            raise UserError(
+                f"{place}: {shown!r} cannot be passed on W&B's command line; give a number, a string or a boolean"
+            )
 
 
 def _check_range(place: str, parameter: Mapping[str, Any], method: str) -> None:
@@ -160,7 +162,7 @@ def _command_words(path: Path, content: Mapping[str, Any]) -> list[str]:
     if not isinstance(command, list) or tuple(command[:5]) != COMMAND or command[-1] != ARGUMENTS or len(command) < 7:
         raise UserError(f"{path}: command: expected the list form of: {example}")
     if not all(isinstance(word, str) for word in command):
-        raise UserError(f"{path}: command: expected words alone")
+        raise UserError(f"{path}: command: expected a list of strings")
     return [str(word) for word in command[5:-1]]
 
 

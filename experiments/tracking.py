@@ -127,9 +127,7 @@ class Mirror:
                 try:
                     live.use_artifact(f"{_artifact_name(parent)}:latest")
                 except Exception:
-                    say(
-                        f"{self.run.id}: W&B has no weights of its {role}; `emospace wandb publish {parent}` sends them"
-                    )
+                    say(f"{self.run.id}: W&B has no weights of its {role}; `emospace wandb publish {parent}` uploads")
 
     def _parents(self) -> dict[str, str]:
         return self.folder.read("provenance.json").get("parents", {})
@@ -196,7 +194,7 @@ class Mirror:
             if not self.failed:
                 first = (str(error).splitlines() or [""])[0]
                 why = f"{type(error).__name__}: {first}"
-                say(f"{self.run.id}: W&B left out ({why}); once it is done, `emospace wandb publish` makes up for it")
+                say(f"{self.run.id}: not logged to W&B ({why}); `emospace wandb publish` uploads the finished run")
             self.failed = True
 
 

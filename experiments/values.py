@@ -87,18 +87,18 @@ def _value(node: yaml.Node, depth: int) -> Any:
 
 
 def _mapping(node: yaml.MappingNode, depth: int) -> dict[str, Any]:
-    """A mapping; `<<` brings the entries of others, which its own replace."""
+    """A mapping; `<<` merges the entries of others, which its own replace."""
     own: dict[str, Any] = {}
     merged: dict[str, Any] = {}
     for key, item in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise ValueError(f"line {key.start_mark.line + 1}: a key must be a plain word")
+            raise ValueError(f"line {key.start_mark.line + 1}: a key must be a string")
         value = _value(item, depth + 1)
         if key.tag.endswith(":merge"):
             for other in reversed(value if isinstance(value, list) else [value]):
                 merged |= other if isinstance(other, dict) else {}
         elif key.value in own:
-            raise ValueError(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
+            raise ValueError(f"line {key.start_mark.line + 1}: the key {key.value!r} is given twice")
         else:
             own[str(key.value)] = value
     return merged | own

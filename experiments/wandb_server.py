@@ -57,7 +57,7 @@ def _server() -> tuple[str | None, str | None]:
 def started(start: Callable[[], Any]) -> Any:
     """What `start` returns; a server that failed once is not waited for again by this process."""
     if _server() in _silent:
-        raise ConnectionError("W&B's server did not answer before")
+        raise ConnectionError("W&B's server did not answer an earlier request")
     try:
         return start()
     except Exception:
@@ -81,7 +81,7 @@ def finish(live: Any, abandon: Callable[[], None]) -> None:
     while thread.is_alive():
         if not _answers(live.settings.base_url):
             abandon()
-            raise TimeoutError("W&B's server has fallen silent; what is not sent stays in the run's files")
+            raise TimeoutError("W&B's server stopped responding; data that were not sent remain in the run folder")
         thread.join(PROBE_SECONDS)
     if errors:
         raise errors[0]

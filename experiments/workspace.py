@@ -27,7 +27,7 @@ def logged_names(runs: Path) -> Names:
             names |= dict.fromkeys(name for name in curves if "/" in name)
             names |= dict.fromkeys(f"test/{name}" for name in folder.read("metrics.json")["metrics"])
     if not found:
-        raise UserError(f"{runs}: no finished run is here, and so nothing to show; `emospace run toy` makes one")
+        raise UserError(f"{runs}: contains no finished run; `emospace run toy` makes one")
     return {stage: tuple(found[stage]) for stage in reversed(list(STAGES)) if stage in found}
 
 

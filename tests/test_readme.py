@@ -1,4 +1,4 @@
-"""What README and docs tell a user to type is understood, names what exists, and the files they point to are there."""
+"""Commands and files that README and the pages show are valid: they parse, compose, and name what exists."""
 
 import json
 import os
@@ -14,7 +14,9 @@ import yaml
 from ablations.registry import BY_ID, compose_variant
 from ablations.tables import ask
 from ablations.variants import Variant
+from datamodules.splits import Split
 from emospace.cli import COMMANDS, build_parser, parse
+from experiments.compose import experiment_names
 from experiments.graph import plan
 from experiments.sweep import expand_sweep
 
@@ -31,6 +33,14 @@ def commands() -> list[str]:
         found += [line for block in blocks for line in block.splitlines() if line.startswith("emospace ")]
         found += re.findall(r"(?<!`)`(emospace \w+ [^`]+)`(?!`)", text)
     return sorted({line.split("  #")[0].strip() for line in found})
+
+
+def modules(folder: Path) -> None:
+    """Write the Python files that pages tell one to save."""
+    for page in PAGES:
+        found = re.findall(r"Save this as `(\w+\.py)`:\n\n```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+        for name, text in found:
+            (folder / name).write_text(text)
 
 
 def yaml_files(page: Path) -> dict[str, str]:
@@ -67,23 +77,40 @@ def test_command_is_understood(line: str) -> None:
             )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if "://" not in target]
-    assert [target for target in targets if not (page.parent / target).exists()] == []
+@pytest.mark.parametrize("line", [line for line in commands() if "=" in line and line.split()[1] in ("run", "table")])
+def test_config_keys_of_a_command_exist(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's own experiment, or `toy` in place of a page's file."""
+    modules(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    command, *words = shlex.split(line)[1:]
+    options = parse(build_parser(command), words)
+    named = options.experiment if command == "run" else options.preset
+    compose_variant(named if named in experiment_names() else "toy", overrides=options.overrides)
 
 
 def test_make_commands_exist() -> None:
     rules = set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    named = set(re.findall(r"`?make ([a-z-]+)", (ROOT / "README.md").read_text()))
+    text = "\n".join(page.read_text() for page in PAGES)
+    named = {name for pair in re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)$", text, re.MULTILINE) for name in pair} - {
+        ""
+    }
     assert {"demo", "test", "env"} <= named & rules
     assert named <= rules
+
+
+def test_modules_that_pages_start_exist() -> None:
+    """`python -m folder.module` of our own folders."""
+    named = {name for page in PAGES for name in re.findall(r"python -m ([\w.]+)", page.read_text())}
+    ours = [name for name in named if (ROOT / name.partition(".")[0]).is_dir()]
+    assert {"benchmarks.spine", "experiments.reference"} <= set(ours)
+    assert [name for name in ours if not (ROOT / f"{name.replace('.', '/')}.py").exists()] == []
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if yaml_files(page)], ids=lambda page: page.name)
 def test_files_that_a_page_shows_are_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An experiment composes, a variant changes it, runs of a sweep and of a table are words of `emospace run`."""
     monkeypatch.chdir(tmp_path)
+    modules(tmp_path)
     for name, text in written(page, tmp_path).items():
         if "groups:" in text:
             for job in ask(name).jobs():
@@ -91,6 +118,8 @@ def test_files_that_a_page_shows_are_what_it_says(page: Path, tmp_path: Path, mo
         elif "overrides:" in text:
             ids = {plan(compose_variant("toy", one), lambda path: "store")[-1].id for one in (name, "full")}
             assert len(ids) == 2
+        elif "train:" in text:
+            assert Split.load(name).actors["test"]
         elif "method:" in text:
             for job in expand_sweep(name).jobs:
                 options = parse(build_parser("run"), job.words)

@@ -15,7 +15,7 @@ from lightning_modules.ame.evaluation import basic_clips, intensity_scores, styl
 from lightning_modules.ame.retrieval import rank_correlation
 from lightning_modules.ame.space import EmotionSpace
 
-TITLES = {"text": "texts", "image": "pictures of strangers", "audio": "voices of strangers"}
+TITLES = {"text": "texts", "image": "images of test actors", "audio": "voices of test actors"}
 LEVELS = ("neutral", "1", "2", "3")
 
 

@@ -17,7 +17,7 @@ from lightning_modules.ame.prompts import style_prompt
 
 VARIANTS: Mapping[str, str] = {FULL: "CLIP (full)", "enc_gpt2": "GPT-2", "enc_onehot": "one-hot"}
 REFUSED_GREY = 200
-"""Shade of a cell whose encoding cannot say the style."""
+"""Shade of a cell whose encoding cannot express the style."""
 
 
 def draw(request: Request) -> Plate:

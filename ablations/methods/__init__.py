@@ -22,7 +22,7 @@ PARTS = {
     "frame": r"(?P<frame>\d+)",
     "*": "[^/]*",
 }
-"""What stands for `{actor}` and so on in a layout's `file`."""
+"""The patterns of `{actor}` and so on in a layout's `file`."""
 
 REQUIRED = ("title", "source", "file", "rule", "fps", "size", "sound")
 FIELDS = (*REQUIRED, "first_frame")
@@ -81,7 +81,7 @@ def load_layout(name: str) -> Layout:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is no YAML ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: is not valid YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: a layout is a mapping of {', '.join(FIELDS)}")
     return _layout(path, content)
@@ -105,8 +105,8 @@ def _layout(path: Path, content: Mapping[Any, Any]) -> Layout:
         raise UserError(f"{path}: first_frame: expected a number of frames from 0 on, not {first!r}")
     _check_file(path, content["file"], fps)
     title, source, file, rule = (content[key].strip() for key in ("title", "source", "file", "rule"))
-    rate, heard = None if fps == ANY else float(fps), None if sound == ANY else bool(sound)
-    return Layout(path.stem, title, source, file, rule, rate, _size(path, content["size"]), heard, first)
+    rate, has_audio = None if fps == ANY else float(fps), None if sound == ANY else bool(sound)
+    return Layout(path.stem, title, source, file, rule, rate, _size(path, content["size"]), has_audio, first)
 
 
 def _check_file(path: Path, file: str, fps: object) -> None:
@@ -116,11 +116,11 @@ def _check_file(path: Path, file: str, fps: object) -> None:
             raise UserError(f"{path}: file: unknown part {{{part}}}{nearest(part, PARTS)}")
     for part in ("actor", "emotion", "clip"):
         if parts.count(part) != 1:
-            raise UserError(f"{path}: file: {{{part}}} must stand in it once, not {parts.count(part)} times")
+            raise UserError(f"{path}: file: {{{part}}} must occur once, not {parts.count(part)} times")
     if twice := [part for part in ("level", "view", "frame") if parts.count(part) > 1]:
-        raise UserError(f"{path}: file: {{{twice[0]}}} stands in it {parts.count(twice[0])} times")
+        raise UserError(f"{path}: file: {{{twice[0]}}} occurs {parts.count(twice[0])} times")
     if "frame" in parts and (fps == ANY or "{frame}" not in file.rsplit("/", 1)[-1]):
-        raise UserError(f"{path}: file: {{frame}} belongs into the file's own name, and needs fps as a number")
+        raise UserError(f"{path}: file: {{frame}} must be part of the file's own name, and fps a number")
 
 
 def _size(path: Path, size: Any) -> tuple[int, int] | None:

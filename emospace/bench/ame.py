@@ -37,8 +37,8 @@ def build(config: ExperimentConfig, device: str) -> Subject:
     image_parts = {"clip_image": tower.visual, "adapter": space.image.adapter, **head}
     image = Call("image", "an emotion in a picture, once", lambda: space.encode_image(picture), image_parts)
     audio_parts = {**dict(space.audio.named_children()), **head}
-    heard = f"an emotion in {SPEECH_SECONDS} s of speech, once"
-    audio = Call("audio", heard, lambda: space.encode_audio(mel, mask), audio_parts)
+    label = f"an emotion in {SPEECH_SECONDS} s of speech, once"
+    audio = Call("audio", label, lambda: space.encode_audio(mel, mask), audio_parts)
     return Subject(f"CLIP {config.ame.text.clip_model}", space, (text, image, audio))
 
 

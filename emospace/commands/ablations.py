@@ -1,4 +1,4 @@
-"""The registry of variants: what each one changes, in which table it stands, what the paper lets one expect."""
+"""List the registered variants: what each one changes, the table that shows it, the result that the paper predicts."""
 
 import argparse
 

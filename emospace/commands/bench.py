@@ -1,7 +1,7 @@
-"""Parameters, FLOP (2 x MAC), time and memory of HEF, EAC and AME by sub-module and preset, at batch 1.
+"""Print parameters, FLOP (2 x MAC), time and memory of HEF, EAC and AME by sub-module and preset, at batch size 1.
 
-HEF's figures are for a driven frame; the portrait's features (once) and the discriminator (training) stand apart. The
-paper preset takes some seconds a call on a CPU: --counts times nothing, --module and --preset choose.
+HEF's figures are for a driven frame; the portrait's features (once) and the discriminator (training) are listed
+separately. The paper preset takes seconds for each call on a CPU: --counts skips the timing.
 """
 
 import argparse
@@ -16,11 +16,11 @@ PRESETS = ("toy", "small", "paper")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace bench`."""
-    parser.add_argument("--module", nargs="+", choices=MODULES, default=MODULES, help="default: all")
-    presets = "numbers of the experiments toy, mead_256 (HEF alone) and mead; default: all"
+    parser.add_argument("--module", nargs="+", choices=MODULES, default=MODULES, help="modules (default: all)")
+    presets = "sizes of the experiments toy, mead_256 (HEF alone) and mead (default: all)"
     parser.add_argument("--preset", nargs="+", choices=PRESETS, default=PRESETS, help=presets)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to time")
-    parser.add_argument("--counts", action="store_true", help="count only, time nothing")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
+    parser.add_argument("--counts", action="store_true", help="count parameters and FLOP only, measure no time")
     add_json(parser)
 
 
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from emospace.bench.report import lines, measure
 
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no GPU here; leave it out to time on the CPU")
+        raise UserError("--device cuda: PyTorch finds no GPU; omit the option to measure on the CPU")
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     document = measure(options.module, options.preset, device, timed=not options.counts)
     if options.json:

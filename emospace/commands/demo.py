@@ -1,6 +1,6 @@
-"""The whole thread on the toy world, in minutes on two cores: world, store, training, table, talking face, report.
+"""Run the whole pipeline on the toy world: world, store, training, table, talking faces, report; minutes on two cores.
 
-Everything lands in work/ and runs/ of the present folder; called again, only what is missing is made.
+All output is in work/ and runs/ of the current folder. A second call makes only what is missing.
 """
 
 import argparse
@@ -13,7 +13,7 @@ EXAMPLE = "emospace demo"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace demo`."""
-    parser.add_argument("--work", type=Path, default=Path("work"), help="folder of video and report (default work)")
+    parser.add_argument("--work", type=Path, default=Path("work"), help="folder of videos and report (default work)")
     add_runs(parser)
 
 

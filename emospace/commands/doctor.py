@@ -1,4 +1,4 @@
-"""Examine this machine: versions, devices, optional packages and weights, and how to get what is missing."""
+"""Report versions, devices, optional packages and weights of this machine, and how to get what is missing."""
 
 import argparse
 import sys
@@ -16,12 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="+",
         default=[],
-        help="first download these files of weights to EMOSPACE_WEIGHTS or the user's cache, checked by SHA-256",
+        help="first download these weight files to EMOSPACE_WEIGHTS or the user's cache, checked by SHA-256",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the examination; fail when a required package is missing."""
+    """Print the report; exit code 1 when a required package is missing."""
     from emospace.doctor import examine, fetch, lines
 
     for name in options.fetch:

@@ -1,6 +1,6 @@
-"""Write one file that holds all that talking needs: networks, configs and a card, as safetensors.
+"""Write one safetensors file with all that `talk` needs: networks, configs and a model card.
 
-`emospace talk --model FILE` and `Talker.from_file` read it anywhere, without the run, its store or its folder.
+`talk --model FILE` and `Talker.from_file` read it on any machine, without the run folder or the store.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the file; say what is in it."""
+    """Write the file; print its size and content."""
     from emospace.talking.from_run import find_run, parts_of
     from emospace.talking.model_file import SUFFIX, write_model
 

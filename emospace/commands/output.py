@@ -16,20 +16,20 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    """Add `--runs`, the folder of run folders (EMOSPACE_RUNS, else `runs`)."""
+    """Add `--runs`, the parent of the run folders (EMOSPACE_RUNS, else `runs`)."""
     default = Path(os.environ.get("EMOSPACE_RUNS", "runs"))
     parser.add_argument("--runs", type=_folder, default=default, help="folder of runs (default: EMOSPACE_RUNS or runs)")
 
 
 def _folder(text: str) -> Path:
-    """A folder, or a place where one can be made."""
+    """A folder, or a path where one can be made."""
     if os.path.lexists(text) and not os.path.isdir(text):
-        raise argparse.ArgumentTypeError(f"{text}: is no folder")
+        raise argparse.ArgumentTypeError(f"{text}: is not a folder")
     return Path(text)
 
 
 def network_words(networks: str | None) -> list[str]:
-    """The config words behind `--networks`."""
+    """The config overrides that `--networks` abbreviates."""
     return [] if networks is None else [f"{section}.networks={networks}" for section in ("evaluate", "losses")]
 
 
@@ -40,7 +40,7 @@ def print_json(value: Any) -> None:
 
 
 def progress(label: str, every_s: float = 2.0) -> Callable[..., None]:
-    """A callback (done, total, note="") that shows progress on stderr.
+    """A callback (done, total, note="") that prints progress on stderr.
 
     One moving line on a terminal, plain lines elsewhere.
     """

@@ -1,4 +1,4 @@
-"""Prepare raw clips into a packed store: 25 fps, 16 kHz, one crop, audio features, 3DMM coefficients. Resumable."""
+"""Prepare raw clips as a packed store: 25 fps, 16 kHz, one crop, audio features, 3DMM coefficients. Resumable."""
 
 import argparse
 import time
@@ -14,46 +14,46 @@ EXAMPLE = "emospace prepare MEAD/ store/ --coefficients landmarks --workers 8"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace prepare`."""
     parser.add_argument("raw", metavar="RAW", type=Path, help="folder of raw clips")
-    parser.add_argument("store", metavar="STORE", type=Path, help="store to write or finish")
+    parser.add_argument("store", metavar="STORE", type=Path, help="store to write or to complete")
     parser.add_argument(
         "--coefficients",
         choices=["auto", "mat", "landmarks", "deep3d"],
         default="auto",
-        help="where 3DMM coefficients come from: a .mat beside the clip, a fit to landmarks, or Deep3DFaceRecon's "
-        "network; auto: a .mat beside the clip, else a fit to landmarks",
+        help="source of the 3DMM coefficients: a .mat beside the clip, a fit to landmarks, or Deep3DFaceRecon; auto "
+        "(default): a .mat beside the clip, else a fit to landmarks",
     )
     parser.add_argument("--size", type=int, default=256, help="side of the stored crops in pixels (default 256)")
-    parser.add_argument("--workers", type=int, default=2, help="processes; the bytes do not depend on their number")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2); any number gives the same bytes")
     parser.add_argument(
         "--clip-seconds",
         metavar="S",
         type=float,
         default=TASK_LIMIT_S,
-        help=f"time that one clip may take before it is left out as timed_out (default {TASK_LIMIT_S:.0f})",
+        help=f"longest time for one clip, which is then left out as timed_out (default {TASK_LIMIT_S:.0f})",
     )
-    parser.add_argument("--again", action="store_true", help="try clips that timed out, crashed or failed once more")
+    parser.add_argument("--again", action="store_true", help="retry clips that timed out, crashed or failed")
     parser.add_argument("--weights", type=Path, help="folder that holds face_landmarker.task")
     parser.add_argument(
-        "--deep3d", metavar="PATH", type=Path, help="its checkpoint; default: epoch_20.pth in --weights"
+        "--deep3d", metavar="PATH", type=Path, help="checkpoint of Deep3DFaceRecon (default: epoch_20.pth in --weights)"
     )
     parser.add_argument(
         "--naming",
         default="auto",
-        help="how paths are read: auto (manifest.csv in RAW, then the data sets known by their names), plain (no "
-        "labels), manifest, FILE.csv, mead, crema_d, ravdess, hdtf, voxceleb2, celebv_hq, emotion_folders, "
+        help="how labels are read from paths: auto (default: RAW/manifest.csv, then data sets known by their names), "
+        "plain (no labels), manifest, FILE.csv, mead, crema_d, ravdess, hdtf, voxceleb2, celebv_hq, emotion_folders, "
         "or module:function",
     )
     parser.add_argument(
         "--labels",
         metavar="FILE.yaml",
         type=Path,
-        help="what other words for emotions mean, such as 'calm: neutral' or 'fearful: fear'",
+        help="emotions by other words, such as 'calm: neutral' or 'fearful: fear'",
     )
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prepare; print counts and the reasons of what was left out."""
+    """Prepare; print counts, and the reasons of clips that were left out."""
     from conventions.errors import UserError
     from datamodules.prepare import prepare
 

@@ -1,4 +1,4 @@
-"""Write runs, curves, tables, pictures and videos as one static page that needs no network."""
+"""Write runs, curves, tables, figures and videos as one static HTML page that needs no network."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ EXAMPLE = "emospace report work/report.html --table 3 --preset demo"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace report`."""
-    parser.add_argument("out", metavar="OUT.html", type=Path)
+    parser.add_argument("out", metavar="OUT.html", type=Path, help="page to write")
     parser.add_argument("--table", nargs="*", help="tables to show, as `emospace table` takes them (default 3)")
-    preset = "experiment whose runs fill the tables (default: the table's own, else toy); shows only its runs"
+    preset = "experiment of the tables (default: the table's own, else toy); no other runs are shown"
     parser.add_argument("--preset", help=preset)
-    parser.add_argument("--sweep", nargs="*", default=[], help="sweeps to show, by name or YAML file; only their runs")
+    parser.add_argument("--sweep", nargs="*", default=[], help="sweeps (name or YAML file) to show; no other runs")
     parser.add_argument("--seeds", type=int, nargs="+", help="seeds of the tables (default: the table's own, else 0)")
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="mp4 files to show first")
     parser.add_argument("--figure", type=Path, nargs="*", default=[], help="png or jpg files to show, such as figures")
@@ -46,12 +46,12 @@ def _check(options: argparse.Namespace) -> None:
     from emospace.report.runs import MIME
 
     if not options.runs.is_dir():
-        raise UserError(f"{options.runs}: no such folder of runs; `emospace run toy` makes one")
+        raise UserError(f"{options.runs}: no such folder; `emospace run toy` makes runs")
     for path in [*options.video, *options.figure]:
         if not path.is_file():
             raise UserError(f"{path}: no such file")
         if path.suffix not in (MIME if path in options.figure else {".mp4"}):
-            raise UserError(f"{path}: cannot be shown; a video is mp4, a figure png or jpg")
+            raise UserError(f"{path}: has an unsupported type; a video must be .mp4, a figure .png or .jpg")
 
 
 def _sweeps(options: argparse.Namespace) -> "list[SweepTable]":

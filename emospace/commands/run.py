@@ -1,7 +1,7 @@
-"""Run one experiment: make its data where it is the toy world, train every stage that is missing, evaluate.
+"""Run one experiment: make the toy world's data if needed, train every stage that is missing, evaluate.
 
-EXPERIMENT is a name in experiments/configs or a YAML file; further words are config keys. A finished run is skipped, an
-interrupted one goes on where it stopped.
+EXPERIMENT is a name in experiments/configs or a YAML file, followed by config keys. Finished runs are skipped,
+interrupted runs resume.
 """
 
 import argparse
@@ -13,24 +13,24 @@ EXAMPLE = "emospace run toy --variant eac_mlp --seed 1 eac.steps=200"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace run`."""
-    parser.add_argument("experiment", metavar="EXPERIMENT")
-    parser.add_argument("overrides", metavar="key=value", nargs="*")
-    parser.add_argument("--variant", default="full", help="see `emospace ablations`, or a YAML file of your own")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--stage", default="evaluate", help="stop at this stage (default evaluate)")
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="name in experiments/configs, or a YAML file")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="config keys, such as eac.steps=200")
+    parser.add_argument("--variant", default="full", help="from `emospace ablations`, or a YAML file (default full)")
+    parser.add_argument("--seed", type=int, help="seed of AME, EAC and HEF (default: the experiment's own)")
+    parser.add_argument("--stage", default="evaluate", help="last stage to run (default evaluate)")
     parser.add_argument(
         "--networks",
         metavar="published|standin",
-        help="networks of metrics and losses: short for evaluate.networks=X losses.networks=X",
+        help="networks of metrics and losses; the same as evaluate.networks=X losses.networks=X",
     )
-    parser.add_argument("--force", action="store_true", help="archive the finished run and make it anew")
+    parser.add_argument("--force", action="store_true", help="archive the finished run and run it again")
     parser.add_argument("--workers", type=int, default=2, help="processes that prepare data (default 2)")
     add_runs(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compose, make the data ready, execute; the run's id and metrics on stdout."""
+    """Compose, make the data ready, execute; print the run's id and metrics."""
     from ablations.registry import compose_variant
 
     words = [*options.overrides, *network_words(options.networks)]

@@ -1,4 +1,4 @@
-"""The metric protocol over any method's videos: GENERATED and TRUTH are two folders, or two videos."""
+"""Score the videos of any method by the metric protocol: GENERATED and TRUTH are two folders, or two videos."""
 
 import argparse
 import sys
@@ -18,28 +18,28 @@ EXAMPLE = "emospace score results/ MEAD/ --method wav2lip --out scores/wav2lip"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace score`."""
     parser.add_argument("generated", metavar="GENERATED", type=Path, help="videos of the method to score")
-    parser.add_argument("truth", metavar="TRUTH", type=Path, help="true videos: same relative paths, or same stems")
+    parser.add_argument("truth", metavar="TRUTH", type=Path, help="true videos with the same relative paths or stems")
     parser.add_argument("--pairs", type=Path, help="CSV with the columns generated,truth: paths in the two folders")
-    parser.add_argument("--method", metavar="NAME|YAML", help="layout of GENERATED: wav2lip, pc_avs, ..., or your own")
+    parser.add_argument("--method", metavar="NAME|YAML", help="layout of GENERATED: wav2lip, pc_avs, ..., or a YAML")
     parser.add_argument("--name", help="the method's name in the table (default: that of --method, else of GENERATED)")
-    parser.add_argument("--out", type=Path, help="folder for metrics.json and the values clip by clip")
+    parser.add_argument("--out", type=Path, help="folder for metrics.json and the values of each clip")
     parser.add_argument("--weights", type=Path, help="folder that holds the published networks (see emospace doctor)")
     parser.add_argument(
         "--networks",
         metavar="published|YAML",
-        help="published: every network must be here; a YAML file maps role to name, path or module:attribute "
-        "(default: the published networks that are here)",
+        help="published: require every published network; a YAML file maps role to name, path or module:attribute "
+        "(default: the published networks that are found)",
     )
     parser.add_argument(
         "--crop", choices=("wide-v1", "none"), default="wide-v1", help="faces (default), or whole frames without Sync"
     )
-    parser.add_argument("--by", choices=("emotion", "level", "actor"), help="also the means by this label")
-    parser.add_argument("--check", metavar="FOLDER", type=Path, help="score again and compare with what --out wrote")
+    parser.add_argument("--by", choices=("emotion", "level", "actor"), help="also print means by this label")
+    parser.add_argument("--check", metavar="FOLDER", type=Path, help="score again and compare with the files of --out")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the table or the JSON document; write both kinds of file with --out; compare with --check."""
+    """Print the table or the JSON document; --out writes files, --check compares."""
     from emospace.scoring.check import differences, other_files, read_document
     from emospace.scoring.markdown import markdown
     from emospace.scoring.score import check_folder, score
@@ -78,7 +78,7 @@ def _print(options: argparse.Namespace, scores: "Scores", markdown) -> None:
 
 
 def _pairs(options: argparse.Namespace) -> tuple["Pairs", str]:
-    """The pairs, and the method's name where --name gives none."""
+    """The pairs, and the method's name without --name."""
     from ablations.methods import load_layout
     from emospace.scoring.laid_out import match_layout
     from emospace.scoring.pairs import find_pairs
@@ -86,13 +86,13 @@ def _pairs(options: argparse.Namespace) -> tuple["Pairs", str]:
     if options.method is None:
         return find_pairs(options.generated, options.truth, options.pairs), _name(options.generated)
     if options.pairs is not None:
-        raise UserError("--pairs and --method both give the videos that belong together; give one of them")
+        raise UserError("--pairs and --method exclude each other: both assign generated to true videos")
     layout = load_layout(options.method)
     return match_layout(options.generated, options.truth, layout), layout.title
 
 
 def _networks(given: str | None) -> "str | dict[str, str] | None":
-    """The choice of networks: a word, or the mapping of a YAML file."""
+    """The choice of networks: a name, or the mapping of a YAML file."""
     if given is None or not given.endswith((".yaml", ".yml")):
         return given
     import yaml

@@ -1,4 +1,4 @@
-"""All runs and their states: done, running, interrupted, failed, damaged."""
+"""List all runs and their states: done, running, interrupted, failed, damaged."""
 
 import argparse
 from dataclasses import asdict

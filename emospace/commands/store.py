@@ -10,9 +10,9 @@ EXAMPLE = "emospace store work/store --json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace store`."""
-    parser.add_argument("store", metavar="STORE", type=Path)
+    parser.add_argument("store", metavar="STORE", type=Path, help="folder that `emospace prepare` wrote")
     parser.add_argument(
-        "--merge", metavar="OTHER", type=Path, nargs="+", help="write STORE first, from the clips of these stores"
+        "--merge", metavar="OTHER", type=Path, nargs="+", help="first write STORE from the clips of these stores"
     )
     parser.add_argument(
         "--only",
@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="with --merge: only clips of these values; columns: id actor emotion level kind view source",
     )
-    parser.add_argument("--verify", action="store_true", help="read every byte and compare with the recorded hashes")
+    parser.add_argument("--verify", action="store_true", help="read all bytes and compare with the recorded hashes")
     parser.add_argument(
         "--add-speech",
         metavar="FEATURE",
-        help="add a speech feature for `data.speech`: hf:NAME_OR_FOLDER[:layer] or module:Class; a call that was "
-        "stopped is finished by the next one",
+        help="add a speech feature for `data.speech`: hf:NAME_OR_FOLDER[:layer] or module:Class; an "
+        "interrupted call resumes",
     )
     add_json(parser)
 

@@ -1,7 +1,7 @@
-"""Run every run of a sweep that is missing. SWEEP is a name in experiments/sweeps or a YAML file in W&B's schema.
+"""Run the missing runs of a sweep. SWEEP is a name in experiments/sweeps or a YAML file in W&B's schema.
 
 With --launcher slurm the runs become one job array. Ctrl-C leaves the array running; the same command follows it again
-and submits only what is neither done nor on its way.
+and submits only runs that are neither done nor queued nor running.
 """
 
 import argparse
@@ -21,21 +21,23 @@ if TYPE_CHECKING:
 EXAMPLE = "emospace sweep table3 --launcher slurm --partition gpu --gpus 1 --cpus 8"
 
 SLURM_ONLY = {"partition": "partition", "time": "minutes", "gpus": "gpus", "cpus": "cpus", "mem": "memory_gb"}
-"""Options that only Slurm heeds, and the fields of `experiments.slurm.Resources` that they set."""
+"""Options of Slurm alone, and the fields of `experiments.slurm.Resources` that they set."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace sweep`."""
-    parser.add_argument("sweep", metavar="SWEEP")
-    parser.add_argument("--slots", type=int, help="runs at a time (default: 1 here, all of them with slurm)")
-    parser.add_argument("--launcher", choices=("local", "slurm"), default="local", help="where runs go (default local)")
-    slurm = parser.add_argument_group("with --launcher slurm, for each run")
+    parser.add_argument("sweep", metavar="SWEEP", help="name of a sweep, or a YAML file")
+    parser.add_argument("--slots", type=int, help="concurrent runs (default: 1 with local, all with slurm)")
+    parser.add_argument(
+        "--launcher", choices=("local", "slurm"), default="local", help="this machine (default) or a job array"
+    )
+    slurm = parser.add_argument_group("with --launcher slurm")
     slurm.add_argument("--partition", help="partition (default: the cluster's)")
-    slurm.add_argument("--time", type=int, metavar="MINUTES", help="limit; a run goes on after it (default 240)")
-    slurm.add_argument("--gpus", type=int, help="GPUs (default none)")
-    slurm.add_argument("--cpus", type=int, help="CPU cores (default: the cluster's)")
-    slurm.add_argument("--mem", type=int, metavar="GB", help="memory (default: the cluster's)")
-    slurm.add_argument("--no-wait", action="store_true", help="return when the runs are submitted")
+    slurm.add_argument("--time", type=int, metavar="MINUTES", help="limit, after which a run resumes (default 240)")
+    slurm.add_argument("--gpus", type=int, help="GPUs for each run (default none)")
+    slurm.add_argument("--cpus", type=int, help="CPU cores for each run (default: the cluster's)")
+    slurm.add_argument("--mem", type=int, metavar="GB", help="memory for each run (default: the cluster's)")
+    slurm.add_argument("--no-wait", action="store_true", help="return once the runs are submitted")
     add_runs(parser)
     add_json(parser)
 
@@ -86,7 +88,7 @@ def _ended(point: "Point", report: "JobReport") -> "Found":
 
 
 def _slurm_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Fields of `Resources` that were given; UserError where the local launcher would not heed them."""
+    """Fields of `Resources` that were given; UserError with the local launcher, which ignores them."""
     given = {name: getattr(options, name) for name in SLURM_ONLY if getattr(options, name) is not None}
     if options.launcher != "slurm" and (given or options.no_wait):
         raise UserError(f"--{next(iter(given), 'no-wait')}: has no effect without --launcher slurm")

@@ -1,6 +1,6 @@
-"""A paper table from finished runs, our values beside the paper's; `--run` first runs what is missing.
+"""Print a table from finished runs, our values beside the paper's; `--run` first executes missing runs.
 
-TABLE is 1, 3, unseen or demo, a YAML file of your own, or a sweep (its name or YAML file), whose runs are shown best
+TABLE is 1, 3, unseen, engineering or demo, a YAML file, or a sweep (its name or YAML file), whose runs are listed best
 first by its metric.
 """
 
@@ -21,23 +21,23 @@ FORMATS = ("md", "latex", "csv", "json")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace table`."""
-    parser.add_argument("table", metavar="TABLE")
-    parser.add_argument("overrides", metavar="key=value", nargs="*")
+    parser.add_argument("table", metavar="TABLE", help="name of a table or sweep, or a YAML file")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="config keys of the runs")
     parser.add_argument("--preset", help="experiment whose runs fill the table (default: the table's own, else toy)")
-    parser.add_argument("--seeds", type=int, nargs="+", help="default: the table's own, else 0")
-    scored = "other methods: folders that emospace score --out wrote, or a folder of such"
+    parser.add_argument("--seeds", type=int, nargs="+", help="seeds of the runs (default: the table's own, else 0)")
+    scored = "other methods: folders that emospace score --out wrote, or their parent"
     parser.add_argument("--scored", metavar="DIR", type=Path, nargs="+", default=[], help=scored)
-    published = "also values that other papers print on MEAD, apart from the table"
+    published = "also list values that other papers report on MEAD, below the table"
     parser.add_argument("--with-published", action="store_true", help=published)
-    parser.add_argument("--run", dest="run_missing", action="store_true", help="first run what is missing")
-    parser.add_argument("--slots", type=int, default=1, help="runs at a time with --run (default 1)")
-    parser.add_argument("--format", choices=FORMATS, default="md")
+    parser.add_argument("--run", dest="run_missing", action="store_true", help="first execute missing runs")
+    parser.add_argument("--slots", type=int, default=1, help="concurrent runs with --run (default 1)")
+    parser.add_argument("--format", choices=FORMATS, default="md", help="output format (default md)")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
     add_runs(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the table; the exit code of the runs where some were started."""
+    """Print the table; with --run, the exit code is that of the runs."""
     from emospace.sweeps import is_sweep
 
     return _sweep(options) if is_sweep(options.table) else _table(options)

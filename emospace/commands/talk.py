@@ -1,7 +1,7 @@
 """Make a talking face: a portrait, a speech recording, and an emotion given as text, image file or sound file.
 
-The film shows the whole portrait at its own size, up to 2160 pixels; with --crop, the square of the face. The speech is
-kept as it is. Several portraits speak the same in one call. An emotion may change while the face talks:
+The video shows the whole portrait at its own size, up to 2160 pixels; with --crop, the square of the face. Its audio is
+the recording. One call can animate several portraits. An emotion may change over time:
 --emotion "0:calm 3.2:very happy 6:sad" (seconds).
 """
 
@@ -28,51 +28,51 @@ FILMS = (".mp4", ".mov", ".webm")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace talk`."""
-    parser.add_argument("--portrait", type=Path, required=True, nargs="+", help="pictures that show one face each")
-    parser.add_argument("--audio", type=Path, required=True, help="speech: any sound or video file")
-    parser.add_argument("--emotion", required=True, help="words, an image file, a sound file, or a schedule of these")
-    parser.add_argument("--level", type=float, help="intensity 0..3; by default read from the emotion")
+    parser.add_argument("--portrait", type=Path, required=True, nargs="+", help="image files, each with one face")
+    parser.add_argument("--audio", type=Path, required=True, help="speech: an audio or video file")
+    parser.add_argument("--emotion", required=True, help="text, an image file, an audio file, or a schedule of these")
+    parser.add_argument("--level", type=float, help="intensity 0..3 (default: the intensity token of the emotion)")
     parser.add_argument(
         "--out",
         type=Path,
-        help="mp4, mov or webm to write (default talk.mp4); for several portraits a folder (default talk), "
-        "one mp4 each by its name; mov and webm keep a portrait's transparency",
+        help="video to write: .mp4, .mov or .webm (default talk.mp4); for several portraits a folder (default talk) "
+        "with one mp4 each; mov and webm keep a portrait's transparency",
     )
     add_settings(parser)
     add_model(parser)
-    parser.add_argument("--strict", action="store_true", help="stop before the first frame where a portrait is bad")
+    parser.add_argument("--strict", action="store_true", help="make nothing if any portrait cannot be used")
     add_json(parser)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """What is filmed, and what is added to the speech."""
-    parser.add_argument("--crop", action="store_true", help="film the square of the face, not the whole portrait")
-    parser.add_argument("--size", type=int, help="pixels of the film's longer side; by default the portrait's own")
+    """What the video shows, and the motion beside the speech."""
+    parser.add_argument("--crop", action="store_true", help="show the square of the face, not the whole portrait")
+    parser.add_argument("--size", type=int, help="longer side of the video in pixels (default: that of the portrait)")
     parser.add_argument(
         "--pose",
         default="natural",
-        help="head motion: natural (default: from the speech's rhythm), still, a video of one face (the .mat beside it "
-        "is read, or its face is tracked), or a .mat (coeff and transform_params, 25 rows a second)",
+        help="head motion: natural (default: follows the speech rhythm), still, a video of one face (its .mat is read, "
+        "or its face is tracked), or a .mat (coeff and transform_params, 25 rows per second)",
     )
-    parser.add_argument("--no-blinks", action="store_true", help="no blinks beside the expression of the speech")
-    parser.add_argument("--no-gaze", action="store_true", help="no small turns of the eyes")
-    parser.add_argument("--seed", type=int, default=0, help="of blinks, gaze and natural motion (default 0)")
-    parser.add_argument("--background", default="#ffffff", help="colour behind a transparent portrait")
+    parser.add_argument("--no-blinks", action="store_true", help="add no blinks")
+    parser.add_argument("--no-gaze", action="store_true", help="add no eye movements")
+    parser.add_argument("--seed", type=int, default=0, help="seed of blinks, gaze and natural head motion (default 0)")
+    parser.add_argument("--background", default="#ffffff", help="colour behind a transparent portrait (default white)")
     parser.add_argument("--weights", type=Path, help="folder that holds face_landmarker.task")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Which networks talk."""
+    """Which networks are used."""
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--model", type=Path, help="model file that `emospace export` wrote")
+    which.add_argument("--model", type=Path, help="model file written by `emospace export`")
     which.add_argument("--run", dest="run_id", help="finished run of stage evaluate or hef")
-    which.add_argument("--preset", help="the finished run of this experiment, such as toy")
-    parser.add_argument("--face-model", type=Path, help="your own copy of the face model, where the networks need one")
+    which.add_argument("--preset", help="use the finished run of this experiment, such as toy")
+    parser.add_argument("--face-model", type=Path, help="file of the face model, if the networks need one")
     add_runs(parser)
 
 
 def talker_of(options: argparse.Namespace) -> "Talker":
-    """The networks that are asked for; else the model in the package, else the one finished run that can talk."""
+    """The networks of the options; else the model in the package, else the only finished run that fits."""
     from emospace.talker import Talker, model_in_the_box
     from emospace.talking.from_run import find_run
 
@@ -86,14 +86,14 @@ def talker_of(options: argparse.Namespace) -> "Talker":
 
 
 def device() -> str:
-    """Where networks run: a GPU where there is one."""
+    """Where networks run: on a GPU if there is one."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def settings_of(options: argparse.Namespace) -> "FilmSettings":
-    """What is filmed, from the options."""
+    """The settings of the video, from the options."""
     from PIL import ImageColor
 
     from emospace.talker import FilmSettings
@@ -102,7 +102,7 @@ def settings_of(options: argparse.Namespace) -> "FilmSettings":
     try:
         red, green, blue = ImageColor.getcolor(options.background, "RGB")[:3]  # pyright: ignore[reportIndexIssue]
     except ValueError as error:
-        raise UserError(f"background: {options.background!r} is no colour; give one such as #ffffff or grey") from error
+        raise UserError(f"background: {options.background!r} is not a colour, such as #ffffff or grey") from error
     return FilmSettings(
         frame=Frame(options.crop, options.size),
         pose=options.pose,
@@ -115,40 +115,40 @@ def settings_of(options: argparse.Namespace) -> "FilmSettings":
 
 
 def targets(portraits: list[Path], out: Path | None) -> list[Path]:
-    """The film of each portrait: `out` for one; in the folder `out`, named after the portraits, for several."""
+    """The video of each portrait: `out` for one; in the folder `out`, named after the portraits, for several."""
     if len(portraits) == 1:
         target = out or Path("talk.mp4")
         if target.is_dir():
-            raise UserError(f"out: {target}: is a folder; give the film to write")
+            raise UserError(f"out: {target}: is a folder; give the path of a video file")
         check_film(target)
         return [target]
     folder = out or Path("talk")
     if folder.is_file() or folder.suffix.lower() in FILMS:
-        raise UserError(f"out: {folder}: is one file for {len(portraits)} portraits; give a folder")
+        raise UserError(f"out: {folder}: is a file, but there are {len(portraits)} portraits; give a folder")
     names = [portrait.stem for portrait in portraits]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"portrait: {len(portraits)} portraits, but more than one is called {twice[0]}; rename one")
+        raise UserError(f"portrait: more than one of the {len(portraits)} portraits is called {twice[0]}; rename one")
     made = [folder / f"{name}.mp4" for name in names]
     check_film(made[0])
     return made
 
 
 def check_film(path: Path) -> None:
-    """UserError where the suffix names no film that can be written, or where no file can be put."""
+    """UserError for an unsupported suffix, or where no file can be written."""
     if path.suffix.lower() not in FILMS:
-        raise UserError(f"out: {path}: cannot be written; give a file that ends in {', '.join(FILMS)}")
+        raise UserError(f"out: {path}: unsupported suffix; the file must end in {', '.join(FILMS)}")
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():
         raise UserError(f"out: {path}: {above} is a file, not a folder")
 
 
 def spare_inputs(made: list[Path], options: argparse.Namespace) -> None:
-    """UserError where a film would take the place of what it is made from."""
+    """UserError where a video would overwrite one of its inputs."""
     given = {Path(path).resolve() for path in (*options.portrait, options.audio, options.emotion, options.pose)}
     for path in made:
         if path.resolve() in given:
-            raise UserError(f"out: {path}: would overwrite an input; give another place")
+            raise UserError(f"out: {path}: would overwrite an input; give another path")
 
 
 @contextlib.contextmanager
@@ -167,7 +167,7 @@ def ending_cleanly() -> Iterator[None]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the films; say what they were made from."""
+    """Write the videos; print what they were made from."""
     made = targets(options.portrait, options.out)
     spare_inputs(made, options)
     from emospace.talking.emotion import modality_of

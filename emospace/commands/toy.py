@@ -1,4 +1,4 @@
-"""Write a toy MEAD: synthetic actors in MEAD's own layout, with speech, 3DMM coefficients and captioned pictures."""
+"""Write a toy world: synthetic actors in MEAD's own layout, with speech, 3DMM coefficients and captioned images."""
 
 import argparse
 from pathlib import Path
@@ -13,15 +13,17 @@ EXAMPLE = "emospace toy work/toy --preset tiny"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace toy`."""
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder to write")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--preset", choices=["default", "small", "tiny"], default="default")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the world (default 0)")
+    parser.add_argument(
+        "--preset", choices=["default", "small", "tiny"], default="default", help="42, 16 or 6 actors (default: 42)"
+    )
     parser.add_argument("--size", type=int, help="side of the square videos in pixels (default 160, tiny: 96)")
-    parser.add_argument("--workers", type=int, default=2, help="processes; the bytes do not depend on their number")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2); any number gives the same bytes")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the world; a finished one is left as it is."""
+    """Write the world; a finished one is not changed."""
     from toyworld.world import write_world
 
     for name, value, low, high in (
@@ -30,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         ("--size", 160 if options.size is None else options.size, 32, LARGEST_SIZE),
     ):
         if not low <= value <= high:
-            raise UserError(f"{name}: {value} is impossible; it must lie between {low} and {high}")
+            raise UserError(f"{name}: {value} is out of range; it must be between {low} and {high}")
     manifest = write_world(
         options.folder,
         seed=options.seed,

@@ -1,7 +1,7 @@
-"""Bring runs to Weights & Biases from their folders alone, and arrange its dashboard.
+"""Publish run folders to Weights & Biases, and create a dashboard there.
 
-publish [RUN ...]   clean W&B runs of these runs, of every finished run when none is named; again: the same, not twice
-workspace           a view of the project that is grouped by variant; needs the package wandb-workspaces and a key
+publish [RUN ...]   write W&B runs from the folders of these runs (default: all finished runs); never twice
+workspace           save a view of the project grouped by variant; needs the package wandb-workspaces and a key
 """
 
 import argparse
@@ -16,9 +16,9 @@ EXAMPLE = "emospace wandb publish --mode offline && wandb sync runs/*/wandb/offl
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace wandb`."""
-    parser.add_argument("action", choices=("publish", "workspace"))
-    parser.add_argument("names", metavar="RUN", nargs="*", help="run ids for publish (default: all that are done)")
-    help_mode = "publish: write below runs/ID/wandb or send now (default auto: online with WANDB_API_KEY)"
+    parser.add_argument("action", choices=("publish", "workspace"), help="what to do")
+    parser.add_argument("names", metavar="RUN", nargs="*", help="run ids to publish (default: all finished runs)")
+    help_mode = "publish: write to runs/ID/wandb, or upload (default auto: upload if WANDB_API_KEY is set)"
     parser.add_argument("--mode", choices=("auto", "offline", "online"), default="auto", help=help_mode)
     parser.add_argument("--project", default="emospace", help="W&B project (default emospace)")
     parser.add_argument("--entity", default="", help="W&B user or team (default: the key's own; workspace needs it)")
@@ -71,9 +71,9 @@ def _workspace(options: argparse.Namespace) -> int:
     from experiments.workspace import build, logged_names
 
     if options.names:
-        raise UserError(f"{options.names[0]!r}: workspace takes no runs; it shows all of the project")
+        raise UserError(f"{options.names[0]!r}: workspace takes no run ids; it shows the whole project")
     if not options.entity:
-        raise UserError("--entity: is not set; a workspace is saved under a W&B user or team")
+        raise UserError("--entity: is required; a workspace belongs to a W&B user or team")
     workspace = build(logged_names(options.runs), options.entity, options.project)
     try:
         workspace.save()

@@ -73,7 +73,7 @@ class AME(NetworkStage):
             found = clips_of(store, data, "train").where(kind=["basic"])
             if config.ame.steps and not found:
                 raise UserError(
-                    f"{data.store}: the split {data.split!r} leaves AME no training clip with an emotion label; "
+                    f"{data.store}: the split {data.split!r} has no training clip with an emotion label for AME; "
                     "ame.steps=0 keeps the initial weights for a store without labels"
                 )
 

@@ -172,9 +172,11 @@ def require_coefficients(config: ExperimentConfig, store: "Store") -> str:
 
     name = store.coefficient_model
     if name is None:
-        raise UserError(f"{store.path}: holds no coefficients; prepare it with --coefficients mat or landmarks")
+        raise UserError(f"{store.path}: contains no coefficients; prepare it with --coefficients mat or landmarks")
     if name != PROCEDURAL and not Path(config.face_model or "-").exists():
-        raise UserError(f"face_model: {config.face_model!r} is no file; {store.path} has coefficients of {name!r}")
+        raise UserError(
+            f"face_model: {config.face_model!r} is not a file; {store.path} needs the file of the face model {name!r}"
+        )
     return name
 
 

@@ -55,7 +55,7 @@ class EAC(NetworkStage):
             require_coefficients(config, store)
         if not clips_of(store, data, "train").where(has_audio=[True], has_coefficients=[True]):
             raise UserError(
-                f"{data.store}: the split {data.split!r} leaves EAC no training clip with audio and coefficients"
+                f"{data.store}: the split {data.split!r} has no training clip with audio and coefficients for EAC"
             )
 
     def build(self, run: StageRun, parents: Mapping[str, Any]) -> Any:

@@ -95,7 +95,7 @@ def _check_strangers(config: ExperimentConfig, tested: set[str]) -> None:
             trained = set(clips_of(open_store(data), data, "train").values("actor"))
             if both := sorted(trained & tested):
                 raise UserError(
-                    f"{stage}.data: trains on {', '.join(both)}, whom the split {config.data.split!r} tests; "
+                    f"{stage}.data: trains on {', '.join(both)}, test actors of the split {config.data.split!r}; "
                     f"give {stage}.data.split without them"
                 )
 
@@ -125,7 +125,9 @@ def _score(work: Work) -> Measured:
 
     rows, refused = scoring.rows(clips, make)
     if not rows:
-        raise UserError(f"run {work.run.id}: the encoder can express the style of none of {len(refused)} test clips")
+        raise UserError(
+            f"run {work.run.id}: the encoder cannot express the style of any of the {len(refused)} test clips"
+        )
     write_csv(work.folder.path / "per_clip.csv", rows)
     facts = {**scoring.suite.facts(rows), "refused": refused, "frames_sha256": made}
     return Measured(scoring.suite.aggregate(rows), facts)

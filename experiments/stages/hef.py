@@ -69,11 +69,11 @@ class HEF(NetworkStage):
         store.coefficients_of(data.coefficients)
         if store.size < config.hef.resolution:
             raise UserError(
-                f"hef.resolution: {config.hef.resolution} px is more than the {store.size} px of {store.path}; "
+                f"hef.resolution: {config.hef.resolution} px exceeds the {store.size} px of {store.path}; "
                 f"prepare the store with --size {config.hef.resolution}"
             )
         if not clips_of(store, data, "train").where(has_coefficients=[True]):
-            raise UserError(f"{data.store}: the split {data.split!r} leaves HEF no training clip with coefficients")
+            raise UserError(f"{data.store}: the split {data.split!r} has no training clip with coefficients for HEF")
 
     def build(self, run: StageRun, parents: Mapping[str, Any]) -> Any:
         """The networks on their frozen parents."""

@@ -1,4 +1,4 @@
-"""HSEmotion (Savchenko 2022), an EfficientNet that classifies the emotion of a face, from its makers' ONNX file.
+"""HSEmotion (Savchenko 2022), an EfficientNet that classifies the emotion of a face, from its authors' ONNX file.
 
 A torch module with gradients (`OnnxModule`), in batches on the device of the images.
 """
@@ -27,7 +27,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FOREHEAD = 0.14
 """How far the face's box reaches above the 68 landmarks, as a share of their height.
 
-The network's makers cut the box of MediaPipe's whole mesh; on 48 frames of 12 real clips its top lies 0.138 (standard
+The network's authors cut the box of MediaPipe's whole mesh; on 48 frames of 12 real clips its top lies 0.138 (standard
 deviation 0.034) above the landmarks, its other sides on them.
 """
 
@@ -95,7 +95,7 @@ class HSEmotion(nn.Module):
 
 
 class HSEmotionB2(HSEmotion):
-    """The makers' EfficientNet-B2 (260 px)."""
+    """The authors' EfficientNet-B2 (260 px)."""
 
     name = "HSEmotion (enet_b2_8)"
     file = HSEMOTION_B2
@@ -107,7 +107,7 @@ def face_crops(
 ) -> Float[Tensor, "t 3 {side} {side}"]:
     """Each face's box stretched to a square, in [-1, 1]; NaN where there are no landmarks or they leave the frame.
 
-    The box is cut to the frame and to whole pixels; it is smoothed as it shrinks, as in its makers' PyTorch package.
+    The box is cut to the frame and to whole pixels; it is smoothed as it shrinks, as in its authors' PyTorch package.
     """
     crops = []
     for index, (left, top, right, bottom) in enumerate(face_boxes(landmarks, images.shape[3], images.shape[2])):

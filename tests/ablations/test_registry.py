@@ -103,7 +103,7 @@ def test_a_users_variant_is_a_file_of_a_few_lines(tmp_path: Path) -> None:
         ("overides: {}", "did you mean 'overrides'"),
         ("overrides: []", "expected a mapping"),
         ("id: full\noverrides: {eac.steps: 3}", "not 'full'"),
-        ("id: a b\noverrides: {eac.steps: 3}", "is no label"),
+        ("id: a b\noverrides: {eac.steps: 3}", "is not a valid id"),
         ("stage: eacc\noverrides: {eac.steps: 3}", "did you mean 'eac'"),
         ("expected: {EFD: wose}\noverrides: {eac.steps: 3}", "did you mean 'worse'"),
     ],

@@ -96,7 +96,7 @@ def test_the_rows_are_compared_with_the_named_one(path: Path) -> None:
         ("id: gpt2_short, ", "", "needs one"),
         ("- short.yaml", "- {id: gpt2_short, overrides: {eac.steps: 3}}", "that of two rows"),
         ("- short.yaml", "- long.yaml", "no such file"),
-        ("paper: {EFD: 0.122}", "paper: {EFD: x}", "is no number"),
+        ("paper: {EFD: 0.122}", "paper: {EFD: x}", "is not a number"),
         ("builds_on: [enc_gpt2]", "builds_on: enc_gpt2", "expected a list of variants"),
         ("seeds:", "against: fulll\nseeds:", "did you mean 'full'"),
     ],

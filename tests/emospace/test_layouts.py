@@ -148,15 +148,15 @@ def test_wrong_names_are_one_line(
         ("fps:", "fsp:", r"unknown key 'fsp'; did you mean 'fps'"),
         ("fps: 25", "fps: fast", r"fps: expected frames a second or 'any', not 'fast'"),
         ("{clip}", "{number}", r"file: unknown part \{number\}"),
-        ("_{clip}", "", r"file: \{clip\} must stand in it once, not 0 times"),
+        ("_{clip}", "", r"file: \{clip\} must occur once, not 0 times"),
         ("{clip}", "{clip}_{frame}", None),
-        ("{clip}", "{clip}/{frame}/x", r"\{frame\} belongs into the file's own name"),
+        ("{clip}", "{clip}/{frame}/x", r"\{frame\} must be part of the file's own name"),
         ("size: 48", "size: [1, 2, 3]", r"size: expected px, \[width, height\] or 'any'"),
         ("sound: true", "sound: loud", r"sound: expected true, false or 'any'"),
         ("sound: true", "", r"sound: is missing"),
         ("title: T", "title: 3", r"title: expected a text, not 3"),
         ("fps: 25", "fps: 25\nfirst_frame: -1", r"first_frame: expected a number of frames"),
-        ("title: T", "- T", r"is no YAML"),
+        ("title: T", "- T", r"is not valid YAML"),
     ],
 )
 def test_a_bad_layout_is_one_line(old: str, new: str, said: str | None, tmp_path: Path) -> None:

@@ -175,9 +175,9 @@ def test_where_the_films_go(tmp_path: Path) -> None:
 def test_places_that_cannot_be_are_one_line(tmp_path: Path) -> None:
     a, b = Path("people/a.png"), Path("b.jpg")
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="is a folder; give the film"):
+    with pytest.raises(UserError, match="is a folder; give the path of a video"):
         targets([a], tmp_path)
-    with pytest.raises(UserError, match="one file for 2 portraits; give a folder"):
+    with pytest.raises(UserError, match="there are 2 portraits; give a folder"):
         targets([a, b], Path("me.mp4"))
     with pytest.raises(UserError, match="more than one is called a"):
         targets([a, Path("a.jpg")], None)

@@ -151,7 +151,7 @@ sys.exit(cli.main(["status"]))
     process.send_signal(number)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 75
-    assert told == "emospace status: interrupted; the same command goes on from here\n"
+    assert told == "emospace status: interrupted; the same command resumes\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -63,8 +63,8 @@ def test_a_failure_is_named_and_the_exit_code(
     [
         (["publish", "CUT"], "did you mean 'eac.s0."),
         (["publish", "HEF"], "only finished runs are published"),
-        (["workspace"], "--entity: is not set"),
-        (["workspace", "HEF"], "takes no runs"),
+        (["workspace"], "--entity: is required"),
+        (["workspace", "HEF"], "takes no run ids"),
         (["publsh"], "invalid choice: 'publsh'"),
     ],
 )

@@ -17,14 +17,14 @@ from experiments.world import ready_data
 
 TRAIN = Split.load("toy").actors["train"]
 FAULTS = {
-    "too small": ({"size": 64}, ["hef.resolution=128"], "hef.resolution: 128 px is more than the 64 px"),
+    "too small": ({"size": 64}, ["hef.resolution=128"], "hef.resolution: 128 px exceeds the 64 px"),
     "no coefficients": ({"coefficient_model": None, "has_coefficients": False}, [], "has no coefficients|holds no"),
     "no audio": ({"has_audio": False}, [], "no training clip with audio"),
     "no labels": ({"emotion": None, "level": None, "kind": None}, [], "AME no training clip with audio and an emotion"),
     "no judges": ({"actors": [*TRAIN, "M005"]}, [], "at least two judge actors"),
     "no test clips": ({"actors": [*TRAIN, "W006", "M007"]}, [], "no test clip of basic styles"),
     "no training actors": ({"actors": ["M005", "W006", "M007"]}, [], "no training clip"),
-    "another face model": ({"coefficient_model": "bfm09"}, [], "face_model: '' is no file"),
+    "another face model": ({"coefficient_model": "bfm09"}, [], "face_model: '' is not a file"),
     "one clip a style": (
         {"actors": [*TRAIN, "M005", "W006", "M007"]},
         ["evaluate.modality=image"],

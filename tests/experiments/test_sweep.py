@@ -105,7 +105,7 @@ def test_jobs_know_their_point_and_the_sweep_what_differs(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("metric", "part"),
     [
-        ("{name: test/EFD, goal: minimize}", "must not choose by test actors; give val/NAME"),
+        ("{name: test/EFD, goal: minimize}", "must not select by test actors; give val/NAME"),
         ("{name: EFD}", "expected val/NAME, test/NAME or train/NAME"),
         ("{name: valid/loss}", "expected val/NAME"),
         ("{name: val/loss, goal: max}", "valid: maximize, minimize"),

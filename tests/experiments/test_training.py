@@ -179,7 +179,7 @@ def test_a_finished_run_is_extended_from_its_last_state(whole: RunFolder, tmp_pa
     expected = {row["step"]: row["train/lr"] for row in curves(alone) if "train/lr" in row}
     assert rates == {step: pytest.approx(rate) for step, rate in expected.items() if step > STEPS}
     assert read_checkpoint(longer.checkpoints / "last.ckpt")["global_step"] == 40
-    with pytest.raises(UserError, match="nothing left to do"):
+    with pytest.raises(UserError, match="is complete"):
         run(RunFolder(tmp_path / "again"), Line(), start=str(whole.checkpoints / "last.ckpt"))
 
 
@@ -208,7 +208,7 @@ def test_a_users_callback_is_made_from_words() -> None:
     assert (made.limit, made.name) == (3, "mine")  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(UserError, match=r"trainer\.callbacks: .*unexpected keyword argument 'limits'"):
         user_callback(f"{__name__}:Noted limits=3")
-    with pytest.raises(UserError, match="is no Lightning callback"):
+    with pytest.raises(UserError, match="is not a Lightning callback"):
         user_callback("small_training:LineConfig")
 
 

@@ -1,0 +1,65 @@
+"""docs/results.md from docs/results.json: `python -m ablations.results` writes one table for each measurement.
+
+A measurement has a title, the command that gives its values, date, commit and machine of its runs, columns and rows; it
+may have notes and a figure.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conventions.files import write_text
+
+DATA = Path(__file__).parents[1] / "docs" / "results.json"
+PAGE = DATA.with_suffix(".md")
+COMMAND = "python -m ablations.results"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One table of the page; cells are text as it is shown."""
+
+    title: str
+    command: str
+    date: str
+    """Year-month-day."""
+    commit: str
+    machine: str
+    columns: list[str]
+    rows: list[list[str]]
+    notes: list[str] = field(default_factory=list)
+    figure: str = ""
+    """A picture's path, relative to the page."""
+
+    def __post_init__(self) -> None:
+        if uneven := [row for row in self.rows if len(row) != len(self.columns)]:
+            raise ValueError(f"{self.title}: {uneven[0]} has not the {len(self.columns)} cells of the header")
+
+    def markdown(self) -> str:
+        """The section of the page."""
+        head = [self.columns, ["---"] * len(self.columns), *self.rows]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in head)
+        origin = f"{self.date}, commit {self.commit}, {self.machine}: `{self.command}`"
+        figure = [f"![{self.title}]({self.figure})"] if self.figure else []
+        notes = ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
+        return "\n\n".join([f"## {self.title}", origin, table, *notes, *figure])
+
+
+def page(text: str) -> str:
+    """The page of a results file's text; TypeError or ValueError where a measurement is not complete."""
+    content = json.loads(text)
+    tables = [Measurement(**one).markdown() for one in content["measured"]]
+    figures = [f"![{caption.replace('`', '')}]({file})\n\n*{caption}*" for file, caption in content.get("figures", ())]
+    more = ["## Further figures", *figures] if figures else []
+    return "\n\n".join([*_head(content["about"]), *tables, *more]) + "\n"
+
+
+def _head(about: list[str]) -> Iterator[str]:
+    yield "# Results on the toy world"
+    yield f"Written by `{COMMAND}` from `results.json` beside this page; a test fails where the two differ."
+    yield from about
+
+
+if __name__ == "__main__":
+    write_text(PAGE, page(DATA.read_text(encoding="utf-8")))
