@@ -1,7 +1,7 @@
 """The flow pyramid: where in the source each pixel of the driven frame comes from, refined from coarse to fine."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -31,6 +31,7 @@ class Flows:
         return resize(self.flows[scale], size), resize(self.visibilities[scale], size)
 
 
+@runtime_checkable
 class Source(Protocol):
     """What flows need of a portrait: features of its picture and, without known motion, of its render."""
 

@@ -72,8 +72,11 @@ def rate_factor(schedule: Literal["constant", "cosine"], batch: int, steps: int)
     return 0.5 + 0.5 * math.cos(math.pi * min(1.0, batch / steps)) if schedule == "cosine" else 1.0
 
 
-def gradient_penalty(judged: Float[Tensor, " b"], frames: Float[Tensor, "b 3 r r"]) -> Float[Tensor, ""]:
-    """R1 (Mescheder et al. 2018): half the squared gradient of the logit at real frames, mean over the batch."""
+def gradient_penalty(judged: Float[Tensor, " n"], frames: Float[Tensor, "b 3 r r"]) -> Float[Tensor, ""]:
+    """R1 (Mescheder et al. 2018): half the squared gradient of the logits at real frames, mean over the batch.
+
+    A frame may have several logits (`hef.discriminator=parts`).
+    """
     (gradient,) = torch.autograd.grad(judged.sum(), frames, create_graph=True)
     return gradient.float().square().sum(dim=(1, 2, 3)).mean() / 2
 

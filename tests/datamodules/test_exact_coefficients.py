@@ -11,8 +11,8 @@ from conventions.errors import UserError
 from datamodules.coefficients import read_mat
 from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule
-from datamodules.parts import part_of
 from datamodules.prepare import prepare
+from datamodules.shards import finished_shards
 from datamodules.store import EXACT, Store, describe
 from face3d.coefficients import EXPRESSION
 
@@ -48,16 +48,18 @@ def module(store: Store, tmp_path: Path, view: str, **changes: str) -> MEADDataM
 def test_a_store_holds_both_kinds(store: Store) -> None:
     assert describe(store)["exact_coefficients"]
     assert store.damaged() == []
-    assert not np.array_equal(store.exact, store.coefficients)
-    for clip in store.clips:
+    assert not np.array_equal(store.exact[:], store.coefficients[:])
+    [shard] = finished_shards(store.path)
+    parts = [read() for _, read in map(shard.source, range(len(shard.clips)))]
+    for clip, part in zip(store.clips, parts, strict=True):
         found = read_mat(store.path.parent / "raw" / clip.source).exact if clip.source.endswith(".mat") else None
         assert found is None or np.array_equal(store.exact[clip.rows], found)
-        assert np.array_equal(part_of(store, clip).arrays[EXACT], store.exact[clip.rows])
+        assert np.array_equal(part.arrays[EXACT], store.exact[clip.rows])
 
 
 @pytest.mark.parametrize("kind", ["measured", "exact"])
 def test_networks_get_the_kind_that_is_asked_for(store: Store, tmp_path: Path, kind: str) -> None:
-    rows = store.coefficients if kind == "measured" else store.exact
+    rows = (store.coefficients if kind == "measured" else store.exact)[:]
     eac, hef = (module(store, tmp_path, view, coefficients=kind) for view in ("eac", "hef"))
     batch = eac.batch_maker()(0)
     assert all(any(np.array_equal(row, other) for other in rows) for row in batch.coefficients[0].numpy())
@@ -86,8 +88,8 @@ def test_landmarks_are_those_of_the_exact_face(store: Store) -> None:
     from datamodules.coefficients import project_keypoints
 
     assert store.coefficient_model is not None
-    expected = project_keypoints(store.coefficient_model, store.exact, store.placement)
-    np.testing.assert_allclose(store.landmarks, expected, atol=1e-5)
+    expected = project_keypoints(store.coefficient_model, store.exact[:], store.placement[:])
+    np.testing.assert_allclose(store.landmarks[:], expected, atol=1e-5)
 
 
 def test_without_exact_ones_for_every_clip_there_are_none(

@@ -103,7 +103,7 @@ def test_each_switch_of_the_training_trains(changes: dict[str, Any]) -> None:
     logged = {name.removeprefix("train/"): float(value) for name, value in trainer.logged_metrics.items()}
     assert all(math.isfinite(value) for value in logged.values())
     assert ("temporal" in logged) == (module.config.weights.temporal > 0)
-    judged = [p for p in module.discriminator.parameters() if p.requires_grad]
+    judged = [p for p in module.discriminator.parameters() if p.ndim > 1]  # a bias of hinge's score may stand still
     assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in judged)
 
 
