@@ -13,7 +13,9 @@ from datamodules.speech_names import OWN_SPEECH, canonical
 
 FORMAT = "emospace-store"
 VERSION = 2
-"""Raised whenever the meaning or the making of any stored value changes."""
+"""Raised whenever the layout of a store or the meaning of a stored value changes."""
+MAKING = 1
+"""Raised whenever the making of a stored value changes: clips of another one are prepared again."""
 MANIFEST = "manifest.json"
 
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -39,9 +41,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise UserError(f"{file}: is of format {kind!r}, not {FORMAT!r}")
     if version != VERSION:
         age = "older" if isinstance(version, int) and version < VERSION else "newer"
+        advice = f"`emospace store {path} --upgrade` rewrites it" if version == 1 else "prepare it again"
         raise UserError(
-            f"{path}: store version {version} is {age} than the {VERSION} that this program reads: "
-            f"prepare it again (emospace prepare RAW {path})"
+            f"{path}: store version {version} is {age} than the {VERSION} that this program reads: {advice}"
         )
     if not isinstance(manifest.get("hash"), str):
         raise UserError(f"{file}: is damaged (hash): prepare the store again")

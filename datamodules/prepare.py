@@ -22,7 +22,7 @@ from datamodules.clock import Clock
 from datamodules.crop import CROP
 from datamodules.deep3d import Checkpoint, find_checkpoint, identify, open_network
 from datamodules.disk import space_on
-from datamodules.manifest import MANIFEST, VERSION
+from datamodules.manifest import MAKING, MANIFEST
 from datamodules.naming import AUTO
 from datamodules.packing import finish
 from datamodules.parts import PARTS, Part, digest, read_meta, read_part, write_part
@@ -182,7 +182,7 @@ def _network(mode: Mode, given: Path | None, weights: Path | None) -> Checkpoint
 
 def _known(settings: Settings) -> dict[str, Any]:
     """What of the settings decides the content of parts: networks count by their bytes."""
-    known = asdict(settings) | {"weights": settings.weights and sha256_of(settings.weights), "version": VERSION}
+    known = asdict(settings) | {"weights": settings.weights and sha256_of(settings.weights), "version": MAKING}
     del known["deep3d"]
     return known if settings.deep3d is None else known | {"deep3d": settings.deep3d.sha256}
 

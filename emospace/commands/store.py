@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--merge", metavar="OTHER", type=Path, nargs="+", help="first write STORE from the clips of these stores"
     )
+    parser.add_argument("--upgrade", action="store_true", help="first rewrite a store of version 1 in place")
     parser.add_argument(
         "--only",
         metavar="COLUMN=VALUE,...",
@@ -45,7 +46,10 @@ def run(options: argparse.Namespace) -> int:
     from datamodules.merging import merge
     from datamodules.speech_store import add_speech
     from datamodules.store import Store, describe
+    from datamodules.upgrade import upgrade
 
+    if options.upgrade:
+        upgrade(options.store)
     if options.merge:
         merge(options.store, options.merge, dict(options.only))
     elif options.only:
