@@ -1,7 +1,8 @@
 """`Talker`: portrait + speech + emotion -> a talking face, with the networks of a run or of a model file."""
 
+import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -16,7 +17,7 @@ from datamodules.pictures import BACKGROUND
 from datamodules.speech import MARGIN, pieces_of, speech_frames, speech_pieces
 from datamodules.speech_loading import feature_of
 from datamodules.video_writer import VideoWriter, film_form
-from emospace.talking.drawing import Canvas, Speech, perform
+from emospace.talking.drawing import RENDERED, Canvas, DrivenFace, Speech, perform
 from emospace.talking.model_file import TalkingModel, build, read_model
 from emospace.talking.motion import Liveliness, Motion
 from emospace.talking.portrait import Frame, Portrait, read_portrait
@@ -42,6 +43,8 @@ class FilmSettings:
     gaze: bool = True
     seed: int = 0
     """Of blinks, gaze and natural motion."""
+    render: bool = False
+    """Also write the driven 3D face, as a silent film beside the film (`render_path`)."""
     background: tuple[int, int, int] = BACKGROUND
     """RGB behind a transparent portrait, where the film has no transparency."""
     weights: Path | None = None
@@ -157,10 +160,11 @@ class Talker:
             if not isinstance(portrait, Portrait):
                 reports.append(Refusal(str(path), portrait))
                 continue
-            for count in self._film(portrait, audio, tracks, lively, out):
-                done += count
-                if progress:
-                    progress(done, total)
+            with contextlib.closing(self._film(portrait, audio, tracks, lively, out, settings.render)) as film:
+                for count in film:
+                    done += count
+                    if progress:
+                        progress(done, total)
             reports.append(self._report(portrait, out, num_frames, settings, cues, tracks[0]))
         return reports
 
@@ -210,15 +214,29 @@ class Talker:
         return Liveliness(head, settings.blinks, settings.gaze, settings.seed)
 
     def _film(
-        self, portrait: Portrait, audio: Path, tracks: tuple[EmotionTrack, EmotionTrack], lively: Liveliness, out: Path
-    ) -> Iterator[int]:
+        self,
+        portrait: Portrait,
+        audio: Path,
+        tracks: tuple[EmotionTrack, EmotionTrack],
+        lively: Liveliness,
+        out: Path,
+        render: bool,
+    ) -> Generator[int]:
         height, width, channels = portrait.picture.shape
         form = film_form(out, alpha=channels == 4)
         speech = map(Speech.of, speech_pieces(audio, CHUNK, self.feature))
-        with VideoWriter(out, height, width, form=form, sound=audio) as writer:
-            for frame in self._frames(portrait, speech, tracks, lively, CHUNK):
+        with contextlib.ExitStack() as stack:
+            writer = stack.enter_context(VideoWriter(out, height, width, form=form, sound=audio))
+            driven = stack.enter_context(self._render_writer(out)) if render else None
+            for frame in self._frames(portrait, speech, tracks, lively, CHUNK, driven):
                 writer.add_frames(frame[None])
                 yield 1
+
+    @contextlib.contextmanager
+    def _render_writer(self, out: Path) -> Iterator[DrivenFace]:
+        path = render_path(out)
+        with VideoWriter(path, RENDERED, RENDERED, form=film_form(path)) as writer:
+            yield DrivenFace(self.face_model, writer.add_frames)
 
     def _frames(
         self,
@@ -227,10 +245,11 @@ class Talker:
         tracks: tuple[EmotionTrack, EmotionTrack],
         lively: Liveliness,
         at_once: int,
+        driven: DrivenFace | None = None,
     ) -> Iterator[np.ndarray]:
         canvas = Canvas(self.pipeline, portrait)
         motion = Motion(portrait.reference, self.face_model, lively)
-        yield from perform(self.pipeline, canvas, motion, speech, tracks, at_once)
+        yield from perform(self.pipeline, canvas, motion, speech, tracks, at_once, driven)
 
     def _report(
         self,
@@ -258,6 +277,11 @@ class Talker:
             model=self.model.origin,
             stand_ins=self.model.stand_ins,
         )
+
+
+def render_path(film: Path) -> Path:
+    """Where the driven 3D face of a film is written: `me.mp4` -> `me.render.mp4`."""
+    return film.with_suffix(f".render{film.suffix}")
 
 
 def model_in_the_box() -> Path | None:

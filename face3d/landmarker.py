@@ -29,13 +29,13 @@ class Landmarker:
     MediaPipe's video mode would smooth over time and so delay the lips by part of a frame.
     """
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path, num_faces: int = 2) -> None:
         vision, options = mediapipe_tasks()
         try:
             self._model = vision.FaceLandmarker.create_from_options(
                 vision.FaceLandmarkerOptions(
                     base_options=options(model_asset_buffer=weights.read_bytes()),
-                    num_faces=2,
+                    num_faces=num_faces,
                     running_mode=vision.RunningMode.IMAGE,
                 )
             )

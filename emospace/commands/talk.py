@@ -30,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace talk`."""
     parser.add_argument("--portrait", type=Path, required=True, nargs="+", help="image files, each with one face")
     parser.add_argument("--audio", type=Path, required=True, help="speech: an audio or video file")
-    parser.add_argument("--emotion", required=True, help="text, an image file, an audio file, or a schedule of these")
+    parser.add_argument(
+        "--emotion",
+        required=True,
+        help="text, an image file, an audio file, a mixture of two (70%% happy + 30%% sad), or a schedule of these",
+    )
     parser.add_argument("--level", type=float, help="intensity 0..3 (default: the intensity token of the emotion)")
     parser.add_argument(
         "--out",
@@ -57,6 +61,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-blinks", action="store_true", help="add no blinks")
     parser.add_argument("--no-gaze", action="store_true", help="add no eye movements")
     parser.add_argument("--seed", type=int, default=0, help="seed of blinks, gaze and natural head motion (default 0)")
+    parser.add_argument("--render", action="store_true", help="also write the driven 3D face: me.mp4, me.render.mp4")
     parser.add_argument("--background", default="#ffffff", help="colour behind a transparent portrait (default white)")
     parser.add_argument("--weights", type=Path, help="folder that holds face_landmarker.task")
 
@@ -109,6 +114,7 @@ def settings_of(options: argparse.Namespace) -> "FilmSettings":
         blinks=not options.no_blinks,
         gaze=not options.no_gaze,
         seed=options.seed,
+        render=options.render,
         background=(red, green, blue),
         weights=options.weights,
     )
@@ -170,11 +176,16 @@ def run(options: argparse.Namespace) -> int:
     """Write the videos; print what they were made from."""
     made = targets(options.portrait, options.out)
     spare_inputs(made, options)
-    from emospace.talking.emotion import modality_of
+    if options.render:
+        from emospace.talker import render_path
+
+        spare_inputs([render_path(path) for path in made], options)
+    from emospace.talking.emotion import modality_of, parts_of
     from emospace.talking.schedule import parse_schedule
 
     for cue in parse_schedule(options.emotion):
-        modality_of(cue.emotion)
+        for emotion, _ in parts_of(cue.emotion):
+            modality_of(emotion)
     settings = settings_of(options)
     from lightning_modules.training.memory import keep_freed_memory
 

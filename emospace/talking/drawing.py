@@ -1,6 +1,7 @@
 """From speech to frames: expression, motion, HEF, and its frames on the portrait's picture."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +14,11 @@ from emospace.talking.motion import Motion, loudness
 from emospace.talking.portrait import Portrait
 from emospace.talking.schedule import EmotionTrack
 from face3d.coefficients import IDENTITY
+from face3d.morphable import MorphableModel
+from face3d.renderer import Renderer
 from lightning_modules.eac.backbones import State
 from lightning_modules.eac.network import ExpressionNetwork
-from lightning_modules.hef.enlarge import Enlarger, Place, Source
+from lightning_modules.hef.enlarge import Enlarger, Place, Source, to_bytes
 from lightning_modules.pipeline import Pipeline
 
 
@@ -61,6 +64,22 @@ class Canvas:
             yield frame.cpu().numpy()
 
 
+RENDERED = 256
+"""Pixels of a film of the driven 3D face."""
+
+
+@dataclass(frozen=True)
+class DrivenFace:
+    """Draws the 3D face that drives HEF, and passes each frame on."""
+
+    model: MorphableModel
+    show: Callable[[UInt8[np.ndarray, "t h w 3"]], None]
+
+    def __call__(self, coefficients: Float[Tensor, "t 257"], placement: Float[Tensor, "t 3"]) -> None:
+        """Draw the next frames."""
+        self.show(to_bytes(Renderer(self.model, RENDERED)(coefficients, placement).image).cpu().numpy())
+
+
 def perform(
     pipeline: Pipeline,
     canvas: Canvas,
@@ -68,16 +87,20 @@ def perform(
     speech: Iterable[Speech],
     tracks: tuple[EmotionTrack, EmotionTrack],
     at_once: int,
+    driven: DrivenFace | None = None,
 ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
     """Frames of a portrait that speaks, drawn `at_once` at a time; nothing is kept but what EAC looks back on.
 
-    `speech` arrives in pieces of any length; `tracks` are the emotion for EAC and for HEF.
+    `speech` arrives in pieces of any length; `tracks` are the emotion for EAC and for HEF; `driven` draws the same
+    frames as a 3D face.
     """
     heard = express(pipeline.eac.network, speech, tracks[0], canvas.identity)
     start = 0
     for piece in rechunk(heard, at_once):
         expression, energy = piece[:, :-1], piece[:, -1]
         coefficients, placement = motion.next(expression, energy, tracks[0].frames(start, len(piece)).level.cpu())
+        if driven:
+            driven(coefficients, placement)
         yield from canvas.draw(coefficients, placement, tracks[1], start)
         start += len(piece)
 

@@ -1,4 +1,4 @@
-"""What the user gives as an emotion: a text, an image file or a sound file."""
+"""What the user gives as an emotion: a text, an image file, a sound file, or a mixture of two of these."""
 
 import re
 from pathlib import Path
@@ -35,6 +35,28 @@ SOUND_SUFFIXES = frozenset(
 _PATH = re.compile(r"^[~/]|^\.{1,2}/|^\S*[/\\]\S*$|^\S+\.[A-Za-z0-9]{1,4}$")
 """What looks like a path: rooted, one word with a slash, or one word with a short suffix."""
 
+_MIXTURE = re.compile(r"(\d+(?:\.\d+)?)% +(.+?) +\+ +(\d+(?:\.\d+)?)% +(.+)")
+
+
+def parts_of(emotion: str) -> list[tuple[str, float]]:
+    """The two emotions of a mixture such as `70% happy + 30% sad` with their shares 0..1; any other emotion alone.
+
+    UserError where the shares are not 100% together.
+    """
+    match = _MIXTURE.fullmatch(emotion.strip())
+    if not match:
+        return [(emotion, 1.0)]
+    first, second = float(match[1]), float(match[3])
+    if abs(first + second - 100) > 1e-6:
+        raise UserError(f"emotion: {first:g}% and {second:g}% are {first + second:g}% together; expected 100%")
+    return [(match[2], first / 100), (match[4], second / 100)]
+
+
+def looks_like_path(emotion: str) -> bool:
+    """Whether `modality_of` reads a file of that name, or reports that there is none."""
+    suffix = Path(emotion.strip()).suffix.lower()
+    return suffix in IMAGE_SUFFIXES | SOUND_SUFFIXES or _PATH.search(emotion.strip()) is not None
+
 
 def modality_of(emotion: str) -> Modality:
     """Text, unless it looks like the path of a file, or has the suffix of an image, sound or video file.
@@ -43,13 +65,13 @@ def modality_of(emotion: str) -> Modality:
     """
     if not emotion.strip():
         raise UserError('emotion: is empty; give words such as "quietly happy", an image file or a sound file')
-    suffix = Path(emotion.strip()).suffix.lower()
-    if suffix not in IMAGE_SUFFIXES | SOUND_SUFFIXES and not _PATH.search(emotion.strip()):
+    if not looks_like_path(emotion):
         return "text"
     try:
         regular_file(Path(emotion))
     except UserError as error:
         raise UserError(f"emotion: {error}; an emotion in words has no slash and no file's suffix") from error
+    suffix = Path(emotion.strip()).suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return "image"
     if suffix in SOUND_SUFFIXES:
@@ -58,20 +80,26 @@ def modality_of(emotion: str) -> Modality:
 
 
 def emotion_code(encoder: EmotionEncoder, emotion: str, level: float | None = None) -> EmotionCode:
-    """The code [1, ...] of an emotion given as text, image or sound; `level` in 0..3 moves its intensity."""
-    modality, device = modality_of(emotion), next(iter(encoder.parameters()), torch.zeros(0)).device
+    """The code [1, ...] of an emotion (text, image, sound or mixture); `level` in 0..3 moves its intensity."""
     if level is not None and not 0 <= level <= NUM_LEVELS:
         raise UserError(f"level: {level:g} is outside 0..{NUM_LEVELS}")
+    parts = parts_of(emotion)
     with torch.no_grad():
-        if modality == "text":
-            code = encoder.encode_text([emotion.strip()])
-        elif modality == "image":
-            pixels = torch.from_numpy(read_picture(Path(emotion))).permute(2, 0, 1).float() / 127.5 - 1
-            code = encoder.encode_image(pixels[None].to(device))
-        else:
-            voice = _voice(encoder, Path(emotion)).to(device)
-            code = encoder.encode_audio(voice, torch.ones(voice.shape[:2], dtype=torch.bool, device=device))
-        return code if level is None else encoder.with_level(code, torch.tensor([level], device=device))
+        code, *others = (_single_code(encoder, part) for part, _ in parts)
+        for other in others:
+            code = encoder.mix(code, other, code.level.new_tensor([parts[1][1]]))
+        return code if level is None else encoder.with_level(code, code.level.new_tensor([level]))
+
+
+def _single_code(encoder: EmotionEncoder, emotion: str) -> EmotionCode:
+    modality, device = modality_of(emotion), next(iter(encoder.parameters()), torch.zeros(0)).device
+    if modality == "text":
+        return encoder.encode_text([emotion.strip()])
+    if modality == "image":
+        pixels = torch.from_numpy(read_picture(Path(emotion))).permute(2, 0, 1).float() / 127.5 - 1
+        return encoder.encode_image(pixels[None].to(device))
+    voice = _voice(encoder, Path(emotion)).to(device)
+    return encoder.encode_audio(voice, torch.ones(voice.shape[:2], dtype=torch.bool, device=device))
 
 
 def _voice(encoder: EmotionEncoder, path: Path) -> Float[Tensor, "1 t d"]:

@@ -16,9 +16,9 @@ from conventions.files import reason_of
 from conventions.published import LANDMARKER
 from datamodules.coefficients import fit, read_mat
 from datamodules.crop import align, camera_windows, fixed_crop, placement, to_crop
-from datamodules.landmarks import find_faces
 from datamodules.mead import Reference
 from datamodules.pictures import BACKGROUND, FORMATS, read_picture
+from emospace.talking.face_search import MOST_FACES, search_faces
 from emospace.talking.square import Square, cut_square
 from face3d.camera import CROP_WIDENING, default_placement, project, rotation
 from face3d.camera import angles as angles_of
@@ -37,7 +37,7 @@ FARTHEST_TURN = math.radians(60)
 LANDMARKS_SUFFIX = ".landmarks.json"
 """In place of a picture's own suffix: the file of its landmarks, where a detector has measured them beforehand."""
 LEAST_INSIDE = 0.5
-"""Share of a face's landmarks that lie in its picture."""
+"""Share of the landmarks of a face, of its eyes and of its mouth, that lie in its picture."""
 
 DETECTED_AT = 256
 """Pictures with a longest side below this are enlarged to it before a face is looked for."""
@@ -135,6 +135,7 @@ def _from_landmarks(picture: np.ndarray, path: Path, model: MorphableModel, weig
     height, width = picture.shape[:2]
     measured = path.with_suffix(LANDMARKS_SUFFIX)
     points = read_landmarks(measured, width, height) if measured.is_file() else _detect(picture, path, weights)
+    _check_parts(path, points, width, height)
     middle, tilt = np.array([width / 2, height / 2]), eye_line(points)
     turn = np.array([[math.cos(tilt), -math.sin(tilt)], [math.sin(tilt), math.cos(tilt)]])
     upright = ((points - middle) @ turn + middle)[None]
@@ -160,16 +161,24 @@ def read_landmarks(path: Path, width: int, height: int) -> Float[np.ndarray, "68
     return points
 
 
+def _check_parts(path: Path, points: Float[np.ndarray, "68 2"], width: int, height: int) -> None:
+    """UserError where the mouth or the eyes lie beyond the border."""
+    inside = ((points >= 0) & (points <= [width, height])).all(-1)
+    for part, rows in (("eyes", slice(36, 48)), ("lips", slice(48, 68))):
+        if inside[rows].mean() < LEAST_INSIDE:
+            raise UserError(f"{path}: the {part} of the face lie outside of the picture; give one that shows the face")
+
+
 def _detect(picture: np.ndarray, path: Path, weights: Path | None) -> Float[np.ndarray, "68 2"]:
     factor = max(1, math.ceil(DETECTED_AT / max(picture.shape[:2])))
     shown = picture.repeat(factor, 0).repeat(factor, 1) if factor > 1 else picture
-    with Landmarker(LANDMARKER.find(weights)) as landmarker:
-        faces = find_faces(landmarker, shown)
-    if faces is None:
+    with Landmarker(LANDMARKER.find(weights), MOST_FACES) as landmarker:
+        faces = search_faces(landmarker, shown)
+    if not faces:
         raise UserError(f"{path}: no face found; give a picture that shows one face from the front")
-    if faces.rival:
-        raise UserError(f"{path}: shows more than one face of like size; crop it to one")
-    return faces.landmarks.astype(np.float64) / factor
+    if len(faces) > 1:
+        raise UserError(f"{path}: shows {len(faces)} faces of like size; crop it to one")
+    return faces[0] / factor
 
 
 def _keypoints(row: Float[Tensor, "257"], model: MorphableModel) -> Float[Tensor, "68 2"]:

@@ -9,7 +9,7 @@ import torch
 
 from conventions.errors import UserError
 from conventions.rates import VIDEO_FPS
-from emospace.talking.emotion import emotion_code, modality_of, unknown_words
+from emospace.talking.emotion import emotion_code, modality_of, parts_of, unknown_words
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 
 PASSAGE_SECONDS = 0.8
@@ -55,8 +55,9 @@ class EmotionTrack:
         self._seconds = [cue.second for cue in cues]
         self._codes = [emotion_code(encoder, cue.emotion, level) for cue in cues]
         self.levels = [float(code.level[0]) for code in self._codes]
-        self.modalities = [modality_of(cue.emotion) for cue in cues]
-        self.unknown = [cue.emotion for cue in cues if unknown_words(encoder, cue.emotion)]
+        parts = [[part for part, _ in parts_of(cue.emotion)] for cue in cues]
+        self.modalities = [" + ".join(map(modality_of, each)) for each in parts]
+        self.unknown = [part for each in parts for part in each if unknown_words(encoder, part)]
 
     def at(self, frame: float) -> EmotionCode:
         """The code [1, ...] of a frame."""

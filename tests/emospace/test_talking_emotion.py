@@ -9,7 +9,7 @@ from PIL import Image
 
 from conventions.errors import UserError
 from datamodules.audio import write_audio
-from emospace.talking.emotion import emotion_code, modality_of, unknown_words
+from emospace.talking.emotion import emotion_code, modality_of, parts_of, unknown_words
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 
 
@@ -110,3 +110,33 @@ def test_words_that_a_fixed_vocabulary_lacks_are_noticed() -> None:
     assert unknown_words(encoder, "zufrieden ruhig")
     assert not unknown_words(encoder, "Happy, zufrieden")
     assert not unknown_words(Recorder(), "zufrieden")
+
+
+class Mixer(Recorder):
+    """Each text has an axis of its own; a code's level is its first text's place."""
+
+    def encode_text(self, texts):
+        axis = ["happy", "sad", "a very angry face"].index(texts[0])
+        return EmotionCode(torch.eye(512)[axis : axis + 1], torch.full((1, 64), float(axis)), torch.ones(1))
+
+    def code(self, vector):
+        return EmotionCode(vector, torch.zeros(1, 64), torch.ones(1))
+
+
+@pytest.mark.parametrize("share", [0, 30, 50, 100])
+def test_a_mixture_lies_between_its_two_emotions(share: int) -> None:
+    code = emotion_code(Mixer(), f"{100 - share}% happy + {share}% a very angry face")
+    angle = np.pi / 2 * share / 100
+    expected = torch.eye(512)[:1] * np.cos(angle) + torch.eye(512)[2:3] * np.sin(angle)
+    torch.testing.assert_close(code.vector, expected.float(), atol=2e-3, rtol=0)
+    torch.testing.assert_close(code.token, torch.full((1, 64), 2 * share / 100))
+
+
+def test_parts_of_a_mixture() -> None:
+    assert parts_of("70% quietly happy + 30% a.png") == [("quietly happy", 0.7), ("a.png", 0.3)]
+    assert parts_of("happy + sad") == [("happy + sad", 1.0)]
+    with pytest.raises(UserError, match="70% and 40% are 110% together"):
+        parts_of("70% happy + 40% sad")
+    with pytest.raises(UserError, match="level"):
+        emotion_code(Mixer(), "50% happy + 50% sad", 4)
+    assert float(emotion_code(Mixer(), "50% happy + 50% sad", 3).level[0]) == 3

@@ -1,0 +1,109 @@
+"""Finding the faces of a portrait, of any size in it, and those that reach far beyond its border.
+
+MediaPipe's face detector sees the whole picture at 128 pixels. It misses faces that are smaller than about an eighth of
+the picture's longer side, and those that fill it.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from face3d.landmarker import Landmarker
+
+MOST_FACES = 10
+"""Faces that are told apart."""
+
+SHRUNK = 2
+"""Multiple of the picture's sides to which it is padded, so that a face that fills it becomes smaller."""
+
+FINEST = 4
+"""The smallest squares that are looked at have this part of the picture's longer side."""
+
+SAME = 0.5
+"""Two faces are one where their middles are less than this share of the wider one's width apart."""
+
+AGREEMENT = 0.03
+"""Greatest mean distance, as a share of the face's width, between the landmarks of a face that is found twice."""
+
+LIKE = 0.5
+"""A second face counts as being of like size when it is at least this share of the largest one's width."""
+
+Face = Float[np.ndarray, "68 2"]
+
+
+def search_faces(landmarker: Landmarker, picture: UInt8[np.ndarray, "h w 3"]) -> list[Face]:
+    """The 68 iBUG landmarks of the largest face and of all of like size, in pixels from the picture's outer corner.
+
+    The whole picture is looked at first, then the picture padded by its mean colour, then overlapping squares of it.
+    The faces are those of the first of these in which there are any; the largest comes first.
+    """
+    height, width = picture.shape[:2]
+    faces = _in(landmarker, picture, (0, 0)) or _padded(landmarker, picture)
+    part = 2
+    while not faces and part <= FINEST:
+        side = max(max(height, width) // part, 1)
+        found = [each for place in _squares(height, width, side) for each in _cut(landmarker, picture, place)]
+        faces = [face for face in _distinct(found) if _confirmed(landmarker, picture, face)]
+        part *= 2
+    faces = sorted(faces, key=_width, reverse=True)
+    return [face for face in faces if _width(face) >= LIKE * _width(faces[0])]
+
+
+def _in(landmarker: Landmarker, picture: np.ndarray, corner: tuple[int, int]) -> list[Face]:
+    """Faces of a part of the picture whose upper left corner is at `corner` (x, y)."""
+    size = np.array([picture.shape[1], picture.shape[0]])
+    return [face.astype(np.float64) * size + corner for face in landmarker.detect(picture)]
+
+
+def _padded(landmarker: Landmarker, picture: np.ndarray) -> list[Face]:
+    height, width = picture.shape[:2]
+    top, left = (round(side * (SHRUNK - 1) / 2) for side in (height, width))
+    canvas = np.empty((height + 2 * top, width + 2 * left, 3), np.uint8)
+    canvas[:] = picture.mean((0, 1)).round()
+    canvas[top : top + height, left : left + width] = picture
+    return _in(landmarker, canvas, (-left, -top))
+
+
+def _squares(height: int, width: int, side: int) -> Iterator[tuple[int, int, int, int]]:
+    """(left, top, right, bottom) of squares that overlap by half and together cover the picture."""
+    for top in _starts(height, side):
+        for left in _starts(width, side):
+            yield left, top, min(left + side, width), min(top + side, height)
+
+
+def _starts(length: int, side: int) -> list[int]:
+    if side >= length:
+        return [0]
+    return np.linspace(0, length - side, -(-2 * (length - side) // side) + 1).round().astype(int).tolist()
+
+
+def _cut(landmarker: Landmarker, picture: np.ndarray, place: tuple[int, int, int, int]) -> list[tuple[float, Face]]:
+    """Faces of a part, each with its distance from the part's middle."""
+    left, top, right, bottom = place
+    middle = np.array([left + right, top + bottom]) / 2
+    faces = _in(landmarker, picture[top:bottom, left:right], (left, top))
+    return [(float(np.abs(face.mean(0) - middle).max()), face) for face in faces]
+
+
+def _distinct(found: list[tuple[float, Face]]) -> list[Face]:
+    """Each face once, as it was seen nearest to the middle of a part."""
+    faces: list[Face] = []
+    for _, face in sorted(found, key=lambda pair: pair[0]):
+        reach = [SAME * max(_width(face), _width(other)) for other in faces]
+        if all(np.abs(face.mean(0) - o.mean(0)).max() >= r for o, r in zip(faces, reach, strict=True)):
+            faces.append(face)
+    return faces
+
+
+def _confirmed(landmarker: Landmarker, picture: np.ndarray, face: Face) -> bool:
+    """Whether the same landmarks are found in a square about the face: those of an upside-down face are not."""
+    (x, y), reach, (height, width) = face.mean(0), _width(face), picture.shape[:2]
+    left, top = max(round(x - reach), 0), max(round(y - reach), 0)
+    place = (left, top, min(round(x + reach), width), min(round(y + reach), height))
+    again = [np.abs(other - face).mean() / reach for _, other in _cut(landmarker, picture, place)]
+    return bool(min(again, default=1.0) < AGREEMENT)
+
+
+def _width(face: Face) -> float:
+    return float(np.ptp(face[:, 0]))
