@@ -58,7 +58,6 @@ class EACWeights:
     """Distance of the 20 mouth landmarks in mm; needs the face model."""
     emotion: float = 0.3
     """L_emo: distance of a frozen emotion network's features of the rendered prediction and `emotion_target`."""
-
     pose: float = 0.3
     """Squared error of the head's motion and of its velocity, in units of 0.1 rad and 1 cm; no effect without
     `eac.pose`."""
