@@ -120,6 +120,7 @@ TABLE_ENGINEERING = PaperTable(
         PaperRow("target of L_emo", "the photograph (the preset)", FULL),
         PaperRow("target of L_emo", "the render of the measured face", "eac_emo_render"),
         PaperRow("target of L_emo", "none (w/o L_emo)", "eac_wo_emo"),
+        PaperRow("EAC's output", "head pose too", "eac_pose"),
         PaperRow("HEF's input", "projected motion", "hef_projected"),
         PaperRow("HEF's training", "learning rates on a cosine", "hef_cosine"),
         PaperRow("HEF's training", "hinge loss", "hef_hinge"),

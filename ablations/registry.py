@@ -97,6 +97,13 @@ VARIANTS: tuple[Variant, ...] = (
         {"EFD": "worse"},
     ),
     Variant(
+        "eac_pose",
+        "head pose by EAC",
+        "eac",
+        "The head's motion can be found in speech and emotion, not only in a driving clip.",
+        {"eac.pose": True},
+    ),
+    Variant(
         "hef_cosine",
         "cosine schedule",
         "hef",

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datamodules.mead import ClipItem, Reference
-from face3d.coefficients import EXPRESSION, IDENTITY, TEXTURE
+from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY, TEXTURE, TRANSLATION
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.layers import resize
@@ -39,12 +39,19 @@ class Pipeline:
 
     @torch.no_grad()
     def talk(self, item: ClipItem, source: Reference, code: EmotionCode, hef_code: EmotionCode) -> Talking:
-        """The source portrait speaking the clip's speech with the clip's head motion and the code's emotion."""
+        """The source portrait speaking the clip's speech with the code's emotion.
+
+        The head moves as in the clip, or as EAC predicts it where it does (`eac.pose`).
+        """
         device = self.eac.device
         identity = source.coefficients.to(device)[None]
         expression = self.eac.predict_speech(item.speech.to(device), code, identity[:, IDENTITY])
-        coefficients = driving(item.coefficients.to(device), identity, expression)
-        return self.draw(source, coefficients, item.placement.to(device), hef_code)
+        coefficients, placement = driving(item.coefficients.to(device), identity, expression), item.placement.to(device)
+        if self.eac.config.pose:
+            head = self.eac.predict_head(item.speech.to(device), code, identity)
+            coefficients[:, ANGLE], coefficients[:, TRANSLATION] = head.split(3, dim=1)
+            placement = source.placement.to(device).expand_as(placement)
+        return self.draw(source, coefficients, placement, hef_code)
 
     def encode(self, source: Reference) -> Portrait:
         """What HEF needs of a portrait, computed once for all its frames."""

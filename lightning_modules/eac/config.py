@@ -58,6 +58,9 @@ class EACWeights:
     """Distance of the 20 mouth landmarks in mm; needs the face model."""
     emotion: float = 0.3
     """L_emo: distance of a frozen emotion network's features of the rendered prediction and `emotion_target`."""
+    pose: float = 0.3
+    """Squared error of the head's motion and of its velocity, in units of 0.1 rad and 1 cm; no effect without
+    `eac.pose`."""
 
     def __post_init__(self) -> None:
         at_least(0, **vars(self))
@@ -69,6 +72,8 @@ class EACConfig:
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     weights: EACWeights = field(default_factory=EACWeights)
+    pose: bool = False
+    """Predict the head's motion too; in evaluation it then moves the head, in place of the clip's own."""
     extra_losses: tuple[str, ...] = field(default=())
     """Losses of your own as `module:function=weight`, called as `function(predicted [b, t, 64], EACBatch)`."""
     emotion_target: Literal["photo", "render"] = "photo"

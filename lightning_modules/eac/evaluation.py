@@ -94,6 +94,17 @@ def silence_metrics(
     return {"silence/speech_mm": speech, "silence/mouth_mm": silence}
 
 
+def pose_metrics(predicted: Float[Tensor, "t 6"], true: Float[Tensor, "t 6"]) -> dict[str, float]:
+    """Error of the head's angles about their mean in degrees, that of a still head, and how much the head moves
+    (deviation of its angles as a share of the truth's).
+    """
+    made, real = (torch.rad2deg(x[:, :3] - x[:, :3].mean(0)) for x in (predicted, true))
+    rms = {"error": made - real, "still": real, "moved": made}
+    values = {name: x.square().mean().sqrt().item() for name, x in rms.items()}
+    range_ = values["moved"] / max(values["still"], 1e-6)
+    return {"pose/error_degrees": values["error"], "pose/still_error_degrees": values["still"], "pose/range": range_}
+
+
 def mean_metrics(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     """Mean of each metric over the clips that have it; NaN only where it is undefined for all of them."""
     names = dict.fromkeys(name for row in rows for name in row)

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from face3d.coefficients import ANGLE, TRANSLATION
 from face3d.morphable import MorphableModel, keypoint_model
 
 MOUTH = slice(48, 68)
@@ -75,6 +76,22 @@ def mouth_opening(expression: Float[Tensor, "*b 64"], basis: Float[Tensor, "e 20
     """How much farther apart than at rest the inner lips are, in mm."""
     axis = basis[:, UPPER_INNER_LIP - MOUTH.start, 1] - basis[:, LOWER_INNER_LIP - MOUTH.start, 1]
     return expression[..., : len(basis)] @ axis
+
+
+def pose_of(coefficients: Float[Tensor, "*b 257"]) -> Float[Tensor, "*b 6"]:
+    """Angles in units of 0.1 rad and translation in cm (0.1 decimetres)."""
+    return 10 * torch.cat([coefficients[..., ANGLE], coefficients[..., TRANSLATION]], dim=-1)
+
+
+def pose_loss(
+    predicted: Float[Tensor, "b t 6"], true: Float[Tensor, "b t 6"], mask: Bool[Tensor, "b t"]
+) -> Float[Tensor, ""]:
+    """Mean squared error of the motion about each sequence's mean pose, and of its velocity."""
+    error = predicted - true
+    shown = mask[..., None].to(error.dtype)
+    mean = (error * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)
+    both = mask[:, 1:] & mask[:, :-1]
+    return masked_mean((error - mean).square(), mask) + masked_mean(error.diff(dim=1).square(), both)
 
 
 def emotion_loss(predicted: Float[Tensor, "n d"], true: Float[Tensor, "n d"]) -> Float[Tensor, ""]:

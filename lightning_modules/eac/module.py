@@ -20,6 +20,7 @@ from lightning_modules.eac.config import EACConfig
 from lightning_modules.eac.evaluation import (
     expression_metrics,
     mean_metrics,
+    pose_metrics,
     silence_metrics,
     silent_speech,
     slider_metrics,
@@ -29,6 +30,8 @@ from lightning_modules.eac.losses import (
     emotion_loss,
     mouth_basis,
     mouth_loss,
+    pose_loss,
+    pose_of,
     random_frames,
     velocity_loss,
     with_mean_share,
@@ -72,7 +75,7 @@ class EACModule(StageModule):
                 raise UserError(f"eac.weights.{name} > 0 needs renderer=, a face3d.renderer.Renderer")
         if config.weights.emotion > 0 and emotion_critic is None:
             raise UserError("eac.weights.emotion > 0 needs emotion_critic=, a network with features(images, landmarks)")
-        self.network = ExpressionNetwork(config.backbone, config.speech, config.dropout)
+        self.network = ExpressionNetwork(config.backbone, config.speech, config.dropout, config.pose)
         self.extra_losses = load_losses(config.extra_losses)
         self.add_frozen("encoder", encoder)
         self.add_frozen("renderer", renderer)
@@ -122,6 +125,17 @@ class EACModule(StageModule):
     ) -> Float[Tensor, "t 64"]:
         """Expression of one speech of any length, in bounded memory."""
         return predict_long(self.network, speech, code, identity)
+
+    def predict_head(
+        self,
+        speech: Float[Tensor, "t *feature"],
+        code: EmotionCode,
+        source: Float[Tensor, "1 257"],
+    ) -> Float[Tensor, "t 6"]:
+        """Angles (rad) and translations (decimetres) of a head that starts as the source's; needs `eac.pose`."""
+        mask = speech.new_ones(1, len(speech), dtype=torch.bool)
+        pose = self.network.with_pose(speech[None], mask, code, source[:, IDENTITY])[1][0]
+        return (pose_of(source) + pose - pose[:1]) / 10
 
     def losses(self, batch: EACBatch, predicted: Float[Tensor, "b t 64"]) -> dict[str, Float[Tensor, ""]]:
         """Unweighted losses by the names of `EACWeights`; those of weight 0 are left out."""
@@ -177,8 +191,12 @@ class EACModule(StageModule):
         code = batch_codes(
             self.encoder, batch, other_modalities=numbers.other_modalities, slider_share=numbers.slider_share
         )
-        identity = batch.coefficients[:, 0, IDENTITY]
-        losses = self.losses(batch, self.predict(batch.speech, batch.mask, code, identity))
+        known = batch.speech, batch.mask, code, batch.coefficients[:, 0, IDENTITY]
+        if numbers.pose:
+            predicted, pose = self.network.with_pose(*known)
+            losses = {**self.losses(batch, predicted), "pose": pose_loss(pose, pose_of(batch.coefficients), batch.mask)}
+        else:
+            losses = self.losses(batch, self.predict(*known))
         total = self.total(losses)
         self.log_scalars({"loss": total, **losses})
         return total
@@ -237,6 +255,10 @@ class EACModule(StageModule):
         silence = silent_speech(self.config.speech, len(true), true.device)
         if loader == 0 and silence is not None and self.basis is not None:
             row |= silence_metrics(predicted, self.predict_speech(silence, code, identity), self.basis)
+        if self.config.pose:
+            row |= pose_metrics(
+                self.predict_head(batch.speech, code, batch.coefficients[:1]), pose_of(batch.exact) / 10
+            )
         if phase == "val":
             row["loss"] = self.total(self.losses(batch.as_batch(), predicted[None])).item()
         return row

@@ -16,6 +16,9 @@ from lightning_modules.eac.config import BackboneConfig
 NUM_EXPRESSION = EXPRESSION.stop - EXPRESSION.start
 NUM_IDENTITY = IDENTITY.stop - IDENTITY.start
 
+NUM_POSE = 6
+"""Three angles and a translation."""
+
 DEVIATION_FLOOR = 0.05
 """No coefficient counts as quieter than this share of the liveliest one."""
 
@@ -70,6 +73,7 @@ class ExpressionNetwork(nn.Module):
         config: BackboneConfig,
         speech: SpeechForm = SpeechForm(),  # noqa: B008 (frozen)
         dropout: float = 0.0,
+        pose: bool = False,
     ) -> None:
         super().__init__()
         width = config.width
@@ -81,6 +85,7 @@ class ExpressionNetwork(nn.Module):
         self.backbone = build_backbone(config)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, NUM_EXPRESSION))
         self.dropout = nn.Dropout(dropout)
+        self.pose_head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, NUM_POSE)) if pose else None
 
     @property
     def streams(self) -> bool:
@@ -116,6 +121,18 @@ class ExpressionNetwork(nn.Module):
     ) -> Float[Tensor, "b t 64"]:
         """Expression of whole sequences."""
         return self.expression(self.backbone(self.frames(speech, code, identity), mask))
+
+    def with_pose(
+        self,
+        speech: Float[Tensor, "b t *feature"],
+        mask: Bool[Tensor, "b t"],
+        code: EmotionCode,
+        identity: Float[Tensor, "b 80"],
+    ) -> tuple[Float[Tensor, "b t 64"], Float[Tensor, "b t 6"]]:
+        """Expression, and the head's pose up to a constant in the units of `losses.pose_of`."""
+        assert self.pose_head is not None, "eac.pose=true makes a network of poses"
+        hidden = self.backbone(self.frames(speech, code, identity), mask)
+        return self.expression(hidden), self.pose_head(hidden)
 
     def advance(
         self,

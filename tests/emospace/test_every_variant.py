@@ -24,6 +24,9 @@ WORDS = [
     *("tracking.mode=disabled", "data.split=split.yaml"),
 ]
 
+WANTED = [variant for variant in VARIANTS if variant.id != "hef_projected"]
+"""All but the one that the demo has already."""
+
 SPLIT = "name: two test actors\ntrain: [M001, W001]\nval: [W006]\ntest: [M005, W004]\njudge: [M007]\n"
 """Of the tiny world's actors, so that each style of a test clip has a picture in another test clip."""
 
@@ -35,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.chdir(folder)
     (folder / "split.yaml").write_text(SPLIT)
     try:
-        for variant in VARIANTS:
+        for variant in WANTED:
             assert main(["run", "demo", "--variant", variant.id, *WORDS]) == 0, variant.id
         yield folder
     finally:
@@ -55,7 +58,7 @@ def test_every_variant_changes_the_numbers_of_what_it_is_compared_with(home: Pat
         if folder.status["stage"] == "evaluate":
             metrics = folder.read("metrics.json")["metrics"]
             values[folder.status["variant"]] = (metrics, (folder.path / "per_clip.csv").read_text())
-    assert set(values) == {variant.id for variant in VARIANTS}
+    assert set(values) == {variant.id for variant in WANTED}
     assert all(values[one] != values[other] for one in values for other in values if one < other)
 
 
@@ -63,7 +66,7 @@ def test_shared_stages_are_trained_once(home: Path) -> None:
     """Stand-ins once, an AME for each encoding, an EAC and an HEF for each difference in them."""
     stages = Counter(folder.status["stage"] for folder in finished(home))
     once = dict.fromkeys(("clip", "gpt2", "critics", "judges"), 1)
-    expected = {**once, "ame": 3, "eac": 6, "hef": 3, "references": 2, "evaluate": len(VARIANTS)}
+    expected = {**once, "ame": 4, "eac": 10, "hef": 10, "references": 2, "evaluate": len(WANTED)}
     assert stages == expected
 
 

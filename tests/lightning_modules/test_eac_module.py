@@ -20,14 +20,14 @@ from datamodules.batches import EACBatch
 from datamodules.endless import EndlessData, item_loader
 from datamodules.mead import ClipItem
 from datamodules.speech_names import SpeechForm
-from face3d.coefficients import EXPRESSION, IDENTITY
+from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY
 from face3d.morphable import load_model
 from face3d.renderer import Renderer
 from lightning_modules.ame.conditioning import batch_codes, plain_codes, random_prompts, text_codes
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import named_emotions
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
-from lightning_modules.eac.evaluation import silence_metrics, silent_speech
+from lightning_modules.eac.evaluation import pose_metrics, silence_metrics, silent_speech
 from lightning_modules.eac.losses import (
     coefficient_loss,
     emotion_loss,
@@ -35,6 +35,8 @@ from lightning_modules.eac.losses import (
     mouth_basis,
     mouth_loss,
     mouth_opening,
+    pose_loss,
+    pose_of,
     velocity_loss,
 )
 from lightning_modules.eac.module import EACModule
@@ -257,6 +259,42 @@ def test_a_mouth_that_follows_the_sound_closes_in_silence(renderer: Renderer) ->
     speaking[:, renderer.model.expression_names.index("jaw_open")] = 0.5
     found = silence_metrics(speaking, torch.zeros(5, 64), mouth_basis(renderer.model))
     assert found["silence/mouth_mm"] == 0 < found["silence/speech_mm"]
+
+
+def test_the_heads_motion_is_learnt_up_to_a_constant() -> None:
+    """The head nods as the sound is loud; where it is on the whole does not count."""
+    torch.manual_seed(0)
+    module = EACModule(replace(PLAIN, pose=True), WordEncoder())
+
+    def nodding(batch: EACBatch) -> EACBatch:
+        coefficients = batch.coefficients.clone()
+        coefficients[..., ANGLE.start] = 0.3 * batch.speech.mean((2, 3)) + torch.randn(len(batch), 1)
+        return replace(batch, coefficients=coefficients)
+
+    module.log_scalars = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    optimizer = module.configure_optimizers()["optimizer"]
+    for step in range(60):
+        torch.manual_seed(step)
+        loss = module.training_step(nodding(batch_of(8)), step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    batch = nodding(batch_of(2, 40))
+    code = plain_codes(module.encoder, batch)[:1]
+    head = module.predict_head(batch.speech[1], code, batch.coefficients[1, :1])
+    torch.testing.assert_close(head[0, :3], batch.coefficients[1, 0, ANGLE])
+    found = pose_metrics(head, pose_of(batch.coefficients[1]) / 10)
+    assert found["pose/error_degrees"] < 0.7 * found["pose/still_error_degrees"]
+
+
+def test_pose_loss_is_blind_to_a_constant_and_to_padding() -> None:
+    true, mask = torch.randn(2, 5, 6), torch.ones(2, 5, dtype=torch.bool)
+    mask[1, 3:] = False
+    wrong = true + torch.randn(2, 1, 6)
+    wrong[1, 3:] += 9
+    assert pose_loss(wrong, true, mask) < 1e-6
+    wrong[0, 2] += 1
+    assert pose_loss(wrong, true, mask) > 0.05
 
 
 def test_quiet_coefficients_count_as_a_share_of_the_liveliest() -> None:
