@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablations.table_files import row_variant
+from ablations.table_files import packaged_row, row_variant
 from ablations.variants import YAML, Expectation, Variant, load_variant
 from conventions.errors import UserError, nearest
 from experiments.graph import FULL, Experiment, compose
@@ -201,6 +201,8 @@ def find_variant(name: str) -> Variant:
     file, _, row = name.partition("#")
     if file.endswith(YAML):
         return row_variant(Path(file), row) if row else load_variant(Path(file))
+    if name not in BY_ID and (path := packaged_row(name)) is not None:
+        return row_variant(path, name)
     if name not in BY_ID:
         raise UserError(f"variant {name!r} is unknown{nearest(name, BY_ID)}")
     return BY_ID[name]

@@ -8,8 +8,16 @@ from ablations.variants import FIELDS, Variant, beside, read_variant
 from conventions.errors import UserError, nearest
 from experiments.compose import load_yaml
 
+SPEECH = Path(__file__).parent / "speech.yaml"
+FILES: Mapping[str, Path] = {"speech": SPEECH}
+"""Tables of the package in this form, by name."""
+
 KEYS = ("title", "preset", "seeds", "metrics", "against", "groups")
-ROW_KEYS = ("variant", "paper", *FIELDS)
+ROW_SPEECH = Path(__file__).parent / "speech.yaml"
+FILES: Mapping[str, Path] = {"speech": SPEECH}
+"""Tables of the package in this form, by name."""
+
+KEYS = ("variant", "paper", *FIELDS)
 
 
 def is_table(content: Mapping[str, Any]) -> bool:
@@ -54,6 +62,15 @@ def _row(place: str, row: Any) -> dict[str, Any]:
 def row_name(path: Path, row: Mapping[str, Any]) -> str:
     """The variant of a row, as `emospace run --variant` takes it."""
     return beside(path, str(row["variant"])) if "variant" in row else f"{path}#{row['id']}"
+
+
+def packaged_row(name: str) -> Path | None:
+    """The file of the package's table that has a row of that id with overrides; None where there is none."""
+    for path in FILES.values():
+        rows = [row for rows in read_table(path)["groups"].values() for row in rows]
+        if any(row.get("id") == name for row in rows):
+            return path
+    return None
 
 
 def row_variant(path: Path, name: str) -> Variant:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ablations.paper import TABLES, PaperRow, PaperTable
 from ablations.registry import find_variant
-from ablations.table_files import read_table, row_name
+from ablations.table_files import FILES, read_table, row_name
 from ablations.variants import YAML, beside
 from conventions.errors import UserError, nearest
 from experiments.graph import FULL
@@ -21,8 +21,10 @@ def find_table(name: str) -> PaperTable:
     """A table of the paper by name, or a user's from a YAML file; UserError names the nearest."""
     if name.endswith(YAML):
         return load_table(Path(name))
+    if name in FILES:
+        return load_table(FILES[name])
     if name not in TABLES:
-        raise UserError(f"table {name!r} is unknown{nearest(name, TABLES)}")
+        raise UserError(f"table {name!r} is unknown{nearest(name, (*TABLES, *FILES))}")
     return TABLES[name]
 
 

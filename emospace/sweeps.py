@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ablations.paper import TABLES
 from ablations.sweep_table import SweepTable, folder_found, sweep_table
-from ablations.table_files import is_table
+from ablations.table_files import FILES, is_table
 from ablations.variants import YAML
 from emospace.points import read_points
 from experiments.compose import load_yaml
@@ -16,7 +16,7 @@ def is_sweep(name: str) -> bool:
     """Whether a name or a YAML file is a sweep; a name of both is the table."""
     if name.endswith(YAML):
         return not is_table(load_yaml(Path(name)))
-    return name not in TABLES and name in sweep_names()
+    return name not in (*TABLES, *FILES) and name in sweep_names()
 
 
 def table_of_sweep(name: str, runs: Path) -> SweepTable:

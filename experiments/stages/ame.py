@@ -1,5 +1,6 @@
 """AME: the emotion space of text, image and audio."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,7 +105,8 @@ def _text_weights(config: ExperimentConfig) -> dict[str, str]:
     found = {"ame.text.clip_weights": text.clip_weights, "ame.text.gpt2_model": text.gpt2_model}
     if text.encoding.startswith(HUGGING_FACE):
         place = text.encoding.removeprefix(HUGGING_FACE)
-        found["ame.text.encoding"] = str(find_folder(place) or place)
+        with contextlib.suppress(UserError):  # an encoder that is not there is reported when it is loaded
+            found["ame.text.encoding"] = str(find_folder(place) or place)
     return found
 
 

@@ -74,7 +74,8 @@ def _losses(config: ExperimentConfig) -> tuple[str, ...]:
 
 
 def _needs_face(config: ExperimentConfig) -> bool:
-    return config.eac.weights.mouth > 0 or config.eac.weights.emotion > 0
+    weights = config.eac.weights
+    return max(weights.mouth, weights.opening, weights.emotion) > 0
 
 
 STAGE = EAC()

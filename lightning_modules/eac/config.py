@@ -56,6 +56,9 @@ class EACWeights:
     """The same for differences between neighbouring frames."""
     mouth: float = 0.2
     """Distance of the 20 mouth landmarks in mm; needs the face model."""
+    opening: float = 0.0
+    """1 - correlation of the mouth's opening with the truth over a stretch: quiet mouths count as much as lively
+    ones; needs the face model."""
     emotion: float = 0.3
     """L_emo: distance of a frozen emotion network's features of the rendered prediction and `emotion_target`."""
     pose: float = 0.3

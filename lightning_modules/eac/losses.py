@@ -12,6 +12,9 @@ MOUTH = slice(48, 68)
 UPPER_INNER_LIP, LOWER_INNER_LIP = 62, 66
 """Middle of the inner lips among the 68 iBUG landmarks."""
 
+OPENING_FLOOR = 1e-4
+"""Square millimetres below which a mouth counts as still."""
+
 MILLIMETRES = 100.0
 """In one unit (decimetre) of the face models."""
 
@@ -92,6 +95,24 @@ def pose_loss(
     mean = (error * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)
     both = mask[:, 1:] & mask[:, :-1]
     return masked_mean((error - mean).square(), mask) + masked_mean(error.diff(dim=1).square(), both)
+
+
+def opening_loss(
+    predicted: Float[Tensor, "b t 64"],
+    true: Float[Tensor, "b t 64"],
+    mask: Bool[Tensor, "b t"],
+    basis: Float[Tensor, "e 20 3"],
+) -> Float[Tensor, ""]:
+    """Mean of 1 - Pearson's correlation of the mouth's opening over each stretch."""
+    shown = mask.to(predicted.dtype)
+
+    def centred(expression: Tensor) -> Tensor:
+        opening = mouth_opening(expression, basis)
+        return (opening - (opening * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)) * shown
+
+    one, other = centred(predicted), centred(true)
+    scale = ((one.square().sum(1) + OPENING_FLOOR) * (other.square().sum(1) + OPENING_FLOOR)).sqrt()
+    return (1 - (one * other).sum(1) / scale).mean()
 
 
 def emotion_loss(predicted: Float[Tensor, "n d"], true: Float[Tensor, "n d"]) -> Float[Tensor, ""]:

@@ -30,6 +30,7 @@ from lightning_modules.eac.losses import (
     emotion_loss,
     mouth_basis,
     mouth_loss,
+    opening_loss,
     pose_loss,
     pose_of,
     random_frames,
@@ -70,7 +71,7 @@ class EACModule(StageModule):
     ) -> None:
         config = as_config(EACConfig, config)
         super().__init__(config)
-        for name in ("mouth", "emotion"):
+        for name in ("mouth", "opening", "emotion"):
             if getattr(config.weights, name) > 0 and renderer is None:
                 raise UserError(f"eac.weights.{name} > 0 needs renderer=, a face3d.renderer.Renderer")
         if config.weights.emotion > 0 and emotion_critic is None:
@@ -148,6 +149,8 @@ class EACModule(StageModule):
         }
         if weights.mouth > 0 and self.basis is not None:
             losses["mouth"] = mouth_loss(moved, true, mask, self.basis)
+        if weights.opening > 0 and self.basis is not None:
+            losses["opening"] = opening_loss(predicted, true, mask, self.basis)
         if weights.emotion > 0:
             losses["emotion"] = self.emotion_loss(batch, predicted)
         return losses | {name: loss(predicted, batch) for name, (loss, _) in self.extra_losses.items()}

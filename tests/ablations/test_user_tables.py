@@ -119,3 +119,15 @@ def test_a_row_that_changes_nothing_is_refused(path: Path) -> None:
 def test_a_row_that_is_not_there_is_named(path: Path) -> None:
     with pytest.raises(UserError, match="did you mean 'gpt2_short'"):
         find_variant(f"{path}#gpt2_shrt")
+
+
+def test_the_table_of_speech_features_comes_with_the_package() -> None:
+    table = find_table("speech")
+    titles = {row.title: row.variant for row in table.rows}
+    assert titles["MFCC windows"] == "full"
+    assert titles.keys() == {"MFCC windows", "log-mel", "Whisper tiny", "HuBERT"}
+    found = find_variant("speech_whisper")
+    assert found.overrides == {"data.speech": "hf:whisper-tiny.en-encoder"}
+    assert compose_variant("toy", "speech_mel").config.data.speech == "mel"
+    with pytest.raises(UserError, match="table 'speach' is unknown; did you mean 'speech'"):
+        find_table("speach")
