@@ -8,34 +8,51 @@ import dataclasses
 
 import kornia
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from face3d.grid import warp
+from datamodules.batches import HEFBatch
+from face3d.grid import identity_grid, warp
 from lightning_modules.hef.config import BASE_SIZE, AugmentConfig
 from lightning_modules.hef.layers import resize
 from lightning_modules.hef.tasks import Task
 
-APART = 0.22
+APART = 0.12
 """Distance from the face's mask beyond which a background is replaced, as a share of the picture."""
 COARSE, FINE = 3, 16
 """Cells across the random pictures of backgrounds and patches."""
 COVERED = 0.75
 """Threshold of the random map that becomes patches, in its standard deviations."""
 
-Pair = Float[Tensor, "b 2 3 r r"]
-"""Source and target, in [0, 1]."""
+Pair = Float[Tensor, "b n 3 r r"]
+"""Source and target (n = 2), in [0, 1]."""
 
 
-def augmented(task: Task, config: AugmentConfig) -> Task:
-    """The task with a random share of its pairs changed; the same task, and no random number drawn, where it is 0."""
+def displaced(frames: HEFBatch, config: AugmentConfig) -> tuple[HEFBatch, Bool[Tensor, " b"] | None]:
+    """Targets moved and zoomed with their placement, in the pairs that get another background; and which these are.
+
+    None, and no random number drawn, where nothing is augmented.
+    """
     if config.share == 0:
-        return task
+        return frames, None
+    like, shift = frames.target[:, None], config.displacement
+    chosen = _chance(like, config.share * config.background).view(-1)
+    zoom = torch.where(chosen[:, None], (_uniform(like, -shift, shift)).exp().view(-1, 1), 1.0)
+    offset = torch.where(chosen[:, None], _uniform(like, -shift, shift, 2).view(-1, 2), 0.0)
+    grid = identity_grid(*like.shape[-2:], device=like.device).permute(0, 3, 1, 2)
+    flow = (zoom - 1)[..., None, None] * grid + offset[..., None, None]
+    target = torch.where(chosen[:, None, None, None], warp(frames.target, flow), frames.target)
+    place = torch.cat([frames.target_placement[:, :1], frames.target_placement[:, 1:] - offset], 1) / zoom
+    return dataclasses.replace(frames, target=target, target_placement=place), chosen
+
+
+def augmented(task: Task, chosen: Bool[Tensor, " b"], config: AugmentConfig) -> Task:
+    """The task with other backgrounds in the `chosen` pairs, and a random share of all pairs changed."""
     frames = task.frames
     pair = (torch.stack([frames.source, frames.target], 1) + 1) / 2
-    changed = _patches(_background(pair, task, config), task, config)
-    changed = _degraded(_coloured(changed, config), config)
+    pair = torch.where(chosen.view(-1, 1, 1, 1, 1), _background(pair, task), pair)
+    changed = _degraded(_coloured(_patches(pair, task, config), config), config)
     pair = torch.where(_chance(pair, config.share), changed, pair) * 2 - 1
     return dataclasses.replace(task, frames=dataclasses.replace(frames, source=pair[:, 0], target=pair[:, 1]))
 
@@ -55,6 +72,12 @@ def _random_picture(like: Pair, channels: int, cells: int) -> Float[Tensor, "b c
     return F.interpolate(noise, like.shape[-2:], mode="bicubic", align_corners=False)
 
 
+def _random_colours(like: Pair) -> Float[Tensor, "b 3 r r"]:
+    """Light and dark with some colour."""
+    light, colour, fine = (_random_picture(like, *size) for size in ((1, COARSE), (3, COARSE), (3, FINE)))
+    return (0.45 + 0.25 * light + 0.12 * colour + 0.08 * fine).clamp(0, 1)
+
+
 def _coloured(pair: Pair, config: AugmentConfig) -> Pair:
     """Other exposure, white balance, gamma and saturation."""
     gain, gamma, saturation = (_uniform(pair, -config.colour, config.colour, n).exp() for n in (3, 1, 1))
@@ -64,7 +87,7 @@ def _coloured(pair: Pair, config: AugmentConfig) -> Pair:
     return (grey + (pair - grey) * saturation).clamp(0, 1)
 
 
-def _background(pair: Pair, task: Task, config: AugmentConfig) -> Pair:
+def _background(pair: Pair, task: Task) -> Pair:
     """Another, still background behind head and shoulders."""
     size = max(pair.shape[-1] // 4, BASE_SIZE)
     reach = 2 * int(APART * size) + 1
@@ -72,17 +95,13 @@ def _background(pair: Pair, task: Task, config: AugmentConfig) -> Pair:
     near = F.max_pool2d(resize(masks, size).ceil(), reach, 1, reach // 2)
     below = near.cummax(dim=2).values  # shoulders stay
     soft = resize(kornia.filters.box_blur(below, (reach, reach)), pair.shape[-1]).unflatten(0, pair.shape[:2])
-    behind = 0.5 + 0.3 * _random_picture(pair, 3, COARSE) + 0.1 * _random_picture(pair, 3, FINE)
-    replaced = torch.lerp(behind[:, None].clamp(0, 1).expand_as(pair), pair, soft)
-    return torch.where(_chance(pair, config.background), replaced, pair)
+    return torch.lerp(_random_colours(pair)[:, None].expand_as(pair), pair, soft)
 
 
 def _patches(pair: Pair, task: Task, config: AugmentConfig) -> Pair:
     """Spots of random shape and colour that the 3DMM's motion carries from source to target."""
     shape = ((_random_picture(pair, 1, FINE // 2) - COVERED) * 4).clamp(0, 1) * _uniform(pair, 0.3, 1.0)[:, 0]
-    light, tint = _random_picture(pair, 1, COARSE), _random_picture(pair, 3, FINE)
-    colour = (0.4 + 0.3 * light + 0.12 * tint).clamp(0, 1)
-    layer = torch.cat([shape, colour], 1)
+    layer = torch.cat([shape, _random_colours(pair)], 1)
     assert task.motion is not None, "augmented tasks have it"
     layers = torch.stack([layer, warp(layer, task.motion[:, :2] * task.motion[:, 2:])], 1)
     shape, colour = layers.split([1, 3], dim=2)

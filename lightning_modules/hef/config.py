@@ -21,6 +21,8 @@ class FlowConfig:
     """Each scale adds to the upsampled flow of the one below; false: each scale predicts its whole flow (w/o res.)."""
     hierarchical: bool = True
     """Flow is refined up to full resolution; false: it stays at 1/8 of it, 64 x 64 for 512 (w/o hie.)."""
+    visible: float = 1.0
+    """Logit of the visibility at the start of training: with 1, 73 % of a pixel is the warped source."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,18 @@ class AugmentConfig:
     """Largest standard deviation of noise, in [-1, 1] units."""
     jpeg: float = 30.0
     """Lowest quality of a JPEG compression, 1 to 100; 0: none."""
-    background: float = 0.15
-    """Probability of another background, at a distance from the face's mask."""
+    background: float = 0.3
+    """Probability of another background, about head and shoulders."""
+    displacement: float = 0.25
+    """Farthest that head and shoulders of the target are moved before such a background, in halves of the picture, and
+    the largest zoom, as a factor exp(x)."""
     patches: float = 0.3
     """Probability of patches that move with the skin: beards, spots, frames of glasses, shadows."""
 
     def __post_init__(self) -> None:
         share(share=self.share, grey=self.grey, background=self.background, patches=self.patches)
         at_least(0, colour=self.colour, blur=self.blur, grain=self.grain, jpeg=self.jpeg)
+        at_least(0, displacement=self.displacement)
         if self.jpeg > 100:
             raise ValueError(f"jpeg: {self.jpeg} is impossible; it must be at most 100")
 

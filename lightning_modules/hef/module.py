@@ -17,7 +17,7 @@ from face3d.renderer import Renderer
 from lightning_modules.ame.conditioning import plain_codes, text_codes
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.hef import losses
-from lightning_modules.hef.augment import augmented
+from lightning_modules.hef.augment import augmented, displaced
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import build_discriminator
 from lightning_modules.hef.evaluation import Reenactment, mean_scores, score
@@ -153,8 +153,13 @@ class HEFModule(StageModule):
         if len(batch) % count:
             raise UserError(f"hef.micro_batches: {count} does not divide a batch of {len(batch)}; batch_size= must fit")
         chunks = [getattr(batch, field.name).chunk(count) for field in dataclasses.fields(batch)]
-        tasks = [self.task(HEFBatch(*values)) for values in zip(*chunks, strict=True)]
-        return [augmented(task, self.config.augment) for task in tasks]
+        return [self._augmented(HEFBatch(*values)) for values in zip(*chunks, strict=True)]
+
+    def _augmented(self, frames: HEFBatch) -> Task:
+        config = self.config.augment
+        frames, chosen = displaced(frames, config)
+        task = self.task(frames)
+        return task if chosen is None else augmented(task, chosen, config)
 
     @torch.no_grad()
     def task(self, frames: HEFBatch, plain: bool = False) -> Task:

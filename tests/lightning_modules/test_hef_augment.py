@@ -1,6 +1,7 @@
 """HEF's augmentation: the same change of source and target, true geometry, exact resume, nothing when it is off."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import hef_world as world
@@ -8,104 +9,121 @@ import pytest
 import torch
 from test_hef_module import build, fit
 
+from datamodules.batches import HEFBatch
 from face3d.grid import warp
-from lightning_modules.hef.augment import augmented
+from lightning_modules.hef.augment import augmented, displaced
 from lightning_modules.hef.config import AugmentConfig
 from lightning_modules.hef.module import HEFModule
 from lightning_modules.hef.tasks import Task
 
 SIZE = 64
-OFF: dict[str, Any] = dict.fromkeys(("colour", "grey", "blur", "grain", "jpeg", "background", "patches"), 0.0)
+OFF: dict[str, Any] = dict.fromkeys(
+    ("colour", "grey", "blur", "grain", "jpeg", "background", "displacement", "patches"), 0.0
+)
 
 
-def task(still: bool = False) -> Task:
-    """A batch of pictures of the ball with its masks and motion; `still` takes the source as target too."""
-    batch = world.make_batch(world.renderer(SIZE), 4, world.batch_generator(1, 0))
-    if still:
-        own = {f"target{name}": getattr(batch, f"source{name}") for name in ("", "_coefficients", "_placement")}
-        batch = dataclasses.replace(batch, **own)
-    config = world.tiny_config(resolution=SIZE, augment=AugmentConfig(share=1.0))
-    module = HEFModule(config, world.HashEncoder(), world.renderer(SIZE))
-    return module.task(batch)
+@pytest.fixture(scope="module")
+def module() -> HEFModule:
+    return HEFModule(world.tiny_config(resolution=SIZE, motion="projected"), world.HashEncoder(), world.renderer(SIZE))
 
 
-def changed(work: Task, seed: int = 0, **parts: Any) -> Task:
-    torch.manual_seed(seed)
-    return augmented(work, AugmentConfig(**{**OFF, "share": 1.0, **parts}))
+def batch(still: bool = False) -> HEFBatch:
+    """Pictures of the ball; `still` takes the source as target too."""
+    frames = world.make_batch(world.renderer(SIZE), 4, world.batch_generator(1, 0))
+    if not still:
+        return frames
+    own = {f"target{name}": getattr(frames, f"source{name}") for name in ("", "_coefficients", "_placement")}
+    return dataclasses.replace(frames, **own)
 
 
-def test_off_it_returns_the_task_and_draws_no_random_number() -> None:
-    work = task()
-    before = torch.get_rng_state()
-    assert augmented(work, AugmentConfig()) is work
+def changed(module: HEFModule, frames: HEFBatch, **parts: float) -> tuple[Task, Task]:
+    """The task as it is, and augmented by `parts` alone."""
+    torch.manual_seed(0)
+    config = AugmentConfig(**{**OFF, "share": 1.0, **parts})
+    frames, chosen = displaced(frames, config)
+    work = module.task(frames)
+    assert chosen is not None
+    return work, augmented(work, chosen, config)
+
+
+def test_off_it_draws_no_random_number() -> None:
+    frames, before = batch(), torch.get_rng_state()
+    same, chosen = displaced(frames, AugmentConfig())
+    assert same is frames
+    assert chosen is None
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize(
-    "part", [{}, {"colour": 0.3}, {"grey": 1.0}, {"blur": 1.0}, {"background": 1.0}, {"patches": 1.0}]
-)
-def test_source_and_target_change_alike(part: dict[str, Any]) -> None:
-    work = task(still=True)
-    frames = changed(work, **part).frames
-    torch.testing.assert_close(frames.source, frames.target, atol=1e-5, rtol=0)
-    assert ((frames.source - work.frames.source).abs().amax() > 0.02) == bool(part)
-    assert frames.source.abs().amax() <= 1
+PARTS = [{}, {"colour": 0.3}, {"grey": 1.0}, {"blur": 1.0}, {"background": 1.0}, {"patches": 1.0}]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_source_and_target_change_alike(module: HEFModule, part: dict[str, float]) -> None:
+    before, after = (task.frames for task in changed(module, batch(still=True), **part))
+    torch.testing.assert_close(after.source, after.target, atol=1e-5, rtol=0)
+    assert ((after.source - before.source).abs().amax() > 0.02) == bool(part)
+    assert after.source.abs().amax() <= 1
 
 
 @pytest.mark.parametrize("part", [{"grain": 0.1}, {"jpeg": 20.0}])
-def test_what_a_camera_and_a_codec_add_differs_from_frame_to_frame(part: dict[str, Any]) -> None:
-    work = task()
-    frames = changed(work, **part).frames
-    for made, true in ((frames.source, work.frames.source), (frames.target, work.frames.target)):
-        assert 0.001 < float((made - true).abs().mean()) < 0.1
+def test_noise_and_compression_are_small(module: HEFModule, part: dict[str, float]) -> None:
+    before, after = (task.frames for task in changed(module, batch(), **part))
+    for name in ("source", "target"):
+        assert 0.001 < float((getattr(after, name) - getattr(before, name)).abs().mean()) < 0.1
 
 
-def test_geometry_motion_and_labels_stay() -> None:
-    work = task()
-    made = augmented(work, AugmentConfig(share=1.0, background=1.0, patches=1.0))
+def test_geometry_motion_and_labels_stay(module: HEFModule) -> None:
+    before, after = changed(module, batch(), background=1.0, patches=1.0)
     for name in ("source", "target", "motion", "keypoints", "region"):
-        assert getattr(made, name) is getattr(work, name)
-    for name in ("source_coefficients", "target_coefficients", "emotion", "level"):
-        assert getattr(made.frames, name) is getattr(work.frames, name)
+        assert getattr(after, name) is getattr(before, name)
+    for name in ("source_coefficients", "target_coefficients", "target_placement", "emotion", "level"):
+        assert getattr(after.frames, name) is getattr(before.frames, name)
 
 
-def test_patches_move_with_the_skin() -> None:
-    work = task()
-    made = changed(work, patches=1.0)
-    added = [getattr(made.frames, name) - getattr(work.frames, name) for name in ("source", "target")]
-    seen = work.motion[:, 2:]
-    moved = (warp(added[0], work.motion[:, :2]) - added[1]).abs() * seen
-    still = (added[0] - added[1]).abs() * seen
+def test_patches_move_with_the_skin(module: HEFModule) -> None:
+    before, after = changed(module, batch(), patches=1.0)
+    assert before.motion is not None
+    source, target = (getattr(after.frames, n) - getattr(before.frames, n) for n in ("source", "target"))
+    seen = before.motion[:, 2:]
+    moved = (warp(source, before.motion[:, :2]) - target).abs() * seen
+    still = (source - target).abs() * seen
     assert float(moved.mean()) < 0.6 * float(still.mean())
 
 
-def test_a_background_leaves_the_face_alone() -> None:
-    work = task()
-    made = changed(work, background=1.0)
-    face = work.target[:, 3:].bool().expand_as(work.frames.target)
-    assert float((made.frames.target - work.frames.target)[face].abs().mean()) < 0.05
-    assert float((made.frames.target - work.frames.target)[..., 0, :].abs().mean()) > 0.1
+def test_a_displaced_face_lies_where_its_placement_says(module: HEFModule) -> None:
+    frames = batch()
+    before, after = changed(module, frames, background=1.0, displacement=0.25)
+    assert float((before.frames.target_placement - frames.target_placement).abs().amax()) > 0.1
+    face = before.target[:, 3:].bool().expand_as(frames.target)
+    error = (after.frames.target - before.target[:, :3]).abs()[face].mean()
+    wrong = (after.frames.target - frames.target).abs()[face].mean()
+    assert float(error) < 0.4 * float(wrong), "the picture is the render at the new place"
+    kept = (after.frames.source - frames.source).abs() * before.source[:, 3:]
+    assert float(kept.mean()) < 0.01
 
 
-def test_the_share_counts_pairs() -> None:
-    work = task()
-    torch.manual_seed(0)
-    counts = [_changed_pairs(work, augmented(work, AugmentConfig(share=0.5, colour=0.3))) for _ in range(50)]
+def test_the_share_counts_pairs(module: HEFModule) -> None:
+    frames, counts = batch(), []
+    for seed in range(50):
+        torch.manual_seed(seed)
+        config = AugmentConfig(share=0.5, colour=0.3, background=0.0)
+        _, chosen = displaced(frames, config)
+        work = module.task(frames)
+        assert chosen is not None
+        made = augmented(work, chosen, config).frames
+        counts.append(int(((frames.source - made.source).abs().amax((1, 2, 3)) > 1e-5).sum()))
     assert 0.4 < sum(counts) / 200 < 0.6
 
 
-def _changed_pairs(before: Task, after: Task) -> int:
-    return int(((before.frames.source - after.frames.source).abs().amax((1, 2, 3)) > 1e-5).sum())
-
-
-def test_a_resumed_training_draws_the_same_changes(tmp_path: Any) -> None:
-    options = {"augment": AugmentConfig(share=0.7), "steps": 4}
+@pytest.mark.parametrize("motion", ["rendered", "projected"])
+def test_a_resumed_training_draws_the_same_changes(tmp_path: Path, motion: str) -> None:
+    options = {"augment": AugmentConfig(share=0.7), "steps": 4, "motion": motion}
     unbroken, first = build(**options), build(**options)
     fit(unbroken, 4)
     fit(first, 2).save_checkpoint(tmp_path / "half.ckpt")
     resumed = build(**options)
     fit(resumed, 4, start=2, checkpoint=tmp_path / "half.ckpt")
-    plain = build(steps=4)
+    plain = build(steps=4, motion=motion)
     fit(plain, 4)
     states = [module.state_dict() for module in (unbroken, resumed, plain)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
