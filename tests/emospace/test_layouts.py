@@ -237,7 +237,7 @@ def test_frames_meet_the_true_ones_they_belong_to_and_both_stand_in_table_1(
 
 
 def test_folders_that_score_did_not_write_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no metrics.json"):
+    with pytest.raises(UserError, match=r"contains no metrics.json"):
         read_scored([tmp_path])
     (tmp_path / "metrics.json").write_text('{"rows": {}}')
     with pytest.raises(UserError, match=r"is not what emospace score writes"):

@@ -184,7 +184,7 @@ def test_places_that_cannot_be_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a file, not a folder"):
         targets([a], tmp_path / "file" / "me.mp4")
     for name in ("me.gif", "me.wav", "me"):
-        with pytest.raises(UserError, match=r"give a file that ends in \.mp4, \.mov, \.webm"):
+        with pytest.raises(UserError, match=r"the file must end in \.mp4, \.mov, \.webm"):
             targets([a], Path(name))
     given = argparse.Namespace(portrait=[a, b], audio=Path("speech.mp4"), emotion="very happy", pose="clips/a.mp4")
     spare_inputs([Path("talk/a.mp4")], given)

@@ -18,9 +18,9 @@ from experiments.world import ready_data
 TRAIN = Split.load("toy").actors["train"]
 FAULTS = {
     "too small": ({"size": 64}, ["hef.resolution=128"], "hef.resolution: 128 px exceeds the 64 px"),
-    "no coefficients": ({"coefficient_model": None, "has_coefficients": False}, [], "has no coefficients|holds no"),
+    "no coefficients": ({"coefficient_model": None, "has_coefficients": False}, [], "has no coefficients|contains no"),
     "no audio": ({"has_audio": False}, [], "no training clip with audio"),
-    "no labels": ({"emotion": None, "level": None, "kind": None}, [], "AME no training clip with audio and an emotion"),
+    "no labels": ({"emotion": None, "level": None, "kind": None}, [], "no training clip with audio and an emotion"),
     "no judges": ({"actors": [*TRAIN, "M005"]}, [], "at least two judge actors"),
     "no test clips": ({"actors": [*TRAIN, "W006", "M007"]}, [], "no test clip of basic styles"),
     "no training actors": ({"actors": ["M005", "W006", "M007"]}, [], "no training clip"),
@@ -71,7 +71,7 @@ def test_a_test_actor_that_another_store_trains_on_is_refused(
 ) -> None:
     shared, own = make_store("shared"), make_store("own")
     words = [f"data.store={shared}", f"{stage}.data.store={own}", f"{stage}.data.split=all_train"]
-    with pytest.raises(UserError, match=rf"{stage}\.data: trains on .*M005.* tests"):
+    with pytest.raises(UserError, match=rf"{stage}\.data: trains on .*M005.*, test actors of the split"):
         check_plan(plan(compose("toy", overrides=words)), tmp_path)
     check_plan(plan(compose("toy", overrides=words[:2])), tmp_path)
 

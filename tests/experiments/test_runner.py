@@ -274,4 +274,4 @@ def test_without_wandb_everything_is_done_with_one_warning_a_stage(
     result = run_with(Recorder(), compose("toy", overrides=[f"tracking.mode={mode}"]), runs)
     assert result.exit_code == 0
     assert set(states(runs).values()) == {"done"}
-    assert capsys.readouterr().err.count("W&B left out") == len(result.outcomes)
+    assert capsys.readouterr().err.count("not logged to W&B") == len(result.outcomes)

@@ -66,7 +66,7 @@ def test_impossible_resources_are_one_line(wrong: dict[str, Any], part: str) -> 
 
 def test_without_slurm_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="sbatch is not found"):
+    with pytest.raises(UserError, match="sbatch was not found"):
         SlurmLauncher(Resources(), tmp_path, lambda job: "missing").run(JOBS, tmp_path)
 
 

@@ -178,7 +178,7 @@ def test_a_failure_is_one_warning(
     mirror.follow({"step": 1, "time": 0.0})
     mirror.publish()
     assert mirror.failed
-    lines = [line for line in capfd.readouterr().err.splitlines() if "W&B left out" in line]
+    lines = [line for line in capfd.readouterr().err.splitlines() if "not logged to W&B" in line]
     assert len(lines) == 1
     assert "emospace wandb publish" in lines[0]
 
@@ -203,7 +203,7 @@ def test_a_full_disk_is_one_warning(
         mirror = Mirror(dataclasses.replace(run, id=f"{run.id}0"), folder, offline, target=True)
         mirror.publish()
         assert mirror.failed
-        assert "W&B left out (OSError: [Errno 28]" in capfd.readouterr().err
+        assert "not logged to W&B (OSError: [Errno 28]" in capfd.readouterr().err
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
@@ -349,7 +349,7 @@ for _ in range(2):
         )
         spent = time.monotonic() - began
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("W&B left out") == 2
+    assert done.stderr.count("not logged to W&B") == 2
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import wandb; from experiments.tracking import Mirror"], check=True)
     assert spent - (time.monotonic() - began) < 10
