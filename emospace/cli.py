@@ -24,6 +24,7 @@ COMMANDS = {
     "figure": "a paper figure from finished runs",
     "score": "the metric protocol over any method's videos",
     "talk": "a talking face from a portrait, speech and an emotion",
+    "web": "a web page on which visitors make talking faces",
     "export": "one file with all that talking needs, from a finished run",
     "bench": "parameters, FLOPs, time and memory of each module",
     "report": "runs, curves, tables and videos in one static page",
