@@ -163,7 +163,7 @@ def read_landmarks(path: Path, width: int, height: int) -> Float[np.ndarray, "68
 
 def _check_parts(path: Path, points: Float[np.ndarray, "68 2"], width: int, height: int) -> None:
     """UserError where the mouth or the eyes lie beyond the border."""
-    inside = ((points >= 0) & (points <= [width, height])).all(-1)
+    inside = np.array(((points >= 0) & (points <= [width, height])).all(-1))
     for part, rows in (("eyes", slice(36, 48)), ("lips", slice(48, 68))):
         if inside[rows].mean() < LEAST_INSIDE:
             raise UserError(f"{path}: the {part} of the face lie outside of the picture; give one that shows the face")
