@@ -24,6 +24,7 @@ COMMANDS = {
     "figure": "draw a figure of the paper from finished runs",
     "score": "score the videos of any method by the metric protocol",
     "talk": "make a talking face from a portrait, speech and an emotion",
+    "web": "serve a web page that makes talking faces",
     "export": "write one model file for `talk` from a finished run",
     "bench": "print parameters, FLOP, time and memory of each module",
     "report": "write runs, curves, tables and videos as one static page",

@@ -8,49 +8,25 @@ import hef_world as world
 import pytest
 import safetensors.torch
 import torch
+from tiny_model import AME, EAC, Modules, parts_of, tiny_modules
 
 from conventions.errors import UserError
 from emospace.talker import Talker
-from emospace.talking.model_file import HEF_WEIGHTS, ModelParts, build, from_dict, read_model, write_model
+from emospace.talking.model_file import ModelParts, build, from_dict, read_model, write_model
 from face3d.coefficients import IDENTITY
-from face3d.morphable import load_model
-from face3d.renderer import Renderer
-from lightning_modules.ame.config import AMEConfig, AudioConfig, TextConfig
-from lightning_modules.ame.module import AMEModule
-from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
-from lightning_modules.eac.module import EACModule
-from lightning_modules.hef.module import HEFModule
-
-AME = AMEConfig(text=TextConfig(encoding="onehot", clip_model="standin"), audio=AudioConfig(width=16, layers=1))
-EAC = EACConfig(backbone=BackboneConfig(width=16, heads=2, layers=1), weights=EACWeights(mouth=0.0, emotion=0.0))
 
 
 @pytest.fixture(scope="module")
-def modules() -> tuple[AMEModule, EACModule, HEFModule]:
-    torch.manual_seed(0)
-    ame = AMEModule(AME)
-    renderer = Renderer(load_model("procedural-v1"), 16)
-    hef = HEFModule(world.tiny_config(), ame.encoder, renderer)
-    for module in (ame, hef):
-        module.eval()
-    return ame, EACModule(EAC, ame.encoder).eval(), hef
+def modules() -> Modules:
+    return tiny_modules()
 
 
 @pytest.fixture(scope="module")
-def parts(modules: tuple[AMEModule, EACModule, HEFModule]) -> ModelParts:
-    ame, eac, hef = modules
-    generator = {k.removeprefix(HEF_WEIGHTS): v for k, v in hef.state_dict().items() if k.startswith(HEF_WEIGHTS)}
-    return ModelParts(
-        face_model="procedural-v1",
-        configs={name: dataclasses.asdict(m.config) for name, m in zip(("ame", "eac", "hef"), modules, strict=True)},
-        states={"ame": ame.state_dict(), "eac": eac.state_dict(), "hef": generator},
-        card={"data": {"hash": "abc"}, "stand_ins": ["trained on nothing"]},
-    )
+def parts(modules: Modules) -> ModelParts:
+    return parts_of(modules)
 
 
-def test_a_model_talks_from_its_file_as_before(
-    tmp_path: Path, modules: tuple[AMEModule, EACModule, HEFModule], parts: ModelParts
-) -> None:
+def test_a_model_talks_from_its_file_as_before(tmp_path: Path, modules: Modules, parts: ModelParts) -> None:
     write_model(tmp_path / "a.emospace", parts)
     talker = Talker.from_file(tmp_path / "a.emospace")
     ame, eac, hef = modules
