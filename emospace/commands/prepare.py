@@ -37,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--deep3d", metavar="PATH", type=Path, help="checkpoint of Deep3DFaceRecon (default: epoch_20.pth in --weights)"
     )
     parser.add_argument(
+        "--face-model",
+        metavar="PATH",
+        type=Path,
+        help="model that --coefficients landmarks fits: ICT-FaceKit (.npz, or its folder) or BFM_model_front.mat; "
+        "default: the procedural head, which needs no file",
+    )
+    parser.add_argument(
         "--naming",
         default="auto",
         help="how labels are read from paths: auto (default: RAW/manifest.csv, then data sets known by their names), "
@@ -70,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
         again=options.again,
         weights=options.weights,
         deep3d=options.deep3d,
+        face_model=options.face_model,
         naming=options.naming,
         labels=options.labels,
         progress=_told(),
