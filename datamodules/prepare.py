@@ -28,7 +28,7 @@ from datamodules.naming import AUTO
 from datamodules.packing import finish
 from datamodules.parts import PARTS, Part, digest, read_meta, read_part, write_part
 from datamodules.pool import TASK_LIMIT_S, described, run_tasks
-from datamodules.prepare_report import PrepareReport, Spent, suffixes
+from datamodules.prepare_report import Done, PrepareReport, Spent, suffixes
 from datamodules.reasons import FAILURES
 from datamodules.shards import SHARDS, Shard, Source, finished_shards, group_of, write_shard
 from datamodules.splits import ROLES, SPLIT
@@ -39,8 +39,8 @@ Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
 LARGEST_SIZE = 4096
 """Side of stored pictures in pixels."""
 
-Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Told of clips done, clips in all, and the seconds of work so far by stage."""
+Progress = Callable[[Done], None]
+"""Called after each clip."""
 
 
 @dataclass(frozen=True)
@@ -284,14 +284,16 @@ def _work(job: _Job, todo: list[str], workers: int, limit_s: float, spent: Spent
     """Prepare the missing parts."""
     tasks = [(job.records[name], job.settings, job.part(name)) for name in todo]
     try:
+        frames = 0
         for done, outcome in enumerate(run_tasks(_make_part, tasks, workers, limit_s), 1):
+            record, _, path = tasks[outcome.index]
             if outcome.failure is not None:
-                record, _, path = tasks[outcome.index]
                 write_part(path, Part({"reason": outcome.failure, "detail": str(record.video)}))
             else:
                 spent.clock.add(outcome.value)
             if progress is not None:
-                progress(done, len(tasks), spent.clock.seconds)
+                frames += (read_meta(path) or {}).get("length", 0)
+                progress(Done(done, len(tasks), frames, spent.elapsed, dict(spent.clock.seconds)))
     finally:
         release()
 
