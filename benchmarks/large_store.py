@@ -49,7 +49,7 @@ def write(folder: Path, clips: list[dict]) -> None:
     manifest = {"format": FORMAT, "version": VERSION, "hash": "5" * 64, "size": 256, "crop": CROP, "shards": {}}
     for actor in ACTORS:
         lengths = [clip["length"] for clip in clips if clip["actor"] == actor]
-        manifest["shards"][actor] = {"hash": "5" * 64, "clips": len(lengths), "frames": sum(lengths)}
+        manifest["shards"][actor] = {"hash": "5" * 64, "clips": len(lengths), "frames": sum(lengths), "exact": False}
     manifest |= {"clips": len(clips), "frames": sum(clip["length"] for clip in clips)}
     manifest |= {"coefficient_model": "bfm09", "index": index_name(index), "report": "report.json"}
     (folder / manifest["index"]).write_bytes(index)

@@ -1,5 +1,7 @@
 """The face of a clip: where it is, its crop, its landmarks and its coefficients, frame by frame."""
 
+import dataclasses
+import functools
 import io
 import itertools
 import math
@@ -27,7 +29,7 @@ from datamodules.video import DecodedFrame, VideoInfo, iterate_frames, probe
 from face3d.camera import CROP_WIDENING, FRAME_SIZE
 from face3d.coefficients import EXPRESSION
 from face3d.landmarker import Landmarker
-from face3d.morphable import load_model
+from face3d.morphable import MorphableModel, load_model
 
 MIN_FRAMES = 10
 MAX_FRAMES = 20 * 60 * VIDEO_FPS
@@ -58,6 +60,9 @@ class Settings:
     weights: Path | None
     """The face landmarker; None: landmarks come from coefficients alone."""
     fit_model: str = coefficient_files.FIT_MODEL
+    """The face model that is fitted to landmarks."""
+    fit_file: Path | None = None
+    """Its file or folder; None for the model that needs none."""
     deep3d: Checkpoint | None = None
     """The network that measures coefficients where the mode is its own."""
 
@@ -78,6 +83,13 @@ class Face:
     """Rows by which the coefficient file begins late, where that was measured."""
     exact: Float[np.ndarray, "t 257"] | None = None
     """The coefficients that a rendered clip was rendered from, where its file states them."""
+
+    def cut(self, first: int, count: int) -> "Face":
+        """At most `count` frames from number `first` on."""
+        kept = slice(first, first + count)
+        names = ("pictures", "placement", "landmarks", "coefficients", "exact")
+        arrays = {name: getattr(self, name) for name in names}
+        return dataclasses.replace(self, **{k: None if v is None else v[kept] for k, v in arrays.items()})
 
 
 def _frames(video: Path, frames: range) -> Iterator[DecodedFrame]:
@@ -136,6 +148,12 @@ def release() -> None:
         _open_landmarkers.popitem()[1].close()
 
 
+@functools.lru_cache(1)
+def open_model(name: str, path: Path | None) -> MorphableModel:
+    """The face model of this process: reading one takes longer than fitting a short clip."""
+    return load_model(name, path)
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """The same bits whatever the number of cores."""
@@ -161,7 +179,8 @@ def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clo
         raise RejectedClip("bad_coefficients", f"{record.coefficients}: transform_params place no face in the picture")
     crop = fixed_crop(windows[_rows_about(record, clip, len(windows))])
     shown, pictures = _crops(record.video, frames, crop, settings.size, clock)
-    offset = _row_offset(record, measured, clip, shown, settings, frames, clock)
+    sources = record.video, record.coefficients
+    offset = row_offset(*sources, measured, clip, shown, settings.weights, frames.start, clock)
     rows, skipped = measured.rows(shown, clip, record.coefficients, frames.start, offset or 0)
     _check_length(record, len(rows))
     pictures = pictures[skipped : skipped + len(rows)]
@@ -180,29 +199,28 @@ def _rows_about(record: ClipRecord, clip: VideoInfo, count: int) -> slice:
     return slice(min(math.floor(first), count - 1), math.ceil(last))
 
 
-def _row_offset(
-    record: ClipRecord,
+def row_offset(
+    video: Path,
+    sidecar: Path,
     measured: coefficient_files.Measured,
     clip: VideoInfo,
     shown: Sequence[int],
-    settings: Settings,
-    frames: range,
-    clock: Clock,
+    weights: Path | None,
+    first: int = 0,
+    clock: Clock | None = None,
 ) -> int | None:
     """Rows by which a coefficient file begins late, measured where it has not one for each frame; None where it has.
 
-    RejectedClip where the measure is not sure.
+    `shown`: the source frame of each 25 fps frame from number `first` on. RejectedClip where the measure is not sure.
     """
-    path = record.coefficients
-    assert path is not None
-    missing = measured.missing(clip, path)
+    missing = measured.missing(clip, sidecar)
     if missing == 0:
         return None
-    found = f"{path}: {len(measured.coefficients)} rows for {len(measured.coefficients) + missing} frames"
-    if settings.weights is None:
+    found = f"{sidecar}: {len(measured.coefficients)} rows for {len(measured.coefficients) + missing} frames"
+    if weights is None:
         raise RejectedClip("coefficients_mismatch", f"{found}; measuring which are missing needs the face landmarker")
-    points, _ = track_landmarks(record.video, settings.weights, frames.stop - frames.start, clock, frames.start)
-    rows = shown if measured.at_source_rate(clip, path) else range(frames.start, frames.start + len(shown))
+    points, _ = track_landmarks(video, weights, len(shown), clock, first)
+    rows = shown if measured.at_source_rate(clip, sidecar) else range(first, first + len(shown))
     offset = measure_offset(mouth_opening(points), measured.coefficients[:, EXPRESSION], rows, missing)
     if offset is None:
         raise RejectedClip("coefficients_mismatch", f"{found}; the mouth does not show which are missing")
@@ -254,7 +272,7 @@ def tracked_face(record: ClipRecord, settings: Settings, limit: int, clock: Cloc
     if settings.mode == "none":
         return Face(crop, jpegs, place, landmarks, None, None)
     with clock("fit"), _one_thread():
-        fitted = coefficient_files.fit(landmarks, place, load_model(settings.fit_model))
+        fitted = coefficient_files.fit(landmarks, place, open_model(settings.fit_model, settings.fit_file))
     return Face(crop, jpegs, place, landmarks, fitted, settings.fit_model)
 
 

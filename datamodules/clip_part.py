@@ -22,7 +22,9 @@ from datamodules.clip_face import (
 )
 from datamodules.clock import Clock
 from datamodules.media import warn
+from datamodules.mouth_offset import NEAR, measure_lag
 from datamodules.parts import PICTURES, SIZES, Part
+from datamodules.row_offset import mouth_opening
 from datamodules.sound_offset import read_sound
 from face3d.coefficients import NUM_COEFFICIENTS
 
@@ -44,15 +46,18 @@ def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
     if limit < MIN_FRAMES:
         raise RejectedClip("too_short", f"{record.audio or record.video}: {limit} frames of sound")
     face = _FACES[settings.mode](record, settings, limit, clock)
-    length = len(face.pictures)
     if waveform is not None:
         waveform = waveform[face.skipped * SAMPLES_PER_FRAME :]
     with clock("features"):
+        face, waveform, lag = _on_the_mouth(record, face, waveform)
+        length = len(face.pictures)
         arrays = {**sound_arrays(waveform, length), **face_arrays(face, length)}
-    return Part(meta_of(record, face, waveform is not None, offset), arrays)
+    return Part(meta_of(record, face, waveform is not None, offset, lag), arrays)
 
 
-def meta_of(record: ClipRecord, face: Face, has_audio: bool, sound_offset: float | None) -> dict[str, Any]:
+def meta_of(
+    record: ClipRecord, face: Face, has_audio: bool, sound_offset: float | None, mouth_lag: int | None = None
+) -> dict[str, Any]:
     """What a part states of its clip."""
     return {
         **{name: getattr(record, name) for name in _LABELS},
@@ -65,6 +70,7 @@ def meta_of(record: ClipRecord, face: Face, has_audio: bool, sound_offset: float
         "exact": face.exact is not None,
         "sound_offset": sound_offset,
         "row_offset": face.row_offset,
+        "mouth_lag": mouth_lag,
     }
 
 
@@ -85,6 +91,28 @@ def _sound(record: ClipRecord) -> tuple[Float[np.ndarray, " n"] | None, float | 
         warn(f"{record.audio or record.video}: no sound above -60 dB; the clip is taken to have none")
         return None, None
     return waveform, offset
+
+
+def _on_the_mouth(
+    record: ClipRecord, face: Face, waveform: np.ndarray | None
+) -> tuple[Face, np.ndarray | None, int | None]:
+    """The clip with its sound where the mouth is, and the lag in frames that was measured; None where that is not sure.
+
+    A lag of a few frames is left as it is. Of a larger one the sound is moved, and frames without it are cut off.
+    """
+    if waveform is None or face.landmarks is None:
+        return face, waveform, None
+    opening = mouth_opening(face.landmarks)
+    mel = sound_files.mel(waveform, len(opening)).reshape(len(opening), MEL_STEPS_PER_FRAME, MEL_BINS)
+    lag = measure_lag(opening, mel)
+    if lag is None or not lag.sure:
+        return face, waveform, None
+    if abs(lag.frames) > NEAR:
+        word = "after" if lag.frames > 0 else "before"
+        warn(f"{record.video}: the sound comes {abs(lag.frames)} frames {word} the mouth; it is moved there")
+        waveform = waveform[max(lag.frames, 0) * SAMPLES_PER_FRAME :]
+        face = face.cut(max(-lag.frames, 0), len(waveform) // SAMPLES_PER_FRAME)
+    return face, waveform, lag.frames
 
 
 def sound_arrays(waveform: np.ndarray | None, length: int) -> dict[str, np.ndarray]:

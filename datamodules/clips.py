@@ -87,6 +87,8 @@ class Columns:
     """float64, seconds; NaN: not measured."""
     row_offset: np.ndarray
     """float64, rows; NaN: not measured."""
+    mouth_lag: np.ndarray
+    """float64, frames; NaN: not measured, or not sure."""
 
     def __len__(self) -> int:
         return len(self.length)

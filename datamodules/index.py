@@ -17,7 +17,7 @@ WORDS = ("actor", "emotion", "kind", "view", "source")
 FLAGS = ("has_audio", "has_coefficients", "has_landmarks")
 _OPTIONAL = ("emotion", "kind")
 _NUMBERS: dict[str, type] = {"level": np.int16, "number": np.int64, "length": np.int64, "flags": np.uint8}
-_MEASURED = ("sound_offset", "row_offset")
+_MEASURED = ("sound_offset", "row_offset", "mouth_lag")
 """Columns of seconds, rows or frames that were measured for some clips."""
 
 

@@ -14,7 +14,7 @@ from datamodules.speech_names import OWN_SPEECH, canonical
 FORMAT = "emospace-store"
 VERSION = 2
 """Raised whenever the layout of a store or the meaning of a stored value changes."""
-MAKING = 1
+MAKING = 2
 """Raised whenever the making of a stored value changes: clips of another one are prepared again."""
 MANIFEST = "manifest.json"
 

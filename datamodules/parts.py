@@ -16,7 +16,7 @@ PARTS = ".parts"
 
 PICTURES, SIZES, META = "pictures", "sizes", "meta"
 
-OF_THE_SOURCE = ("key", "model", "exact", "sound_offset", "row_offset", "notes")
+OF_THE_SOURCE = ("key", "model", "exact", "sound_offset", "row_offset", "mouth_lag", "notes")
 """What is known of a clip beyond the content of the store."""
 
 

@@ -16,9 +16,10 @@ from conventions.files import sha256_of, write_text
 from conventions.published import LANDMARKER
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
 from datamodules.clip_alone import picture_part, sound_part
-from datamodules.clip_face import Settings, release
+from datamodules.clip_face import Settings, open_model, release
 from datamodules.clip_part import prepare_clip
 from datamodules.clock import Clock
+from datamodules.coefficients import FIT_MODEL
 from datamodules.crop import CROP
 from datamodules.deep3d import Checkpoint, find_checkpoint, identify, open_network
 from datamodules.disk import space_on
@@ -27,7 +28,7 @@ from datamodules.naming import AUTO
 from datamodules.packing import finish
 from datamodules.parts import PARTS, Part, digest, read_meta, read_part, write_part
 from datamodules.pool import TASK_LIMIT_S, described, run_tasks
-from datamodules.prepare_report import PrepareReport, Spent, suffixes
+from datamodules.prepare_report import Done, PrepareReport, Spent, suffixes
 from datamodules.reasons import FAILURES
 from datamodules.shards import SHARDS, Shard, Source, finished_shards, group_of, write_shard
 from datamodules.splits import ROLES, SPLIT
@@ -38,8 +39,8 @@ Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
 LARGEST_SIZE = 4096
 """Side of stored pictures in pixels."""
 
-Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Told of clips done, clips in all, and the seconds of work so far by stage."""
+Progress = Callable[[Done], None]
+"""Called after each clip."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def prepare(
     again: bool = False,
     weights: Path | None = None,
     deep3d: Path | None = None,
+    face_model: Path | None = None,
     look: bool = True,
     progress: Progress | None = None,
     max_bad_share: float = 0.5,
@@ -82,7 +84,9 @@ def prepare(
     "deep3d" asks Deep3DFaceRecon's network, "none" measures none; "auto" is "mat" where any clip has a `.mat`, else
     "landmarks". `weights` is the folder (or file) of the face landmarker; with `look` false it is not even looked for,
     as for toy clips, whose `.mat` has the landmarks. `deep3d` is the network's checkpoint or a folder that
-    holds it; None: among the weights. Killed at any moment, the next call finishes the rest; finished, it does nothing.
+    holds it; None: among the weights. `face_model` is a file of ICT-FaceKit (`.npz`, or its folder) or BFM (`.mat`)
+    that is fitted to landmarks instead of the procedural head. Killed at any moment, the next call finishes the rest;
+    finished, it does nothing.
     `workers` processes each have `limit_s` seconds for a clip, and may die of one: the clip is left out. `again` tries
     once more those that were left out so. With 0 workers this process does the work itself, unprotected.
     More than `max_bad_share` of the clips unusable is an error. `naming` and the map `labels` select how paths are read
@@ -92,7 +96,7 @@ def prepare(
     spent = Spent()
     _check_folders(raw, store)
     with space_on(store):
-        job = _plan(raw, store, coefficients, size, weights, deep3d, look, naming, labels)
+        job = _plan(raw, store, coefficients, size, weights, deep3d, face_model, look, naming, labels)
         done = _finished(job, again)
         if done is not None and not (store / PARTS).exists():  # it may be on a disk that cannot be written
             return _report(job, done, 0, spent)
@@ -138,6 +142,7 @@ def _plan(
     size: int,
     weights: Path | None,
     deep3d: Path | None,
+    face_model: Path | None,
     look: bool,
     naming: str,
     labels: Path | None,
@@ -153,7 +158,8 @@ def _plan(
     if mode == "auto":
         mode = "mat" if any(record.coefficients for record in records) else "landmarks"
     landmarker = _landmarker(mode, weights) if look else None
-    settings = Settings(mode, size, landmarker, deep3d=_network(mode, deep3d, weights))
+    fitted = _fitted(mode, face_model)
+    settings = Settings(mode, size, landmarker, *fitted, deep3d=_network(mode, deep3d, weights))
     known = _known(settings)
     keys = {record.id: digest([known, CROP, _files_of(record, raw)]) for record in records}
     return _Job(raw, store, settings, {record.id: record for record in records}, left_out, unhandled, keys)
@@ -180,10 +186,30 @@ def _network(mode: Mode, given: Path | None, weights: Path | None) -> Checkpoint
     return checkpoint
 
 
+def _fitted(mode: Mode, given: Path | None) -> tuple[str, Path | None]:
+    """Name and file of the model that is fitted to landmarks, read once so that a wrong file is reported at once."""
+    if given is None:
+        return FIT_MODEL, None
+    if mode != "landmarks":
+        raise UserError(f"--face-model {given}: is fitted with --coefficients landmarks alone, not with {mode}")
+    if not given.exists():
+        raise UserError(f"--face-model {given}: no such file")
+    name = "bfm09" if given.suffix == ".mat" else "ict"
+    open_model(name, given)
+    return name, given
+
+
+def _content(path: Path) -> str:
+    """SHA-256 of a file, or of the files of a folder."""
+    return sha256_of(path) if path.is_file() else digest([sha256_of(file) for file in sorted(path.glob("*.*"))])
+
+
 def _known(settings: Settings) -> dict[str, Any]:
     """What of the settings decides the content of parts: networks count by their bytes."""
     known = asdict(settings) | {"weights": settings.weights and sha256_of(settings.weights), "version": MAKING}
-    del known["deep3d"]
+    del known["deep3d"], known["fit_file"]
+    if settings.fit_file is not None:
+        known["face_model"] = _content(settings.fit_file)
     return known if settings.deep3d is None else known | {"deep3d": settings.deep3d.sha256}
 
 
@@ -258,14 +284,16 @@ def _work(job: _Job, todo: list[str], workers: int, limit_s: float, spent: Spent
     """Prepare the missing parts."""
     tasks = [(job.records[name], job.settings, job.part(name)) for name in todo]
     try:
+        frames = 0
         for done, outcome in enumerate(run_tasks(_make_part, tasks, workers, limit_s), 1):
+            record, _, path = tasks[outcome.index]
             if outcome.failure is not None:
-                record, _, path = tasks[outcome.index]
                 write_part(path, Part({"reason": outcome.failure, "detail": str(record.video)}))
             else:
                 spent.clock.add(outcome.value)
             if progress is not None:
-                progress(done, len(tasks), spent.clock.seconds)
+                frames += (read_meta(path) or {}).get("length", 0)
+                progress(Done(done, len(tasks), frames, spent.elapsed, dict(spent.clock.seconds)))
     finally:
         release()
 

@@ -39,24 +39,27 @@ def measure_offset(
     common = (places - offsets[0] < len(expression)) & (places - offsets[-1] >= 0)
     if common.sum() < LEAST_FRAMES or opening[common].std() == 0:
         return None
-    scores = [_agreement(expression[places[common] - offset], opening[common]) for offset in offsets]
+    scores = [agreement(expression[places[common] - offset], opening[common]) for offset in offsets]
     *_, second, best = sorted(scores)
     return offsets[int(np.argmax(scores))] if best >= SURE and best - second >= LEAD else None
 
 
-def _agreement(expression: np.ndarray, opening: np.ndarray) -> float:
-    """Correlation of the opening with its prediction, each part about its own mean."""
+def agreement(values: Float[np.ndarray, "t d"], opening: Float[np.ndarray, " t"]) -> float:
+    """Correlation of the mouth's opening with its prediction from `values`, each part about its own mean.
+
+    Each quarter is predicted by ridge regression on the others.
+    """
     predicted, shown = np.zeros(len(opening)), np.zeros(len(opening))
     for part in np.array_split(np.arange(len(opening)), FOLDS):
         others = np.setdiff1d(np.arange(len(opening)), part)
-        given, middle = expression[others].astype(np.float64), expression[others].mean(0, dtype=np.float64)
+        given, middle = values[others].astype(np.float64), values[others].mean(0, dtype=np.float64)
         centred = given - middle
         penalty = RIDGE * np.trace(centred.T @ centred) / centred.shape[1] + 1e-12
         weights = np.linalg.solve(
             centred.T @ centred + penalty * np.eye(centred.shape[1]),
             centred.T @ (opening[others] - opening[others].mean()),
         )
-        guess = (expression[part] - middle) @ weights
+        guess = (values[part] - middle) @ weights
         predicted[part], shown[part] = guess - guess.mean(), opening[part] - opening[part].mean()
     scale = np.sqrt(np.sum(predicted**2) * np.sum(shown**2))
     return float(predicted @ shown / scale) if scale > 0 else 0.0

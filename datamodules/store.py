@@ -25,6 +25,7 @@ from datamodules.audio import windows_of
 from datamodules.clips import Clips, StoredClip
 from datamodules.index import read_index
 from datamodules.manifest import MANIFEST, content_hash, read_whole_manifest, speech_entry
+from datamodules.mouth_offset import NEAR
 from datamodules.packing import index_name, index_of
 from datamodules.rows import Rows
 from datamodules.shards import SHARD, SHARDS, read_shard
@@ -86,6 +87,14 @@ class Store:
         The stored coefficients are on the picture's clock already.
         """
         return {name: int(value) for name, value in self._measured("row_offset").items()}
+
+    @property
+    def mouth_lags(self) -> dict[str, int]:
+        """Frames by which a clip's sound came after its mouth, by clip, where the measure was sure.
+
+        Where it is more than `mouth_offset.NEAR` frames, the stored sound lies where the mouth is.
+        """
+        return {name: int(value) for name, value in self._measured("mouth_lag").items()}
 
     def _measured(self, name: str) -> dict[str, float]:
         columns = self.clips.columns
@@ -304,6 +313,8 @@ def describe(store: Store) -> dict[str, Any]:
         "clips_without_landmarks": without["has_landmarks"],
         "sound_offset_ms": _offsets_ms(store),
         "row_offsets": _counts(store.row_offsets.values()),
+        "mouth_lags": _counts(store.mouth_lags.values()),
+        "sound_moved": {name: lag for name, lag in store.mouth_lags.items() if abs(lag) > NEAR},
         "clips_with_notes": len(store.notes),
         "by_actor": clips.counts("actor"),
         "by_emotion": clips.counts("emotion"),

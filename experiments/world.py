@@ -65,7 +65,7 @@ def _fill(config: ExperimentConfig, store: Path, workers: int) -> None:
         size=size,
         workers=workers,
         look=False,
-        progress=lambda done, total, _: show(done, total),
+        progress=lambda done: show(done.clips, done.total),
     )
 
 

@@ -1,12 +1,17 @@
 """Prepare raw clips as a packed store: 25 fps, 16 kHz, one crop, audio features, 3DMM coefficients. Resumable."""
 
 import argparse
-import time
-from collections.abc import Callable, Mapping
+import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datamodules.pool import TASK_LIMIT_S
 from emospace.commands.output import add_json, print_json, progress
+
+if TYPE_CHECKING:
+    from datamodules.prepare import Progress
+    from datamodules.prepare_report import Done
 
 EXAMPLE = "emospace prepare MEAD/ store/ --coefficients landmarks --workers 8"
 
@@ -37,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--deep3d", metavar="PATH", type=Path, help="checkpoint of Deep3DFaceRecon (default: epoch_20.pth in --weights)"
     )
     parser.add_argument(
+        "--face-model",
+        metavar="PATH",
+        type=Path,
+        help="model that --coefficients landmarks fits: ICT-FaceKit (.npz, or its folder) or BFM_model_front.mat; "
+        "default: the procedural head, which needs no file",
+    )
+    parser.add_argument(
         "--naming",
         default="auto",
         help="how labels are read from paths: auto (default: RAW/manifest.csv, then data sets known by their names), "
@@ -48,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.yaml",
         type=Path,
         help="emotions by other words, such as 'calm: neutral' or 'fearful: fear'",
+    )
+    parser.add_argument(
+        "--progress", choices=["text", "json"], default="text", help="how progress is written to stderr"
     )
     add_json(parser)
 
@@ -70,9 +85,10 @@ def run(options: argparse.Namespace) -> int:
         again=options.again,
         weights=options.weights,
         deep3d=options.deep3d,
+        face_model=options.face_model,
         naming=options.naming,
         labels=options.labels,
-        progress=_told(),
+        progress=_shown(options.progress == "json"),
     )
     if options.json:
         print_json(report.as_dict())
@@ -81,14 +97,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _told() -> Callable[[int, int, Mapping[str, float]], None]:
-    """Progress with clips per second and the split of the work by stage."""
-    from datamodules.prepare_report import shares
+def _shown(as_json: bool) -> "Progress":
+    """Progress with rates, the time left and the split of the work; a line of JSON for each clip, or for a reader."""
+    show = progress("prepare")
 
-    show, began = progress("prepare"), time.monotonic()
+    def write(done: "Done") -> None:
+        if as_json:
+            print(json.dumps(done.as_dict()), file=sys.stderr, flush=True)
+        else:
+            show(done.clips, done.total, done.text())
 
-    def tell(done: int, total: int, stages: Mapping[str, float]) -> None:
-        rate = done / max(time.monotonic() - began, 1e-6)
-        show(done, total, f"; {rate:.2f} clips/s; {shares(stages)}")
-
-    return tell
+    return write

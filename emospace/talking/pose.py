@@ -12,7 +12,7 @@ from torch import Tensor
 from conventions.errors import UserError
 from conventions.published import LANDMARKER
 from datamodules.catalogue import VIDEO_SUFFIXES
-from datamodules.clip_face import MAX_FRAMES, release, track_landmarks
+from datamodules.clip_face import MAX_FRAMES, release, row_offset, track_landmarks
 from datamodules.coefficients import Measured, fit, read_mat
 from datamodules.crop import align, camera_windows, fixed_crop, placement, to_crop
 from datamodules.mead import Reference
@@ -91,7 +91,7 @@ def read_pose(pose: str | Path, model: MorphableModel, num_frames: int, weights:
     if path.suffix.lower() == ".mat":
         return _of_mat(path)
     sidecar, limit = path.with_suffix(".mat"), min(num_frames, MAX_FRAMES)
-    return _beside(path, sidecar, limit) if sidecar.is_file() else _tracked(path, model, limit, weights)
+    return _beside(path, sidecar, limit, weights) if sidecar.is_file() else _tracked(path, model, limit, weights)
 
 
 def _of_mat(path: Path) -> HeadPose:
@@ -100,10 +100,17 @@ def _of_mat(path: Path) -> HeadPose:
     return _measured(measured, list(range(len(measured.params))), int(width), int(height))
 
 
-def _beside(video: Path, sidecar: Path, limit: int) -> HeadPose:
+def _beside(video: Path, sidecar: Path, limit: int, weights: Path | None) -> HeadPose:
+    """The pose of a `.mat` beside a video; the head is still in frames before its first row."""
     measured, clip = read_mat(sidecar), probe(video)
     shown = [frame.source_index for frame in itertools.islice(iterate_frames(video), limit)]
-    return _measured(measured, measured.rows(shown, clip, sidecar)[0], clip.width, clip.height)
+    landmarker = LANDMARKER.find(weights) if measured.missing(clip, sidecar) else None
+    try:
+        offset = row_offset(video, sidecar, measured, clip, shown, landmarker)
+    finally:
+        release()
+    rows, before = measured.rows(shown, clip, sidecar, offset=offset or 0)
+    return _measured(measured, [rows[0]] * before + rows, clip.width, clip.height)
 
 
 def _measured(measured: Measured, rows: list[int], width: int, height: int) -> HeadPose:

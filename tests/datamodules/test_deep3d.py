@@ -272,7 +272,7 @@ def test_the_store_is_as_from_a_mat_of_deep3d(tmp_path: Path, clip: Clip, weight
 def test_a_broken_run_is_finished_by_the_next_and_the_checkpoint_is_remembered(
     tmp_path: Path, clip: Clip, weights: Path
 ) -> None:
-    def stop_at_one(done: int, *_: object) -> None:
+    def stop_at_one(_: object) -> None:
         raise KeyboardInterrupt
 
     for name in ("one", "two"):

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +33,13 @@ def prepared(raw: Path, store: Path, **options: object) -> prepare_report.Prepar
 
 
 def test_a_folder_of_clips_becomes_a_store(raw: Path, tmp_path: Path) -> None:
-    calls: list[tuple[int, int]] = []
-    stages: list[set[str]] = []
-
-    def tell(done: int, total: int, seconds: Mapping[str, float]) -> None:
-        calls.append((done, total))
-        stages.append(set(seconds))
-
-    report = prepared(raw, tmp_path / "store", progress=tell)
+    calls: list[prepare_report.Done] = []
+    report = prepared(raw, tmp_path / "store", progress=calls.append)
     assert (report.clips, report.frames, report.prepared, report.left_out) == (4, 80, 4, {})
-    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(done.clips, done.total, done.frames) for done in calls] == [(1, 4, 20), (2, 4, 40), (3, 4, 60), (4, 4, 80)]
+    assert calls[-1].as_dict()["seconds_left"] == 0
+    assert calls[0].as_dict()["frames_per_second"] == pytest.approx(20 / calls[0].seconds)
+    stages = [set(done.stage_seconds) for done in calls]
     assert stages == [{"sound", "decode", "crop", "features", "write"}] * 4
     assert set(report.stage_seconds) == stages[0] | {"pack"}
     assert sum(report.stage_seconds.values()) <= report.seconds + 0.1, "in one process no second counts twice"
@@ -91,8 +88,8 @@ def test_a_finished_store_is_left_alone(raw: Path, tmp_path: Path) -> None:
 
 
 def test_a_broken_run_is_finished_by_the_next(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop_at_two(done: int, total: int, stages: dict[str, float]) -> None:
-        if done == 2:
+    def stop_at_two(done: prepare_report.Done) -> None:
+        if done.clips == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -352,7 +349,7 @@ def test_an_error_that_nobody_foresaw_is_the_clips_reason(
 
 
 def test_two_preparations_do_not_meet_in_one_store(raw: Path, tmp_path: Path) -> None:
-    def second(done: int, total: int, stages: dict[str, float]) -> None:
+    def second(done: prepare_report.Done) -> None:
         with pytest.raises(UserError, match="another preparation"):
             prepared(raw, tmp_path / "store")
 
