@@ -138,7 +138,7 @@ def _inputs() -> Wish:
     )
     with gr.Row():
         own_level = gr.Checkbox(label="Set the intensity", elem_id="own_level", min_width=120)
-        level = gr.Slider(0, 3, 2, step=0.1, label="Intensity (0 none, 3 strongest)", elem_id="level", scale=2)
+        level = gr.Slider(0, 3, 2, step=0.1, label="Intensity, 0 to 3", elem_id="level", scale=2)
     with gr.Accordion("Film", open=False):
         pose = gr.Radio([NATURAL, STILL], value=NATURAL, label="Head", elem_id="pose")
         size = gr.Dropdown(list(SIZES), value="512", label="Longer side, pixels", elem_id="size")

@@ -138,5 +138,5 @@ def test_parts_of_a_mixture() -> None:
     with pytest.raises(UserError, match="70% and 40% are 110% together"):
         parts_of("70% happy + 40% sad")
     with pytest.raises(UserError, match="level"):
-        emotion_code(Mixer(), "50% happy + 50% sad", 4)
-    assert float(emotion_code(Mixer(), "50% happy + 50% sad", 3).level[0]) == 3
+        emotion_code(Mixer(), "50% happy + 50% sad", 4.0)
+    assert float(emotion_code(Mixer(), "50% happy + 50% sad", 3.0).level[0]) == 3
