@@ -48,7 +48,7 @@ def steps(setting: Setting) -> dict[str, Any]:
         free(setting.device)
         step, batch = make()
         flop = gigaflop(step).total
-        ms = milliseconds(step, setting.device, repeats=setting.rounds, warm_up=1, seconds=15).total
+        ms = milliseconds(step, setting.device, repeats=setting.rounds, warm_up=1, seconds=15.0).total
         share = flop / ms / 1e3 / best if best else None
         found[name] = {"batch": batch, "ms": ms, "steps_per_second": 1000 / ms, "gflop": flop, "share_of_peak": share,
                        "memory_gib": memory_gib(setting.device)}  # fmt: skip
@@ -86,6 +86,7 @@ def hef_batch(config: HEFConfig, device: str) -> HEFBatch:
 def hef_step(setting: Setting, config: HEFConfig) -> tuple[Callable[[], None], int]:
     """One step of generator and discriminator as `training_step` does it, without Lightning."""
     module, batch = hef_module(setting, config), hef_batch(config, setting.device)
+    module.current_batch = 1  # the counter of FLOP knows no gradient penalty, which every 16th batch has
     train = HEFTraining(module, setting.device)
     return lambda: train(batch), config.batch_size
 

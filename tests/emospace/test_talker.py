@@ -41,7 +41,7 @@ def pipeline() -> Pipeline:
     encoder = world.HashEncoder()
     weights = EACWeights(mouth=0.0, emotion=0.0)
     eac = EACModule(EACConfig(backbone=BackboneConfig(width=16, heads=2, layers=1), weights=weights), encoder)
-    hef = HEFModule(world.tiny_config(), encoder, world.renderer())
+    hef = HEFModule(world.tiny_config(motion="projected"), encoder, world.renderer())
     return Pipeline(encoder, eac.eval(), hef.eval(), encoder)
 
 
