@@ -13,11 +13,7 @@ FILES: Mapping[str, Path] = {"speech": SPEECH}
 """Tables of the package in this form, by name."""
 
 KEYS = ("title", "preset", "seeds", "metrics", "against", "groups")
-ROW_SPEECH = Path(__file__).parent / "speech.yaml"
-FILES: Mapping[str, Path] = {"speech": SPEECH}
-"""Tables of the package in this form, by name."""
-
-KEYS = ("variant", "paper", *FIELDS)
+ROW_KEYS = ("variant", "paper", *FIELDS)
 
 
 def is_table(content: Mapping[str, Any]) -> bool:

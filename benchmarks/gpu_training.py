@@ -160,7 +160,17 @@ def ame_step(setting: Setting) -> tuple[Callable[[], None], int]:
     image = torch.zeros(size, 3, side, side, device=device)
     mel = torch.zeros(size, 100, MEL_BINS, device=device)
     labels = (torch.arange(size, device=device) % 8, torch.ones(size, dtype=torch.long, device=device))
-    batch = AMEBatch(image, mel, torch.ones(size, 100, dtype=torch.bool, device=device), *labels, labels[0])
+    everyone, mask = torch.arange(size, device=device), torch.ones(size, 100, dtype=torch.bool, device=device)
+    batch = AMEBatch(
+        image=image,
+        voice=mel,
+        voice_mask=mask,
+        image_rows=everyone,
+        voice_rows=everyone,
+        emotion=labels[0],
+        level=labels[1],
+        style=labels[0],
+    )
     return _plain_step(module, batch, device), size
 
 

@@ -245,7 +245,9 @@ def test_runs_of_two_protocols_do_not_share_a_table(runs: Path) -> None:
     folder = ask("3", "toy", SEEDS).planned()["full"][0].folder(runs)
     document = folder.read("metrics.json")
     folder.write("metrics.json", {**document, "protocol": "emospace-metrics-v1"})
-    with pytest.raises(UserError, match=r"scored by emospace-metrics-v1 and emospace-metrics-v2, whose values do not"):
+    with pytest.raises(
+        UserError, match=r"scored by emospace-metrics-v1 and emospace-metrics-v2, which are not comparable"
+    ):
         build_table("3", runs, "toy", SEEDS)
     folder.write("metrics.json", document)
 

@@ -179,7 +179,7 @@ def test_places_that_cannot_be_are_one_line(tmp_path: Path) -> None:
         targets([a], tmp_path)
     with pytest.raises(UserError, match="there are 2 portraits; give a folder"):
         targets([a, b], Path("me.mp4"))
-    with pytest.raises(UserError, match="more than one is called a"):
+    with pytest.raises(UserError, match="more than one of the 2 portraits is called a"):
         targets([a, Path("a.jpg")], None)
     with pytest.raises(UserError, match="is a file, not a folder"):
         targets([a], tmp_path / "file" / "me.mp4")

@@ -32,7 +32,7 @@ def manifest(clips: Sequence[dict[str, Any]], **changes: Any) -> dict[str, Any]:
     whole = {"format": FORMAT, "version": VERSION, "hash": HASH, "size": 128, "coefficient_model": "procedural-v1"}
     count, frames = len(clips), sum(clip["length"] for clip in clips)
     whole |= {"crop": CROP, "clips": count, "frames": frames, "index": "clips.0.npz", "report": "report.0.json"}
-    whole |= {"shards": {"all-0": {"hash": HASH, "clips": count, "frames": frames}}}
+    whole |= {"shards": {"all-0": {"hash": HASH, "clips": count, "frames": frames, "exact": False}}}
     return {**whole, **{key: value for key, value in changes.items() if key in whole}}
 
 

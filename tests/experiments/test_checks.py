@@ -20,7 +20,7 @@ FAULTS = {
     "too small": ({"size": 64}, ["hef.resolution=128"], "hef.resolution: 128 px exceeds the 64 px"),
     "no coefficients": ({"coefficient_model": None, "has_coefficients": False}, [], "has no coefficients|contains no"),
     "no audio": ({"has_audio": False}, [], "no training clip with audio"),
-    "no labels": ({"emotion": None, "level": None, "kind": None}, [], "no training clip with audio and an emotion"),
+    "no labels": ({"emotion": None, "level": None, "kind": None}, [], "no training clip with an emotion label for AME"),
     "no judges": ({"actors": [*TRAIN, "M005"]}, [], "at least two judge actors"),
     "no test clips": ({"actors": [*TRAIN, "W006", "M007"]}, [], "no test clip of basic styles"),
     "no training actors": ({"actors": ["M005", "W006", "M007"]}, [], "no training clip"),
