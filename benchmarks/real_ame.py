@@ -1,10 +1,11 @@
 """AME on real voices and pictures, each group of actors left out once, beside logistic regression on the same features.
 
-python -m benchmarks.real_ame VOICES PICTURES OUT.json [--runs runs] [--folds 4] [key=value ...]
+python -m benchmarks.real_ame VOICES OUT.json [--pictures PICTURES] [--runs runs] [--folds 4] [key=value ...]
 
 VOICES and PICTURES are stores as `experiments/configs/real_ame.yaml` describes them. Actors of VOICES are left out in
 groups of equal size, in the order of their names. Logistic regression sees mean and deviation over time of the features
-that AME's voice encoder reads, standardised (scikit-learn's defaults), and the grey pixels of the pictures.
+that AME's voice encoder reads, standardised (scikit-learn's defaults), and the grey pixels of the pictures. Without
+pictures AME trains on voices and words alone.
 """
 
 import argparse
@@ -18,7 +19,6 @@ from sklearn.metrics import accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from conventions.emotions import EMOTIONS
 from conventions.files import write_json, write_text
 from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule
@@ -39,7 +39,7 @@ SHOWN = (
 
 def groups(actors: list[str], folds: int) -> list[list[str]]:
     """Actors left out together."""
-    return [list(part) for part in np.array_split(np.array(actors), folds)]
+    return [part.tolist() for part in np.array_split(np.array(actors), folds)]
 
 
 def write_split(path: Path, actors: list[str]) -> str:
@@ -50,14 +50,17 @@ def write_split(path: Path, actors: list[str]) -> str:
 
 def run_fold(split: str, options: argparse.Namespace) -> dict[str, float]:
     """Train AME with the actors of a split left out, through the stage itself; its own test metrics."""
-    stores = f"[{{store: {options.voices}, split: {split}}}, {{store: {options.pictures}, split: picture_folders}}]"
-    words = [f"ame.data={stores}", "tracking.mode=disabled", *options.overrides]
+    stores = [f"{{store: {options.voices}, split: {split}}}"]
+    if options.pictures:
+        stores.append(f"{{store: {options.pictures}, split: picture_folders}}")
+    words = [f"ame.data=[{', '.join(stores)}]", "tracking.mode=disabled", *options.overrides]
+    words += [] if options.pictures else ["ame.image.tower=none"]
     experiment = compose("real_ame", overrides=words, target="ame")
     check_plan(plan(experiment), options.runs)
     result = execute(experiment, options.runs)
     assert result.exit_code == 0, result
     metrics = RunFolder(options.runs / result.target).read("metrics.json")["metrics"]
-    return {"run": result.target, **{name: metrics[name] for name in SHOWN}}
+    return {"run": result.target, **{name: metrics[name] for name in SHOWN if name in metrics}}
 
 
 def voice_rows(store: Store, feature: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -85,7 +88,7 @@ def regression(rows: np.ndarray, emotions: np.ndarray, tested: np.ndarray) -> fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("voices", "pictures", "out"):
+    for name in ("voices", "out", "--pictures"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--folds", type=int, default=4)
@@ -104,18 +107,20 @@ def main() -> None:
         row = {"left_out": group, "regression/audio": regression(pooled, emotions, tested), **run_fold(split, options)}
         folds.append(row)
         print({name: round(value, 3) for name, value in row.items() if isinstance(value, float)}, flush=True)
-    pictures = DataConfig(str(options.pictures), "picture_folders", image_size=config.data.image_size)
-    document = {
-        "folds": folds,
-        "mean": {name: float(np.mean([row[name] for row in folds])) for name in ("regression/audio", *SHOWN)},
-        "regression/image": regression(*picture_rows(pictures)),
-        "classes": {"audio": sorted(set(emotions.tolist())), "named": list(EMOTIONS)},
-        "voices": voices.hash,
-        "pictures": Store(options.pictures).hash,
-        "overrides": options.overrides,
+    means = {
+        name: float(np.mean([row[name] for row in folds])) for name, value in folds[0].items() if _is_number(value)
     }
+    document: dict[str, Any] = {"folds": folds, "mean": means, "voices": voices.hash, "overrides": options.overrides}
+    document["emotions"] = sorted(set(emotions.tolist()))
+    if options.pictures:
+        data = DataConfig(str(options.pictures), "picture_folders", image_size=config.data.image_size)
+        document |= {"pictures": Store(options.pictures).hash, "regression/image": regression(*picture_rows(data))}
     write_json(options.out, document)
-    print(document["mean"], document["regression/image"])
+    print({name: value for name, value in document.items() if name not in ("folds", "overrides")})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float)
 
 
 if __name__ == "__main__":
