@@ -21,8 +21,6 @@ class FlowConfig:
     """Each scale adds to the upsampled flow of the one below; false: each scale predicts its whole flow (w/o res.)."""
     hierarchical: bool = True
     """Flow is refined up to full resolution; false: it stays at 1/8 of it, 64 x 64 for 512 (w/o hie.)."""
-    visible: float = 1.0
-    """Logit of the visibility at the start of training: with 1, 73 % of a pixel is the warped source."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from face3d.grid import warp
 from lightning_modules.hef.config import BASE_SIZE, HEFConfig
 from lightning_modules.hef.layers import ModulatedConvolution, convolution, join, resize
 
+VISIBLE_AT_START = 1.0
+"""Bias of the visibility's logit: at first 73 % of each pixel is the warped source."""
+
 
 @dataclass(frozen=True)
 class Flows:
@@ -107,7 +110,7 @@ class FlowPyramid(nn.Module):
     def __init__(self, config: HEFConfig) -> None:
         super().__init__()
         self.residual, self.hierarchical = config.flow.residual, config.flow.hierarchical
-        self.sizes, self.visible = config.flow_sizes, config.flow.visible
+        self.sizes = config.flow_sizes
         channels = config.channels
         above = (*channels[1:], channels[-1])
         below = (0, *(c // 2 for c in channels[1:]))
@@ -131,7 +134,7 @@ class FlowPyramid(nn.Module):
         if motion is None:
             appearances = [join(*both) for both in zip(source.features, source.shapes, strict=True)]
         no_flow = torch.zeros(len(finest), 2, *finest.shape[2:], device=finest.device)
-        still = no_flow, torch.full_like(no_flow[:, :1], self.visible)
+        still = no_flow, torch.full_like(no_flow[:, :1], VISIBLE_AT_START)
         state, before = drive[0][:, :0], still
         flows = Flows([], [])
         for size, block, appearance, geometry in zip(self.sizes, self.blocks, appearances, drive, strict=True):

@@ -5,11 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from setuptools import Distribution
 
 from datamodules.audio import write_audio
 from datamodules.video import iterate_frames
@@ -18,6 +18,7 @@ from emospace.demo import write_astronaut
 from emospace.talker import BOX, model_in_the_box
 from emospace.talking.model_file import read_model
 
+ROOT = Path(__file__).parents[2]
 LARGEST = 12_000_000
 
 
@@ -28,15 +29,16 @@ def box() -> Path:
     return path
 
 
-def test_it_is_package_data(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parents[2])
-    distribution = Distribution()
-    distribution.parse_config_files()
-    build = distribution.get_command_obj("build_py")
-    build.ensure_finalized()
-    files = {f"{source}/{name}" for _, source, _, names in build.data_files for name in names}
-    packed = {Path(name).relative_to(os.fspath(Path("emospace"))).name for name in files if name.endswith(BOX)}
-    assert packed == {BOX}
+def test_a_wheel_holds_it(box: Path, tmp_path: Path) -> None:
+    """Built from a copy of what a wheel of this package needs: the build leaves files where it works."""
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "emospace", tmp_path / "emospace", ignore=shutil.ignore_patterns("__pycache__"))
+    build = "from setuptools.build_meta import build_wheel; print(build_wheel('dist'))"
+    subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True)
+    [wheel] = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        assert packed.read(f"emospace/models/{BOX}") == box.read_bytes()
 
 
 def test_it_is_small_and_states_its_terms(box: Path) -> None:
@@ -78,9 +80,8 @@ def test_make_model_trains_and_goes_on(tmp_path: Path) -> None:
     """The command itself, with few and small batches, twice: the second call finds all done."""
     steps = [f"{name}.steps=2" for name in ("prior.clip", "judges.critics", "ame", "eac", "hef")]
     small = ["world.preset=tiny", "hef.resolution=16", "hef.batch_size=2", "ame.batch_size=4", "eac.batch_size=2"]
-    root = str(Path(__file__).parents[2])
     command = [sys.executable, "-m", "emospace.box", "--out", "made.emospace", *steps, *small]
-    environment = {**os.environ, "PYTHONPATH": root, "WANDB_MODE": "disabled"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
     for _ in range(2):
         subprocess.run(command, cwd=tmp_path, env=environment, check=True)
         card = read_model(tmp_path / "made.emospace").card

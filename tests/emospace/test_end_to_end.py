@@ -154,6 +154,7 @@ def test_two_portraits_speak_with_the_head_motion_of_a_clip(home: Path, capsys: 
     portraits = [str(home / f"work/demo-mead/portraits/{name}.png") for name in ("W101", "M101")]
     clip = sorted((home / "work/demo-mead").glob("*/video/front/*/*/*.mp4"))[0]
     words = ["--audio", "speech.wav", "--emotion", "quietly happy", "--pose", str(clip), "--out", "both", "--json"]
+    words += ["--run", id_of(home, "evaluate")]
     capsys.readouterr()
     assert main(["talk", "--portrait", *portraits, *words]) == 0
     reports = json.loads(capsys.readouterr().out)
@@ -172,6 +173,7 @@ def test_one_bad_portrait_among_many_is_left_out(home: Path, capsys: pytest.Capt
     (home / "no.png").write_text("this is no picture")
     portraits = [str(home / "work/demo-mead/portraits/W101.png"), "no.png", "nobody.png"]
     words = ["--audio", "speech.wav", "--emotion", "sad", "--crop", "--size", "32", "--json"]
+    words += ["--run", id_of(home, "evaluate")]
     capsys.readouterr()
     assert main(["talk", "--portrait", *portraits, *words, "--out", "some"]) == 1
     shown = capsys.readouterr()
@@ -211,6 +213,7 @@ def test_a_stopped_talk_leaves_nothing_and_two_at_once_each_a_whole_film(home: P
     assert talk(home) == 0
     write_audio(home / "long.wav", np.sin(np.arange(16_000 * 60) / 30).astype(np.float32) / 2)
     given = ["--portrait", "work/demo-mead/portraits/W101.png", "--emotion", "sad", "--crop", "--size", "32"]
+    given += ["--run", id_of(home, "evaluate")]
     command = [sys.executable, "-P", "-m", "emospace.cli", "talk", *given]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
