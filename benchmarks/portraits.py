@@ -1,4 +1,4 @@
-"""Portraits that speak with several emotions: contact sheets to look at, and what strangers make of the frames.
+"""Portraits that speak with several emotions: contact sheets, and measures of the frames by independent networks.
 
 python -m benchmarks.portraits PICTURE... --audio SPEECH --out FOLDER [--model FILE] [--size 512] [--weights FOLDER]
 

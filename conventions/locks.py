@@ -1,4 +1,4 @@
-"""A lock that one process holds on a file, on any file system, and that says who holds it."""
+"""A lock that one process holds on a file, on any file system, whose error names the holder."""
 
 import contextlib
 import errno

@@ -39,7 +39,7 @@ class Checkpoint:
 
 
 class Deep3DNetwork(nn.Module):
-    """ResNet-50 with seven linear heads; its tensors bear the names of the checkpoint."""
+    """ResNet-50 with seven linear heads; its tensors have the names of the checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -57,17 +57,17 @@ def pieces_of(
 def _groups(sound: Iterable[np.ndarray], frames: int, feature: SpeechFeature) -> Iterator[SpeechPiece]:
     """Pieces of `frames` frames, a multiple of the feature's block."""
     ahead = max(feature.look_ahead + 1 - feature.block, MARGIN)
-    heard = np.zeros(0, np.float32)
+    received = np.zeros(0, np.float32)
     before = 0
     for samples in sound:
-        heard = np.concatenate([heard, samples])
-        while len(heard) >= (before + frames + ahead) * SAMPLES_PER_FRAME:
-            yield _piece(heard, before, frames, ahead, feature)
+        received = np.concatenate([received, samples])
+        while len(received) >= (before + frames + ahead) * SAMPLES_PER_FRAME:
+            yield _piece(received, before, frames, ahead, feature)
             past = _forgotten(before + frames, feature)
-            heard, before = heard[past * SAMPLES_PER_FRAME :], before + frames - past
-    left = len(heard) // SAMPLES_PER_FRAME - before
+            received, before = received[past * SAMPLES_PER_FRAME :], before + frames - past
+    left = len(received) // SAMPLES_PER_FRAME - before
     while left > 0:
-        yield _piece(heard, before, min(frames, left), ahead, feature)
+        yield _piece(received, before, min(frames, left), ahead, feature)
         before, left = before + frames, left - frames
 
 
@@ -79,10 +79,10 @@ def _forgotten(before: int, feature: SpeechFeature) -> int:
     return past - past % feature.block
 
 
-def _piece(heard: np.ndarray, before: int, frames: int, ahead: int, feature: SpeechFeature) -> SpeechPiece:
+def _piece(received: np.ndarray, before: int, frames: int, ahead: int, feature: SpeechFeature) -> SpeechPiece:
     """Frames `before` .. `before + frames` of the sound in hand."""
-    known = heard[: (before + frames + ahead) * SAMPLES_PER_FRAME]
-    sound = heard[before * SAMPLES_PER_FRAME : (before + frames) * SAMPLES_PER_FRAME]
+    known = received[: (before + frames + ahead) * SAMPLES_PER_FRAME]
+    sound = received[before * SAMPLES_PER_FRAME : (before + frames) * SAMPLES_PER_FRAME]
     margin = min(before, MARGIN)
     mfcc = mfcc_windows(known[(before - margin) * SAMPLES_PER_FRAME :], margin + frames)[margin:]
     if isinstance(feature, MFCC):

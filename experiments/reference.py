@@ -29,7 +29,7 @@ presets `toy`, `demo`, `mead` and `mead_256` change.
 A field's type decides what a value is, wherever it is written: `data.store=007` is the folder `007`, and no text
 becomes a number. Text keeps the way in which it is written (in YAML: between its quotes, if any); whole numbers take no
 fraction and no exponent; numbers are finite; flags are true/yes/on or false/no/off; lists are written as in YAML,
-`[a, b]`. In a sweep that W&B's agent shall run too, text that looks like a number needs quotes.
+`[a, b]`. In a sweep that W&B's agent also runs, text that looks like a number needs quotes.
 
 ∘ marks what is no part of a run's identity: it cannot change a number, or it names a file that counts by its content.
 """

@@ -66,6 +66,6 @@ def unit_vector(unit: str) -> Float64[np.ndarray, "64"]:
 
 
 def units_vector(units: Mapping[str, float], upper: bool | None = None) -> Float64[np.ndarray, "64"]:
-    """The sum of units by strength; of the upper or of the lower face alone where `upper` says so."""
+    """The sum of units by strength; with `upper`, of the upper or of the lower face alone."""
     chosen = {u: s for u, s in units.items() if upper is None or (u.rstrip("LR") in UPPER_UNITS) == upper}
     return sum((strength * unit_vector(unit) for unit, strength in chosen.items()), np.zeros(len(EXPRESSION_NAMES)))

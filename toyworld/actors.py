@@ -54,7 +54,7 @@ def make_actor(name: str, seed: int) -> Actor:
 
 
 def random_person(rng: np.random.Generator) -> Actor:
-    """Someone nobody has met."""
+    """A person outside all other roles."""
     sex = "M" if rng.random() < 0.5 else "W"
     return _person(f"{sex}?", sex, rng)
 

@@ -1,7 +1,7 @@
 """The course of an emotion over an utterance: onset, apex, decay, emphasis on stressed syllables, offset.
 
 At any moment the strength depends on how long ago the emotion began, on which stress is the sentence's last (the
-nuclear one, twice as strong) and on when the speech ends: more than a window around that moment can tell.
+nuclear one, twice as strong) and on when the speech ends: more than a window around that moment can show.
 """
 
 from collections.abc import Sequence

@@ -147,7 +147,7 @@ def voice_parts(emotion: str) -> tuple[str, ...]:
 
 
 def styles_json() -> dict[str, dict]:
-    """What `styles.json` at the root of a toy world says of the styles that MEAD does not have."""
+    """What `styles.json` at the root of a toy world states about the styles that MEAD does not have."""
     return {
         name: {"kind": PATTERNS[name].kind, "parts": list(PATTERNS[name].parts), "source": PATTERNS[name].source}
         for name in UNSEEN_STYLES

@@ -51,7 +51,7 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class VoiceSettings:
-    """What espeak is told: voice such as `en-us+m3`, words a minute (80..450), the rest 0..100 (volume 0..200)."""
+    """Arguments of espeak: voice such as `en-us+m3`, words a minute (80..450), the rest 0..100 (volume 0..200)."""
 
     voice: str = "en-us"
     rate: int = 175

@@ -60,7 +60,7 @@ def caption(emotion: str, level: int, rng: np.random.Generator, person: str = "p
 
 
 def unrelated_caption(scene: str, rng: np.random.Generator) -> str:
-    """A sentence about a scene ("sky", "sea", ...) that says nothing of an emotion."""
+    """A sentence about a scene ("sky", "sea", ...) without emotion words."""
     return _pick(lexicon().unrelated[scene], rng)
 
 

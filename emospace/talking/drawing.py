@@ -94,9 +94,9 @@ def perform(
     `speech` arrives in pieces of any length; `tracks` are the emotion for EAC and for HEF; `driven` draws the same
     frames as a 3D face.
     """
-    heard = express(pipeline.eac.network, speech, tracks[0], canvas.identity)
+    expressions = express(pipeline.eac.network, speech, tracks[0], canvas.identity)
     start = 0
-    for piece in rechunk(heard, at_once):
+    for piece in rechunk(expressions, at_once):
         expression, energy = piece[:, :-1], piece[:, -1]
         coefficients, placement = motion.next(expression, energy, tracks[0].frames(start, len(piece)).level.cpu())
         if driven:
@@ -136,10 +136,10 @@ def express(
 def _whole(network: ExpressionNetwork, speech: Speech, track: EmotionTrack, identity: Tensor) -> Tensor:
     """All frames of `speech`; each run of one emotion is cut from the whole speech in that emotion."""
     parts, done, length = [], 0, len(speech.energy)
-    heard = speech.feature[None].to(identity.device)
+    window = speech.feature[None].to(identity.device)
     mask = torch.ones(1, length, dtype=torch.bool, device=identity.device)
     for count, code in track.spans(0, length):
-        parts.append(network(heard, mask, code, identity)[0, done : done + count].cpu())
+        parts.append(network(window, mask, code, identity)[0, done : done + count].cpu())
         done += count
     return torch.cat([torch.cat(parts), speech.energy[:, None]], dim=1)
 
@@ -158,8 +158,8 @@ def _advance(
     parts, done = [], 0
     device = identity.device
     for count, code in track.spans(start, new):
-        heard = speech.feature[None, done : done + count + network.look_ahead].to(device)
-        expression, state = network.advance(heard, count, code, identity, state)
+        window = speech.feature[None, done : done + count + network.look_ahead].to(device)
+        expression, state = network.advance(window, count, code, identity, state)
         parts.append(expression[0].cpu())
         done += count
     return torch.cat([torch.cat(parts), speech.energy[:new, None]], dim=1), state

@@ -144,6 +144,6 @@ def _card(run: StageRun, members: dict[str, StageRun], folder: RunFolder) -> dic
         "split": str(run.config.data.split),
         "stand_ins": stand_ins,
         "metrics": folder.read("metrics.json").get("metrics", {}),
-        "licences": ["weights: as their training data", *(f"{name}: its makers' own" for name in public)],
+        "licences": ["weights: as their training data", *(f"{name}: its authors' own" for name in public)],
         "hashes": {name: member.hash for name, member in members.items()},
     }

@@ -68,7 +68,7 @@ class Evaluate(Stage):
         if config.evaluate.modality == "image" and not config.evaluate.max_clips:
             for clip in found:
                 same_style(clip, found)
-        _check_strangers(config, set(found.values("actor")))
+        _check_test_actors(config, set(found.values("actor")))
 
     def work(self, work: Work) -> Measured:
         """One row for each clip in per_clip.csv, means in metrics.json."""
@@ -86,7 +86,7 @@ def unscored(config: ExperimentConfig) -> str | None:
     return None
 
 
-def _check_strangers(config: ExperimentConfig, tested: set[str]) -> None:
+def _check_test_actors(config: ExperimentConfig, tested: set[str]) -> None:
     """No test actor is a training actor of a stage that has a store or a split of its own."""
     for stage in ("ame", "eac", "hef"):
         for data in trained_on(config, stage):
