@@ -29,7 +29,7 @@ from conventions.files import write_json
 
 LIMITS = {"peak": 20, "frames": 100, "steps": 100, "talk": 60, "train": 180}
 """Seconds of each phase; 460 in all."""
-TINY_LIMITS = dict.fromkeys(LIMITS, 60)
+TINY_LIMITS = dict.fromkeys(LIMITS, 600)
 
 Phase = Callable[[phases.Setting], Mapping[str, Any]]
 PHASES: Mapping[str, Phase] = {

@@ -49,7 +49,7 @@ def steps(setting: Setting) -> dict[str, Any]:
         step, batch = make()
         flop = gigaflop(step).total
         ms = milliseconds(step, setting.device, repeats=setting.rounds, warm_up=1, seconds=15.0).total
-        share = flop / ms / 1e3 / best if best else None
+        share = flop / ms / best if best else None
         found[name] = {"batch": batch, "ms": ms, "steps_per_second": 1000 / ms, "gflop": flop, "share_of_peak": share,
                        "memory_gib": memory_gib(setting.device)}  # fmt: skip
     return found
@@ -158,18 +158,17 @@ def ame_step(setting: Setting) -> tuple[Callable[[], None], int]:
     module = AMEModule(replace(config, text=replace(config.text, clip_model=STANDIN)), parts).to(device)
     module.log_scalars = lambda *_, **__: None  # pyright: ignore[reportAttributeAccessIssue]
     image = torch.zeros(size, 3, side, side, device=device)
-    mel = torch.zeros(size, 100, MEL_BINS, device=device)
-    labels = (torch.arange(size, device=device) % 8, torch.ones(size, dtype=torch.long, device=device))
-    everyone, mask = torch.arange(size, device=device), torch.ones(size, 100, dtype=torch.bool, device=device)
+    voice = torch.zeros(size, 100, MEL_BINS, device=device)
+    rows, ones = torch.arange(size, device=device), torch.ones(size, dtype=torch.long, device=device)
     batch = AMEBatch(
         image=image,
-        voice=mel,
-        voice_mask=mask,
-        image_rows=everyone,
-        voice_rows=everyone,
-        emotion=labels[0],
-        level=labels[1],
-        style=labels[0],
+        voice=voice,
+        voice_mask=torch.ones(size, 100, dtype=torch.bool, device=device),
+        emotion=rows % 8,
+        level=ones,
+        style=rows % 8,
+        image_rows=rows,
+        voice_rows=rows,
     )
     return _plain_step(module, batch, device), size
 

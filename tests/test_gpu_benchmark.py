@@ -13,7 +13,7 @@ def test_every_phase_ends_with_figures(tmp_path: Path) -> None:
     assert list(found) == ["machine", *PHASES]
     assert {name: value["error"] for name, value in found.items() if "error" in value} == {}
     rows = found["frames"]["rows"]
-    assert {(row["how"], row["batch"]) for row in rows} == {(how, n) for how in ("eager", "compiled") for n in (1, 2)}
+    assert [row["how"] for row in rows] == ["eager", "compiled"]
     assert all(row["frames_per_second"] > 0 for row in rows)
     steps = {name: value for name, value in found["steps"].items() if name != "seconds"}
     assert set(steps) == {"hef_512", "hef_256", "eac", "ame"}
