@@ -39,7 +39,7 @@ SHOWN = (
 
 def groups(actors: list[str], folds: int) -> list[list[str]]:
     """Actors left out together."""
-    return [part.tolist() for part in np.array_split(np.array(actors), folds)]
+    return [list(part) for part in np.array_split(np.array(actors), folds)]
 
 
 def write_split(path: Path, actors: list[str]) -> str:

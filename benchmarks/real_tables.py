@@ -76,9 +76,9 @@ def main() -> None:
         print(*eac_tables(json.loads(options.eac.read_text())), sep="\n\n")
     if options.ame:
         document = json.loads(options.ame.read_text())
-        print(ame_table(document))
-        if "regression/image" in document:
-            print(f"\nLogistic regression on grey pixels: {document['regression/image']:.3f}")
+        print(
+            ame_table(document), f"Logistic regression on grey pixels: {document['regression/image']:.3f}", sep="\n\n"
+        )
 
 
 if __name__ == "__main__":

@@ -89,8 +89,6 @@ class EACConfig:
     """Share of batches conditioned on a picture or a voice in place of text."""
     slider_share: float = 0.5
     """Share of text conditions that are another level's code, moved to the clip's level by the level slider."""
-    identity: bool = True
-    """Whether the source's identity coefficients are an input; false where few people train, to whom it overfits."""
     dropout: float = 0.0
     """Dropout of the speech feature, of its projection and of the backbone's output, for sets of few people."""
     mean_share: float = 1.0

@@ -76,7 +76,7 @@ class EACModule(StageModule):
                 raise UserError(f"eac.weights.{name} > 0 needs renderer=, a face3d.renderer.Renderer")
         if config.weights.emotion > 0 and emotion_critic is None:
             raise UserError("eac.weights.emotion > 0 needs emotion_critic=, a network with features(images, landmarks)")
-        self.network = ExpressionNetwork(config.backbone, config.speech, config.dropout, config.pose, config.identity)
+        self.network = ExpressionNetwork(config.backbone, config.speech, config.dropout, config.pose)
         self.extra_losses = load_losses(config.extra_losses)
         self.add_frozen("encoder", encoder)
         self.add_frozen("renderer", renderer)

@@ -74,7 +74,6 @@ class ExpressionNetwork(nn.Module):
         speech: SpeechForm = SpeechForm(),  # noqa: B008 (frozen)
         dropout: float = 0.0,
         pose: bool = False,
-        uses_identity: bool = True,
     ) -> None:
         super().__init__()
         width = config.width
@@ -86,7 +85,6 @@ class ExpressionNetwork(nn.Module):
         self.backbone = build_backbone(config)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, NUM_EXPRESSION))
         self.dropout = nn.Dropout(dropout)
-        self.uses_identity = uses_identity
         self.pose_head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, NUM_POSE)) if pose else None
 
     @property
@@ -106,7 +104,6 @@ class ExpressionNetwork(nn.Module):
         statistics = self.sound_statistics
         standard = ((speech - statistics.mean) / statistics.deviation).flatten(2)
         sound = self.sound[2](self.dropout(self.sound[:2](self.dropout(standard))))
-        identity = identity if self.uses_identity else torch.zeros_like(identity)
         condition = torch.cat([code.vector * EMOTION_DIM**0.5, code.token, identity], dim=-1)
         return sound + self.condition(condition)[:, None]
 
