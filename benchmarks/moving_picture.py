@@ -27,12 +27,12 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=model_in_the_box())
     parser.add_argument("--size", type=int, default=384)
-    parser.add_argument("--quality", type=int, default=70)
+    parser.add_argument("--quality", type=int, default=80)
     options = parser.parse_args()
     third = speech_frames(options.audio) / VIDEO_FPS / len(EMOTIONS)
     schedule = " ".join(f"{number * third:.2f}:{emotion}" for number, emotion in enumerate(EMOTIONS))
     with tempfile.TemporaryDirectory() as folder:
-        film, settings = Path(folder) / "film.mp4", FilmSettings(Frame(size=options.size))
+        film, settings = Path(folder) / "film.mp4", FilmSettings(Frame(crop=True, size=options.size))
         Talker.from_file(options.model).talk(
             write_astronaut(Path(folder)), options.audio, schedule, film, settings=settings
         )

@@ -70,8 +70,11 @@ def _with_faces(work: Path, toy_store: Path, clips: Sequence[Path], size: int) -
 def card(parts: ModelParts, clips: Sequence[str]) -> dict[str, Any]:
     """The card of a run, with what HEF was trained on and under which terms the file may be used."""
     faces = f" and {len(clips)} clips of VoxCeleb2" if clips else ""
+    own = parts.configs["hef"]["data"]
     return {
         **parts.card,
+        "data": parts.card["data"] | ({"path": Path(own["store"]).name} if own["store"] else {}),
+        "split": own["split"] or parts.card["split"],
         "command": COMMAND,
         "stand_ins": [
             "emotion space and expressions trained on the toy world (synthetic), not on MEAD",
