@@ -26,6 +26,13 @@ SAME = 0.5
 AGREEMENT = 0.03
 """Greatest mean distance, as a share of the face's width, between the landmarks of a face that is found twice."""
 
+CUT = 0.1
+"""The same, beyond which the landmarks of a face at the border are not those of the face: a face that is cut in half
+has 0.15, one that is whole at most 0.02, one that is tilted by 60 degrees 0.06."""
+
+NEAR = 0.05
+"""A face is at the border where its landmarks come nearer to it than this share of its width."""
+
 LIKE = 0.5
 """A second face counts as being of like size when it is at least this share of the largest one's width."""
 
@@ -44,10 +51,19 @@ def search_faces(landmarker: Landmarker, picture: UInt8[np.ndarray, "h w 3"]) ->
     while not faces and part <= FINEST:
         side = max(max(height, width) // part, 1)
         found = [each for place in _squares(height, width, side) for each in _cut(landmarker, picture, place)]
-        faces = [face for face in _distinct(found) if _confirmed(landmarker, picture, face)]
+        faces = [
+            face for face in _distinct(found) if min(_differences(landmarker, picture, face), default=1) < AGREEMENT
+        ]
         part *= 2
     faces = sorted(faces, key=_width, reverse=True)
     return [face for face in faces if _width(face) >= LIKE * _width(faces[0])]
+
+
+def is_cut(landmarker: Landmarker, picture: UInt8[np.ndarray, "h w 3"], face: Face) -> bool:
+    """Whether the border cuts a face, so that its landmarks are not where they are found."""
+    size, near = np.array([picture.shape[1], picture.shape[0]]), NEAR * _width(face)
+    at_border = bool((face < near).any() or (face > size - near).any())
+    return at_border and min(_differences(landmarker, picture, face), default=0) > CUT
 
 
 def _in(landmarker: Landmarker, picture: np.ndarray, corner: tuple[int, int]) -> list[Face]:
@@ -96,13 +112,15 @@ def _distinct(found: list[tuple[float, Face]]) -> list[Face]:
     return faces
 
 
-def _confirmed(landmarker: Landmarker, picture: np.ndarray, face: Face) -> bool:
-    """Whether the same landmarks are found in a square about the face: those of an upside-down face are not."""
+def _differences(landmarker: Landmarker, picture: np.ndarray, face: Face) -> list[float]:
+    """Mean distance from the landmarks of each face that a square about the face shows, as a share of its width.
+
+    It is large for a face that is upside down.
+    """
     (x, y), reach, (height, width) = face.mean(0), _width(face), picture.shape[:2]
     left, top = max(round(x - reach), 0), max(round(y - reach), 0)
     place = (left, top, min(round(x + reach), width), min(round(y + reach), height))
-    again = [np.abs(other - face).mean() / reach for _, other in _cut(landmarker, picture, place)]
-    return bool(min(again, default=1.0) < AGREEMENT)
+    return [float(np.abs(other - face).mean()) / reach for _, other in _cut(landmarker, picture, place)]
 
 
 def _width(face: Face) -> float:

@@ -18,7 +18,7 @@ from datamodules.coefficients import fit, read_mat
 from datamodules.crop import align, camera_windows, fixed_crop, placement, to_crop
 from datamodules.mead import Reference
 from datamodules.pictures import BACKGROUND, FORMATS, read_picture
-from emospace.talking.face_search import MOST_FACES, search_faces
+from emospace.talking.face_search import MOST_FACES, is_cut, search_faces
 from emospace.talking.square import Square, cut_square
 from face3d.camera import CROP_WIDENING, default_placement, project, rotation
 from face3d.camera import angles as angles_of
@@ -174,10 +174,13 @@ def _detect(picture: np.ndarray, path: Path, weights: Path | None) -> Float[np.n
     shown = picture.repeat(factor, 0).repeat(factor, 1) if factor > 1 else picture
     with Landmarker(LANDMARKER.find(weights), MOST_FACES) as landmarker:
         faces = search_faces(landmarker, shown)
+        cut = len(faces) == 1 and is_cut(landmarker, shown, faces[0])
     if not faces:
         raise UserError(f"{path}: no face found; give a picture that shows one face from the front")
     if len(faces) > 1:
         raise UserError(f"{path}: shows {len(faces)} faces of like size; crop it to one")
+    if cut:
+        raise UserError(f"{path}: the border cuts the face; give a picture that shows all of it")
     return faces[0] / factor
 
 

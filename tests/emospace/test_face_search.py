@@ -121,8 +121,12 @@ def test_pictures_that_cannot_talk_are_one_line(tmp_path: Path, real_weights: Pa
     cases = [
         (np.concatenate([picture] * 3, 1), "shows 3 faces of like size; crop it to one"),
         (picture[:120], "the lips of the face lie outside of the picture"),
+        (picture[:, :240], "the border cuts the face"),
         (picture[::-1, ::-1], "no face found"),
     ]
+    for shown in (picture[:, :260], picture[:, 200:]):  # the border is near, and the face is whole
+        Image.fromarray(np.ascontiguousarray(shown)).save(tmp_path / "a.png")
+        read_portrait(tmp_path / "a.png", model, 64, weights=real_weights)
     for shown, line in cases:
         Image.fromarray(shown).save(tmp_path / "a.png")
         with pytest.raises(UserError, match=line):
