@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
@@ -25,8 +26,14 @@ from datamodules.mead import MEADDataModule
 from datamodules.store import Store
 from experiments.checks import check_plan
 from experiments.graph import compose, plan
+from experiments.networks import Networks
 from experiments.rundir import RunFolder
 from experiments.runner import execute
+from lightning_modules.ame.evaluation import voice_vector
+from lightning_modules.ame.module import AMEModule
+from lightning_modules.ame.prompts import plain_prompts
+from lightning_modules.ame.retrieval import zero_shot
+from lightning_modules.ame.space import EmotionSpace
 
 SHOWN = (
     "accuracy/audio",
@@ -56,11 +63,24 @@ def run_fold(split: str, options: argparse.Namespace) -> dict[str, float]:
     words = [f"ame.data=[{', '.join(stores)}]", "tracking.mode=disabled", *options.overrides]
     words += [] if options.pictures else ["ame.image.tower=none"]
     experiment = compose("real_ame", overrides=words, target="ame")
-    check_plan(plan(experiment), options.runs)
+    planned = plan(experiment)
+    check_plan(planned, options.runs)
     result = execute(experiment, options.runs)
     assert result.exit_code == 0, result
     metrics = RunFolder(options.runs / result.target).read("metrics.json")["metrics"]
-    return {"run": result.target, **{name: metrics[name] for name in SHOWN if name in metrics}}
+    encoder = Networks(options.runs).typed(planned[-1], AMEModule).cpu().encoder
+    known = among_known(encoder, DataConfig(str(options.voices), split, voice=experiment.config.data.voice))
+    return {"run": result.target, "known/audio": known, **{name: metrics[name] for name in SHOWN if name in metrics}}
+
+
+@torch.no_grad()
+def among_known(encoder: EmotionSpace, config: DataConfig) -> float:
+    """Accuracy of the test voices among the emotions that the store has, by their plain words."""
+    data = MEADDataModule(config, "ame", 1)
+    clips = list(data.test_clips())
+    vectors = torch.stack([voice_vector(encoder, data.clip_item(clip).voice) for clip in clips])
+    names = [clip.emotion or "" for clip in clips]
+    return zero_shot(vectors, names, {name: encoder.encode_text(plain_prompts(name)).vector for name in set(names)})
 
 
 def voice_rows(store: Store, feature: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

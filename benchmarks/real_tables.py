@@ -11,7 +11,8 @@ from typing import Any
 
 VOICES = (
     ("regression/audio", "logistic regression, voices"),
-    ("accuracy/audio", "AME, voices"),
+    ("known/audio", "AME, voices, among the seven emotions of the set"),
+    ("accuracy/audio", "AME, voices, among MEAD's eight"),
     ("synonym_accuracy/audio", "AME, voices, by synonyms"),
     ("intensity_spearman/audio", "AME, voices, intensity (rank correlation)"),
     ("accuracy/image", "AME, pictures"),
