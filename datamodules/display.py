@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 from av import VideoFrame
+from av.sidedata.sidedata import SideDataContainer
 from jaxtyping import UInt8
 
 MOST_STRETCH = 10
@@ -56,7 +57,9 @@ def display_of(frame: VideoFrame, pixel_aspect: Fraction | None) -> Display:
     stretch = pixel_aspect or Fraction(1)
     if not Fraction(1, MOST_STRETCH) <= stretch <= MOST_STRETCH:
         raise ValueError(f"its pixels are {stretch} times as wide as high")
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    # Not `frame.side_data`: the frame keeps that object, which keeps the frame, so that the pixels of hundreds of frames
+    # wait for Python's search for cycles.
+    side_data = SideDataContainer(frame).get("DISPLAYMATRIX")  # pyright: ignore[reportCallIssue]
     if side_data is None:
         return Display(stretch=stretch)
     a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5].tolist()

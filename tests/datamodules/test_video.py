@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +34,20 @@ def write_at(path: Path, times_ms: list[int]) -> None:
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def test_frames_that_were_shown_are_freed_at_once(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", np.zeros((40, 64, 64, 3), np.uint8))
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+        for frame in iterate_frames(tmp_path / "a.mp4"):
+            frame.rgb()
+        del frame
+        assert sum(isinstance(each, av.VideoFrame) for each in gc.get_objects()) == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("fps", [15, 24, 25, 30, 50, 60])
