@@ -15,6 +15,7 @@ from ablations.registry import compose_variant
 from conventions.errors import UserError
 from datamodules.merging import merge
 from datamodules.prepare import prepare
+from datamodules.store import Store
 from emospace.talker import BOX
 from emospace.talking.from_run import parts_of
 from emospace.talking.model_file import ModelParts, write_model
@@ -41,10 +42,9 @@ def make_model(work: Path, runs: Path, faces: Path | None, out: Path, overrides:
     clips = sorted(faces.glob(FACES)) if faces else []
     if faces and not clips:
         raise UserError(f"--faces {faces}: holds no {FACES}; leave it out to train on the toy world alone")
-    config = experiment.config
     words = [*overrides]
     if clips:
-        words.append(_with_faces(work, Path(config.data.store), clips, config.hef.resolution))
+        words.append(_with_faces(work, Store(experiment.config.data.store), clips))
     for target in ("eac", "hef"):
         result = execute(compose_variant(EXPERIMENT, FULL, None, words, target), runs)
         if result.exit_code:
@@ -55,15 +55,15 @@ def make_model(work: Path, runs: Path, faces: Path | None, out: Path, overrides:
     return 0
 
 
-def _with_faces(work: Path, toy_store: Path, clips: Sequence[Path], size: int) -> str:
+def _with_faces(work: Path, toy: Store, clips: Sequence[Path]) -> str:
     """Make HEF's store of the toy world and the clips; the override that names it."""
     folder, store = work / "model-faces", work / "model-store"
     folder.mkdir(parents=True, exist_ok=True)
     for clip in clips:
         if not (link := folder / clip.name).is_symlink():
             link.symlink_to(clip.resolve())
-    prepare(folder, work / "model-faces-store", coefficients="landmarks", size=size, workers=2, naming="plain")
-    merge(store, [toy_store, work / "model-faces-store"])
+    prepare(folder, work / "model-faces-store", coefficients="landmarks", size=toy.size, workers=2, naming="plain")
+    merge(store, [toy.path, work / "model-faces-store"])
     return f"hef.data.store={store}"
 
 
