@@ -57,8 +57,8 @@ def display_of(frame: VideoFrame, pixel_aspect: Fraction | None) -> Display:
     stretch = pixel_aspect or Fraction(1)
     if not Fraction(1, MOST_STRETCH) <= stretch <= MOST_STRETCH:
         raise ValueError(f"its pixels are {stretch} times as wide as high")
-    # Not `frame.side_data`: the frame keeps that object, which keeps the frame, so that the pixels of hundreds of frames
-    # wait for Python's search for cycles.
+    # Not `frame.side_data`: the frame keeps that object, and it keeps the frame, so that the pixels of hundreds of
+    # frames wait for Python's search for cycles.
     side_data = SideDataContainer(frame).get("DISPLAYMATRIX")  # pyright: ignore[reportCallIssue]
     if side_data is None:
         return Display(stretch=stretch)
