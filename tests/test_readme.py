@@ -21,6 +21,7 @@ from experiments.graph import plan
 from experiments.sweep import expand_sweep
 
 ROOT = Path(__file__).parent.parent
+CONFIGS = ROOT / "experiments" / "configs"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -67,14 +68,11 @@ def test_command_is_understood(line: str) -> None:
     options = parse(build_parser(command), words)
     files = {name for page in PAGES for name in yaml_files(page)}
     shown = files | {Path(name).stem for name in files}
+    presets = {"default", "tiny", "small", "paper", *(path.stem for path in CONFIGS.glob("*.yaml"))}
     for option in ("experiment", "preset", "variant"):
         given = getattr(options, option, "toy") or []
         for named in [given] if isinstance(given, str) else given:
-            assert (
-                named.partition("#")[0] in shown
-                or named in ("toy", "mead", "mead_256", "demo", "default", "tiny", "small", "paper")
-                or named in BY_ID
-            )
+            assert named.partition("#")[0] in shown or named in presets or named in BY_ID
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if "=" in line and line.split()[1] in ("run", "table")])
