@@ -38,56 +38,35 @@ class TextSource(nn.Module):
         """Where the source's weights are."""
 
 
-class ClipText(FrozenParts, TextSource):
-    """CLIP's frozen text tower: the space is CLIP's own, seen from the middle of the style prompts.
+def mean_hidden(tower: Any, tokens: Tensor, mask: Tensor) -> Float[Tensor, "b d"]:
+    """Mean of a language model's last hidden states over the tokens that the mask shows."""
+    hidden = tower(input_ids=tokens, attention_mask=mask).last_hidden_state * mask[..., None]
+    return hidden.sum(1) / mask.sum(1, keepdim=True)
 
-    CLIP's embeddings of such prompts lie in a narrow cone (cosines of 0.8 to 0.9); their differences are what an
-    emotion is. The mean of the style prompts is therefore the origin from which directions are taken.
+
+class CentredText(FrozenParts, TextSource):
+    """A frozen text tower, seen from the middle of the style prompts.
+
+    Embeddings of such prompts lie in a narrow cone (cosines of 0.8 to 0.9 in CLIP's space); their differences are what
+    an emotion is. The mean of the style prompts is therefore the origin from which directions are taken.
     """
 
     tower: Any
+    tokenize: Any
 
-    def __init__(self, parts: ClipParts) -> None:
+    def __init__(self, parts: ClipParts | SentenceParts) -> None:
         super().__init__()
         self.add_frozen("tower", parts.model)
         self.tokenize = parts.tokenize
         self.cache = TextCache(self._embed, training_texts())
         self._origin: Tensor | None = None
 
-    @property
-    def device(self) -> torch.device:
-        """Where the source's weights are."""
-        return next(self.tower.parameters()).device
+    @abstractmethod
+    def _embed(self, texts: Sequence[str]) -> Tensor: ...
 
-    @property
-    def origin(self) -> Float[Tensor, "512"]:
-        """Mean unit vector of all style prompts."""
-        if self._origin is None:
-            self._origin = F.normalize(self.cache(all_style_prompts(), self.device), dim=-1).mean(0)
-        return self._origin.to(self.device)
-
-    def _embed(self, texts: Sequence[str]) -> Tensor:
-        return self.tower.encode_text(self.tokenize(texts).to(self.device))
-
-    def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
-        """Unit vectors of texts."""
-        return F.normalize(F.normalize(self.cache(texts, self.device), dim=-1) - self.origin, dim=-1)
-
-
-class SentenceText(FrozenParts, TextSource):
-    """A frozen sentence encoder, mean of its last hidden states, seen from the middle of the style prompts.
-
-    Nothing of it is trained, so that words which no prompt holds keep their place among the others.
-    """
-
-    tower: Any
-
-    def __init__(self, parts: SentenceParts) -> None:
-        super().__init__()
-        self.add_frozen("tower", parts.model)
-        self.tokenize, self.width = parts.tokenize, parts.width
-        self.cache = TextCache(self._embed, training_texts())
-        self._origin: Tensor | None = None
+    @abstractmethod
+    def _unit(self, texts: Sequence[str]) -> Float[Tensor, "b d"]:
+        """Unit vectors of texts in the tower's own space."""
 
     @property
     def device(self) -> torch.device:
@@ -98,17 +77,47 @@ class SentenceText(FrozenParts, TextSource):
     def origin(self) -> Float[Tensor, " d"]:
         """Mean unit vector of all style prompts."""
         if self._origin is None:
-            self._origin = self.cache(all_style_prompts(), self.device).mean(0)
+            self._origin = self._unit(all_style_prompts()).mean(0)
         return self._origin.to(self.device)
 
+    def directions(self, texts: Sequence[str]) -> Float[Tensor, "b d"]:
+        """Unit vectors from the origin to texts."""
+        return F.normalize(self._unit(texts) - self.origin, dim=-1)
+
+
+class ClipText(CentredText):
+    """CLIP's frozen text tower: the space is CLIP's own, seen from the middle of the style prompts."""
+
     def _embed(self, texts: Sequence[str]) -> Tensor:
-        tokens, mask = (part.to(self.device) for part in self.tokenize(texts))
-        hidden = self.tower(input_ids=tokens, attention_mask=mask).last_hidden_state * mask[..., None]
-        return F.normalize(hidden.sum(1) / mask.sum(1, keepdim=True), dim=-1)
+        return self.tower.encode_text(self.tokenize(texts).to(self.device))
+
+    def _unit(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
+        return F.normalize(self.cache(texts, self.device), dim=-1)
+
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
+        """Unit vectors of texts."""
+        return self.directions(texts)
+
+
+class SentenceText(CentredText):
+    """A frozen sentence encoder, mean of its last hidden states, seen from the middle of the style prompts.
+
+    Nothing of it is trained, so that words which no prompt holds keep their place among the others.
+    """
+
+    def __init__(self, parts: SentenceParts) -> None:
+        super().__init__(parts)
+        self.width = parts.width
+
+    def _embed(self, texts: Sequence[str]) -> Tensor:
+        return F.normalize(mean_hidden(self.tower, *(part.to(self.device) for part in self.tokenize(texts))), dim=-1)
+
+    def _unit(self, texts: Sequence[str]) -> Float[Tensor, "b d"]:
+        return self.cache(texts, self.device)
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
         """Unit vectors of texts; the dimensions that the encoder lacks are 0."""
-        return F.pad(F.normalize(self.cache(texts, self.device) - self.origin, dim=-1), (0, EMOTION_DIM - self.width))
+        return F.pad(self.directions(texts), (0, EMOTION_DIM - self.width))
 
 
 class GPT2Text(FrozenParts, TextSource):
@@ -130,9 +139,7 @@ class GPT2Text(FrozenParts, TextSource):
         return self.project.weight.device
 
     def _embed(self, texts: Sequence[str]) -> Tensor:
-        tokens, mask = (part.to(self.device) for part in self.tokenize(texts))
-        hidden = self.tower(input_ids=tokens, attention_mask=mask).last_hidden_state * mask[..., None]
-        return hidden.sum(1) / mask.sum(1, keepdim=True)
+        return mean_hidden(self.tower, *(part.to(self.device) for part in self.tokenize(texts)))
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
         """Unit vectors of texts."""
