@@ -26,15 +26,19 @@ def masked_mean(values: Float[Tensor, "b t *rest"], mask: Bool[Tensor, "b t"]) -
     return (values * shown).sum() / (shown.sum() * size).clamp(min=1)
 
 
+def time_mean(values: Float[Tensor, "b t *d"], mask: Bool[Tensor, "b t *one"]) -> Float[Tensor, "b 1 *d"]:
+    """Mean over the frames that the mask shows; the mask has as many axes as the values."""
+    shown = mask.to(values.dtype)
+    return (values * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)
+
+
 def with_mean_share(
     predicted: Float[Tensor, "b t 64"], true: Float[Tensor, "b t 64"], mask: Bool[Tensor, "b t"], share: float
 ) -> Float[Tensor, "b t 64"]:
     """The prediction with that share of the error of each stretch's mean left in it."""
     if share == 1:
         return predicted
-    shown = mask[..., None].to(predicted.dtype)
-    error = ((predicted - true) * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)
-    return predicted - (1 - share) * error
+    return predicted - (1 - share) * time_mean(predicted - true, mask[..., None])
 
 
 def coefficient_loss(
@@ -90,11 +94,9 @@ def pose_loss(
     predicted: Float[Tensor, "b t 6"], true: Float[Tensor, "b t 6"], mask: Bool[Tensor, "b t"]
 ) -> Float[Tensor, ""]:
     """Mean squared error of the motion about each sequence's mean pose, and of its velocity."""
-    error = predicted - true
-    shown = mask[..., None].to(error.dtype)
-    mean = (error * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)
-    both = mask[:, 1:] & mask[:, :-1]
-    return masked_mean((error - mean).square(), mask) + masked_mean(error.diff(dim=1).square(), both)
+    error, both = predicted - true, mask[:, 1:] & mask[:, :-1]
+    about_mean = error - time_mean(error, mask[..., None])
+    return masked_mean(about_mean.square(), mask) + masked_mean(error.diff(dim=1).square(), both)
 
 
 def opening_loss(
@@ -104,11 +106,10 @@ def opening_loss(
     basis: Float[Tensor, "e 20 3"],
 ) -> Float[Tensor, ""]:
     """Mean of 1 - Pearson's correlation of the mouth's opening over each stretch."""
-    shown = mask.to(predicted.dtype)
 
     def centred(expression: Tensor) -> Tensor:
         opening = mouth_opening(expression, basis)
-        return (opening - (opening * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)) * shown
+        return (opening - time_mean(opening, mask)) * mask
 
     one, other = centred(predicted), centred(true)
     scale = ((one.square().sum(1) + OPENING_FLOOR) * (other.square().sum(1) + OPENING_FLOOR)).sqrt()
