@@ -1,7 +1,7 @@
 """What a toy world consists of, before any of it is made: actors by role, clips, portraits, pictures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conventions.emotions import STYLES
@@ -31,27 +31,20 @@ class Preset:
     """Side of the square videos in pixels, where no other is asked for."""
 
 
+DEFAULT = Preset(
+    actors={"train": 24, "val": 6, "test": 6, "judge": 6},
+    neutral_clips=2,
+    all_levels=frozenset(ROLES),
+    unseen_styles=UNSEEN_STYLES,
+    short_sentences=False,
+    people={"prior": 280, "judge": 120, "critic": 80},
+    portraits=4,
+    video_size=160,
+)
+
 PRESETS: Mapping[str, Preset] = {
-    "default": Preset(
-        actors={"train": 24, "val": 6, "test": 6, "judge": 6},
-        neutral_clips=2,
-        all_levels=frozenset(ROLES),
-        unseen_styles=UNSEEN_STYLES,
-        short_sentences=False,
-        people={"prior": 280, "judge": 120, "critic": 80},
-        portraits=4,
-        video_size=160,
-    ),
-    "small": Preset(
-        actors={"train": 7, "val": 1, "test": 3, "judge": 5},
-        neutral_clips=2,
-        all_levels=frozenset(ROLES),
-        unseen_styles=UNSEEN_STYLES,
-        short_sentences=False,
-        people={"prior": 280, "judge": 120, "critic": 80},
-        portraits=4,
-        video_size=160,
-    ),
+    "default": DEFAULT,
+    "small": replace(DEFAULT, actors={"train": 7, "val": 1, "test": 3, "judge": 5}),
     "tiny": Preset(
         actors={"train": 2, "val": 1, "test": 1, "judge": 2},
         neutral_clips=1,
