@@ -35,11 +35,6 @@ def pictures(store: Store, clip: StoredClip, indices: Iterable[int], size: int) 
     return pixels.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
 
 
-def has_pictures(clip: StoredClip) -> bool:
-    """Whether a clip has pictures: the crop of a sound alone has no size."""
-    return clip.crop[2] > 0
-
-
 def labels(clip: StoredClip) -> tuple[int, int, int]:
     """(emotion, level, style) as class indices; -1 where the clip has no such label, level 0 where it has none."""
     emotion = EMOTIONS.index(clip.emotion) if clip.emotion in EMOTIONS else -1
@@ -93,7 +88,7 @@ class _Maker(ABC):
         spans = [stretch(random, clip, self.frames) for clip in clips]
         rows = [slice(c.start + first, c.start + first + n) for c, (first, n) in zip(clips, spans, strict=True)]
         places = [int(random.integers(count)) for _, count in spans]
-        shown = [place for place, clip in enumerate(clips) if has_pictures(clip)]
+        shown = [place for place, clip in enumerate(clips) if clip.has_pictures]
         images = [pictures(self.store, clips[i], [spans[i][0] + places[i]], self.size) for i in shown]
         empty = torch.zeros(0, 3, self.size, self.size)
         return clips, rows, torch.cat([empty, *images]), torch.tensor(places)
@@ -118,7 +113,7 @@ class _AME(_Maker):
     def __call__(self, step: int) -> AMEBatch:
         clips, rows, image, _ = self._stretches(step)
         heard = [place for place, clip in enumerate(clips) if clip.has_audio]
-        shown = [place for place, clip in enumerate(clips) if has_pictures(clip)]
+        shown = [place for place, clip in enumerate(clips) if clip.has_pictures]
         rows = [rows[place] for place in heard]
         return AMEBatch(
             image=image,

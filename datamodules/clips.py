@@ -36,6 +36,11 @@ class StoredClip:
     """Centre x, y and half side of the crop in pixels of the source picture."""
 
     @property
+    def has_pictures(self) -> bool:
+        """False: a sound alone, whose crop has no size."""
+        return self.crop[2] > 0
+
+    @property
     def rows(self) -> slice:
         """This clip's rows in every array of the store."""
         return slice(self.start, self.start + self.length)
@@ -203,6 +208,11 @@ class Groups:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    def alone(self) -> list[StoredClip]:
+        """The clips that are the only one of their group."""
+        places = self.order[self.ends - 1][np.bincount(self.of) == 1]
+        return [self.clips[int(place)] for place in places]
 
     def draw(self, random: np.random.Generator, group: int) -> int:
         """The place of one clip of a group, each equally likely."""

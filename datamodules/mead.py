@@ -149,7 +149,7 @@ class MEADDataModule(EndlessData):
     def _clips(self, role: Role, view: View | None = None) -> Clips:
         """Clips of a role that hold all that a view needs."""
         clips = self.store.clips.where(view=self.config.views, actor=lambda name: self.split.role(name) == role)
-        return clips if view is None else _holding(clips, view)
+        return clips if view is None else holding(clips, view)
 
     @property
     def voice_form(self) -> SpeechForm:
@@ -192,7 +192,7 @@ class MEADDataModule(EndlessData):
 
     def val_dataloader(self) -> list[DataLoader]:
         """Clips of the validation actors, as `test_dataloader` yields them; no loader where there are none."""
-        clips = evenly(_holding(self.val_clips(), self.view), self.max_val_clips)
+        clips = evenly(holding(self.val_clips(), self.view), self.max_val_clips)
         return [self._clip_loader(clips)] if clips else []
 
     def test_dataloader(self) -> list[DataLoader]:
@@ -201,7 +201,7 @@ class MEADDataModule(EndlessData):
         For HEF one loader of `Reenacted` batches, each `evaluate_frames` frames of a clip of a basic style.
         """
         kinds: tuple[Literal["basic", "unseen"], ...] = ("basic",) if self.view == "hef" else ("basic", "unseen")
-        groups = [_holding(self.test_clips(kind), self.view) for kind in kinds]
+        groups = [holding(self.test_clips(kind), self.view) for kind in kinds]
         while groups and not groups[-1]:
             groups.pop()
         return [self._clip_loader(clips) for clips in groups]
@@ -253,7 +253,7 @@ class MEADDataModule(EndlessData):
         )
 
     def _pictures(self, clip: StoredClip) -> Float[Tensor, "t 3 r r"]:
-        if not assemble.has_pictures(clip):
+        if not clip.has_pictures:
             return torch.zeros(0, 3, self.resolution, self.resolution)
         return assemble.pictures(self.store, clip, range(clip.length), self.resolution)
 
@@ -296,7 +296,7 @@ class MEADDataModule(EndlessData):
         )
 
 
-def _holding(clips: Clips, view: View) -> Clips:
+def holding(clips: Clips, view: View) -> Clips:
     """Those that have the sound, the coefficients and the label that a view needs."""
     if view == "ame":
         return clips.where(emotion=lambda emotion: emotion is not None)

@@ -11,12 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from conventions.errors import UserError
-from datamodules.assemble import has_pictures
 from datamodules.batches import AMEBatch
 from datamodules.endless import EndlessData, MakeBatch, item_loader
-from datamodules.mead import ORIGIN_BATCHES, ClipItem, MEADDataModule, evenly
+from datamodules.mead import ORIGIN_BATCHES, ClipItem, MEADDataModule, evenly, holding
 from datamodules.speech_names import SpeechForm
-from datamodules.store import StoredClip
 
 
 def shares(batch_size: int, weights: Sequence[float]) -> list[int]:
@@ -92,14 +90,18 @@ class MixedData(EndlessData):
         keys = [
             (number, clip)
             for number, source in enumerate(self.sources)
-            for clip in evenly(_usable(source.val_clips()), source.max_val_clips)
+            for clip in evenly(holding(source.val_clips(), "ame"), source.max_val_clips)
         ]
         return [item_loader(keys, self._item)] if keys else []
 
     def test_dataloader(self) -> list[DataLoader]:
         """Clips of the test actors of every store: of the basic styles, then of unseen ones where there are any."""
         groups = [
-            [(number, clip) for number, source in enumerate(self.sources) for clip in _usable(source.test_clips(kind))]
+            [
+                (number, clip)
+                for number, source in enumerate(self.sources)
+                for clip in holding(source.test_clips(kind), "ame")
+            ]
             for kind in ("basic", "unseen")
         ]
         while groups and not groups[-1]:
@@ -109,7 +111,3 @@ class MixedData(EndlessData):
     def _item(self, key: Any) -> ClipItem:
         number, clip = key
         return self.sources[number].clip_item(clip)
-
-
-def _usable(clips: Sequence[StoredClip]) -> list[StoredClip]:
-    return [clip for clip in clips if clip.emotion is not None and (clip.has_audio or has_pictures(clip))]

@@ -66,7 +66,7 @@ class Evaluate(Stage):
                 f"split {data.split!r}"
             )
         if config.evaluate.modality == "image" and not config.evaluate.max_clips:
-            for clip in found:
+            for clip in found.groups("emotion", "level").alone():
                 same_style(clip, found)
         _check_test_actors(config, set(found.values("actor")))
 

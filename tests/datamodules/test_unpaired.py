@@ -9,7 +9,6 @@ import yaml
 from PIL import Image
 
 from conventions.errors import UserError
-from datamodules.assemble import has_pictures
 from datamodules.audio import write_audio
 from datamodules.catalogue import catalogue
 from datamodules.config import DataConfig
@@ -114,10 +113,10 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> list[DataConfig]:
 def test_a_store_of_sounds_and_one_of_pictures(stores: list[DataConfig]) -> None:
     voices, pictures = (Store(config.store) for config in stores)
     assert [c.length for c in voices.clips] == [25] * 10
-    assert not any(has_pictures(clip) for clip in voices.clips)
+    assert not any(clip.has_pictures for clip in voices.clips)
     assert all(clip.has_audio and not clip.has_coefficients for clip in voices.clips)
     assert [c.length for c in pictures.clips] == [1] * 8
-    assert all(has_pictures(clip) and not clip.has_audio for clip in pictures.clips)
+    assert all(clip.has_pictures and not clip.has_audio for clip in pictures.clips)
     assert np.abs(pictures.frames(pictures.clips[0], [0]).astype(int) - 100).max() <= 2
     voices.verify()
     pictures.verify()
