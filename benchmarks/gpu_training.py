@@ -86,7 +86,7 @@ def hef_batch(config: HEFConfig, device: str) -> HEFBatch:
 def hef_step(setting: Setting, config: HEFConfig) -> tuple[Callable[[], None], int]:
     """One step of generator and discriminator as `training_step` does it, without Lightning."""
     module, batch = hef_module(setting, config), hef_batch(config, setting.device)
-    module.current_batch = 1  # the counter of FLOP knows no gradient penalty, which every 16th batch has
+    module.current_batch = 1  # not a batch with gradient penalty, whose FLOP torch does not count
     train = HEFTraining(module, setting.device)
     return lambda: train(batch), config.batch_size
 

@@ -30,7 +30,7 @@ class SpeechForm:
 
 
 VOICE = SpeechForm("mel", (MEL_STEPS_PER_FRAME, MEL_BINS))
-"""What AME reads of a voice unless the configuration says otherwise."""
+"""What AME reads of a voice by default."""
 
 
 def canonical(name: str) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from face3d.landmarker import Landmarker
 
 MOST_FACES = 10
-"""Faces that are told apart."""
+"""Faces that are detected in a picture at most."""
 
 SHRUNK = 2
 """Multiple of the picture's sides to which it is padded, so that a face that fills it becomes smaller."""

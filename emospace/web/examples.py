@@ -14,7 +14,7 @@ from emospace.web.job import SCHEDULE, WORDS
 from toyworld.prosody import Prosody
 from toyworld.speech import FILE_RATE, speak, voice_of
 
-SENTENCE = "Hello. Nobody has taught me to speak, and still you can see what I feel."
+SENTENCE = "Hello. This is a short sentence to try the page with."
 VOICE = "W001"
 """Toy actor whose voice reads the sentence."""
 

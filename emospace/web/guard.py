@@ -1,4 +1,4 @@
-"""What the page's server answers: nothing from outside, to nobody who came by another machine's name."""
+"""Which requests the page's server answers: only its own content, and only by the host names that it is given."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -71,8 +71,8 @@ class AudioConfig:
     layers: int = 2
     """Transformer layers."""
     positions: Literal["convolution", "none"] = "convolution"
-    """How the Transformer knows the order of frames: by a convolution over 0.6 s (as in wav2vec 2.0), or not beyond the
-    stem's 0.1 s."""
+    """How the Transformer receives the order of frames: by a convolution over 0.6 s (as in wav2vec 2.0), or not beyond
+    the stem's 0.1 s."""
     dropout: float = 0.1
     """Dropout inside the Transformer."""
     pooled_dropout: float = 0.3

@@ -134,7 +134,7 @@ def test_wishes_that_cannot_be_are_one_line_without_the_servers_folders(
         ({"words": "sad " * 200}, "emotion: has 799 characters"),
         ({"source": MIXTURE, "share": "all"}, "mixture: 'all' is outside 0..100"),
         ({"own_level": True, "level": 9}, "intensity: 9 is outside 0..3"),
-        ({"pose": "/root/clip.mp4"}, "head: .* is unknown"),
+        ({"pose": "/srv/clip.mp4"}, "head: .* is unknown"),
         ({"size": "100000"}, "size: .* is unknown"),
     ]
     for change, line in cases:
