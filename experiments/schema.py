@@ -144,8 +144,9 @@ class EvaluateConfig:
 
     modality: Literal["text", "image", "audio"] = "text"
     """What states the emotion: the style's prompt, a frame of another clip of that style, or the speech itself."""
-    clips: Literal["basic", "unseen"] = "basic"
-    """Test clips of MEAD's own styles, or of styles that no training clip shows."""
+    clips: Literal["basic", "unseen", "val"] = "basic"
+    """Test clips of MEAD's own styles, or of styles that no training clip shows; val: validation clips of MEAD's own
+    styles, to choose settings without looking at test clips."""
     networks: MetricNetworksConfig = field(default_factory=MetricNetworksConfig)
     max_clips: int = 0
     """Score at most this many clips, evenly taken from all; 0 means every clip."""
