@@ -167,7 +167,7 @@ def _plan(
     records, left_out, unhandled = catalogue(raw, naming, labels)
     if not records:
         others = f", and nothing reads {suffixes(unhandled)}" if unhandled else ""
-        raise UserError(f"{raw}: holds no clip that can be read by name; {len(left_out)} files left out{others}")
+        raise UserError(f"{raw}: contains no clip whose name can be read; {len(left_out)} files left out{others}")
     if all(record.medium != "film" for record in records):
         mode, look = "none", False
     if mode == "auto":
@@ -194,7 +194,7 @@ def _network(mode: Mode, given: Path | None, weights: Path | None) -> Checkpoint
     """Deep3DFaceRecon's checkpoint where the mode asks for it, opened once so that a wrong file is reported at once."""
     if mode != "deep3d":
         if given is not None:
-            raise UserError(f"--deep3d {given}: is used with --coefficients deep3d alone, not with {mode}")
+            raise UserError(f"--deep3d {given}: is used with --coefficients deep3d only, not with {mode}")
         return None
     checkpoint = identify(find_checkpoint(given, weights))
     open_network(checkpoint)
@@ -206,7 +206,7 @@ def _fitted(mode: Mode, given: Path | None) -> tuple[str, Path | None]:
     if given is None:
         return FIT_MODEL, None
     if mode != "landmarks":
-        raise UserError(f"--face-model {given}: is fitted with --coefficients landmarks alone, not with {mode}")
+        raise UserError(f"--face-model {given}: is fitted with --coefficients landmarks only, not with {mode}")
     if not given.exists():
         raise UserError(f"--face-model {given}: no such file")
     name = "bfm09" if given.suffix == ".mat" else "ict"

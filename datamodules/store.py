@@ -183,7 +183,7 @@ class Store:
             UserError: "exact" where the store has measured ones only.
         """
         if kind == EXACT and not self.has_exact:
-            raise UserError(f"data.coefficients: exact: {self.path} holds measured coefficients alone")
+            raise UserError(f"data.coefficients: exact: {self.path} has measured coefficients only")
         return self.exact if kind == EXACT else self.coefficients
 
     @functools.cached_property
@@ -275,7 +275,7 @@ class Store:
         """
         if size is not None and size > self.size:
             raise UserError(
-                f"{self.path}: holds {self.size} px, {size} px are asked for: prepare it with --size {size}"
+                f"{self.path}: has images of {self.size} px, {size} px are needed: prepare it with --size {size}"
             )
         return np.stack([self._frame(clip.start + self._checked(clip, index), size or self.size) for index in indices])
 
@@ -298,7 +298,7 @@ class Store:
             return np.asarray(picture)
         except (OSError, ValueError, SyntaxError) as error:
             file = self.path / SHARDS / self._names[shard] / FRAMES
-            raise UserError(f"{file}: picture {place} is damaged: prepare the store again") from error
+            raise UserError(f"{file}: image {place} is damaged: prepare the store again") from error
 
     def damaged(self) -> list[str]:
         """Names of the files whose content has changed since they were written; [] for an intact store."""

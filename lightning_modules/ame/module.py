@@ -185,7 +185,7 @@ class AMEModule(StageModule):
             return
         if not hasattr(self.data, "pictures"):
             raise UserError(
-                "AME needs the mean of its training pictures: fit with datamodule=, a MEADDataModule, "
+                "AME needs the mean of its training images: fit with datamodule=, a MEADDataModule, "
                 "or call encoder.image.set_origin(pictures) before"
             )
         image.set_origin(self.data.pictures())
