@@ -32,7 +32,7 @@ def read_published(path: Path = FILE) -> tuple[Source, ...]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         sources = tuple(Source(**entry) for entry in content["sources"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: holds no published values ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: contains no published values ({str(error).splitlines()[0]})") from error
     for source in sources:
         for method, values in source.rows.items():
             for metric, value in values.items():

@@ -215,9 +215,26 @@ def compose_variant(
     overrides: Sequence[str] = (),
     target: str = "evaluate",
 ) -> Experiment:
-    """The experiment with a variant's differences; `variant=` and `seed=` may also stand among the overrides.
+    """Compose an experiment with the differences of a variant.
 
-    A W&B agent writes every parameter as `name=value`, so both forms mean the same; given twice, they must agree.
+    `variant=` and `seed=` may also stand among the overrides, as a W&B agent writes them; given twice, they must agree.
+
+    Args:
+        experiment: name of an experiment, or a YAML file.
+        variant: id of a variant, a YAML file, or a row of a table's file (`FILE.yaml#ID`).
+        seed: seed of the run; None: the experiment's own.
+        overrides: words such as `eac.steps=200`.
+        target: stage to reach.
+
+    Returns:
+        The experiment, ready for `plan` and `execute`.
+
+    Raises:
+        UserError: a name, a key or a value is not valid.
+
+    Examples:
+        >>> compose_variant("toy", "eac_gru", seed=1).config.eac.backbone.kind
+        'gru'
     """
     words = [word for word in overrides if not word.startswith("variant=")]
     named = {word.partition("=")[2] for word in overrides if word.startswith("variant=")} | (

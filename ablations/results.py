@@ -1,18 +1,18 @@
-"""docs/results.md from docs/results.json: `python -m ablations.results` writes one table for each measurement.
+"""Pages of measurements from the JSON files beside them: `python -m ablations.results` writes a table for each.
 
-A measurement has a title, the command that gives its values, date, commit and machine of its runs, columns and rows; it
-may have notes and a figure.
+A file has a title, paragraphs about it, measurements, and perhaps figures. A measurement has a title, the command that
+gives its values, date, commit and machine of its runs, columns and rows; it may have notes and a figure.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from conventions.files import write_text
 
-DATA = Path(__file__).parents[1] / "docs" / "results.json"
-PAGE = DATA.with_suffix(".md")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = tuple(DOCS / f"{name}.md" for name in ("results", "performance", "sanity"))
+"""Each is written from the file of the same name with the suffix .json."""
 COMMAND = "python -m ablations.results"
 
 
@@ -46,20 +46,17 @@ class Measurement:
         return "\n\n".join([f"## {self.title}", origin, table, *notes, *figure])
 
 
-def page(text: str) -> str:
-    """The page of a results file's text; TypeError or ValueError where a measurement is not complete."""
-    content = json.loads(text)
+def page(path: Path) -> str:
+    """The text of a page; TypeError or ValueError where a measurement is not complete."""
+    source = path.with_suffix(".json")
+    content = json.loads(source.read_text(encoding="utf-8"))
     tables = [Measurement(**one).markdown() for one in content["measured"]]
     figures = [f"![{caption.replace('`', '')}]({file})\n\n*{caption}*" for file, caption in content.get("figures", ())]
     more = ["## Further figures", *figures] if figures else []
-    return "\n\n".join([*_head(content["about"]), *tables, *more]) + "\n"
-
-
-def _head(about: list[str]) -> Iterator[str]:
-    yield "# Results on the toy world"
-    yield f"Written by `{COMMAND}` from `results.json` beside this page; a test fails where the two differ."
-    yield from about
+    origin = f"Written by `{COMMAND}` from `{source.name}` beside this page; a test fails where the two differ."
+    return "\n\n".join([f"# {content['title']}", origin, *content["about"], *tables, *more]) + "\n"
 
 
 if __name__ == "__main__":
-    write_text(PAGE, page(DATA.read_text(encoding="utf-8")))
+    for each in PAGES:
+        write_text(each, page(each))

@@ -81,10 +81,23 @@ def build_table(
     seeds: Sequence[int] | None = None,
     overrides: Sequence[str] = (),
 ) -> Table:
-    """The table `name`, or a user's own from a YAML file, from whatever is finished below `runs`.
+    """Fill a table with the finished runs of a folder.
 
-    The experiment and the seeds are the table's own unless given. Where no planned run is done, runs of the first
-    identity fill it instead: the two were not scored alike and never share a table.
+    Where no planned run is done, runs of the first identity fill the table instead: the two were not scored alike and
+    are never mixed.
+
+    Args:
+        name: a table of the paper, or a YAML file of your own.
+        runs: folder of the run folders.
+        preset: experiment of the runs; None: the table's own.
+        seeds: seeds to average over; None: the table's own.
+        overrides: config words of the runs, such as `eac.steps=200`.
+
+    Returns:
+        Rows with means, deviations and differences, and the runs that are missing.
+
+    Raises:
+        UserError: the table, the experiment or a word is not valid.
     """
     asked = ask(name, preset, seeds, overrides)
     paper, metrics = asked.table, asked.table.metrics

@@ -18,20 +18,28 @@ YAML = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class Variant:
-    """One ablation: dotted config keys and their values, and what the paper lets one expect of them."""
+    """One ablation: config keys with their values, and what the paper claims about them.
+
+    Examples:
+        >>> short = Variant("short", "Short memory", "eac", "five frames suffice", {"eac.backbone.past": 2})
+        >>> short.overrides
+        {'eac.backbone.past': 2}
+    """
 
     id: str
-    """Stands in run ids."""
+    """Part of run ids."""
     title: str
+    """Name of the row in tables."""
     stage: str
     """The first stage that it changes."""
     claim: str
     """What the comparison with the full model is to show."""
     overrides: Mapping[str, Value] = field(default_factory=dict)
+    """Dotted config key -> value."""
     expected: Mapping[str, Expectation] = field(default_factory=dict)
-    """Metric -> how the variant should fare against the full model."""
+    """Metric -> how the variant should compare with the full model."""
     builds_on: tuple[str, ...] = ()
-    """The variants whose stages this one shares where it can, besides the full model."""
+    """Further variants whose trained stages this one reuses where it can, besides those of the full model."""
 
 
 def load_variant(path: Path) -> Variant:

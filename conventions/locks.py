@@ -48,7 +48,7 @@ def _created(path: Path, busy: str) -> Iterator[None]:
             break
         except FileExistsError:
             if last or not _ended(path):
-                raise UserError(f"{busy} ({_holder(path)}; remove {path} if that process is no more)") from None
+                raise UserError(f"{busy} ({_holder(path)}; remove {path} if that process has ended)") from None
             path.unlink(missing_ok=True)
     try:
         yield

@@ -71,7 +71,7 @@ class WeightFile:
         if path.exists():
             return self.checked(path)
         if not self.sha256:
-            raise UserError(f"{self.name}: has no published SHA-256 to check it by; get it by hand from {self.source}")
+            raise UserError(f"{self.name}: has no published SHA-256 to check; download it by hand from {self.source}")
         digest = hashlib.sha256()
         with atomic_file(path) as file:
             for piece in _download(self.source):
@@ -122,7 +122,9 @@ def _download(address: str) -> Iterator[bytes]:
                 yield piece
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise UserError(f"{address}: could not be fetched ({reason}); get it by hand and put it there") from error
+        raise UserError(
+            f"{address}: could not be downloaded ({reason}); download it by hand and put it there"
+        ) from error
 
 
 def load_strictly(module: "nn.Module", state: dict[str, Any], path: Path) -> None:
@@ -154,7 +156,7 @@ def find_folder(place: str) -> Path | None:
         if (folder / "config.json").is_file():
             return folder
     if path.is_absolute() or place.startswith((".", "~")):
-        raise UserError(f"{place}: is no folder of an encoder; expected config.json and model.safetensors in it")
+        raise UserError(f"{place}: is not the folder of an encoder; expected config.json and model.safetensors in it")
     if "/" not in place:
         looked = ", ".join(map(str, weight_folders(None)))
         raise UserError(f"encoder {place}: no folder of that name in {looked}; EMOSPACE_WEIGHTS names another")

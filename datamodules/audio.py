@@ -57,11 +57,11 @@ def iterate_audio(path: Path) -> Iterator[Float[np.ndarray, " _"]]:
     samples = 0
     for piece in iterate_track(path, picture_start(path)):
         if not np.isfinite(piece).all():
-            raise RejectedClip("unreadable", f"{path}: the sound has values that are not finite")
+            raise RejectedClip("unreadable", f"{path}: the audio has values that are not finite")
         samples += len(piece)
         yield np.clip(piece, -1, 1)
     if not samples:
-        raise RejectedClip("empty_audio", f"{path}: the sound has no samples")
+        raise RejectedClip("empty_audio", f"{path}: the audio has no samples")
 
 
 def shifted(waveform: Float[np.ndarray, " n"], seconds: float) -> Float[np.ndarray, " m"]:

@@ -33,21 +33,20 @@ class Batch:
 
 @dataclass(frozen=True)
 class AMEBatch(Batch):
-    """Pictures and sounds of b clips with an emotion; a clip may have only one of the two.
-
-    Labels: `emotion` indexes `conventions.emotions.EMOTIONS`; `level` is 1..3, or 0 where it is not known; `style`
-    indexes `STYLES`, or is -1 where the level is not known.
-    """
+    """Images and voices of b clips with an emotion; a clip may have only one of the two."""
 
     image: Float[Tensor, "n 3 s s"]
     """One frame of each clip that has pictures, RGB in [-1, 1]."""
     voice: Float[Tensor, "m t d"]
-    """What `data.voice` names of a stretch of each clip that has sound; by default log-mel in dB, 10 ms a column."""
+    """What `data.voice` names, of a stretch of each clip that has audio; by default log-mel in dB, 10 ms a column."""
     voice_mask: Bool[Tensor, "m t"]
-    """True where `voice` is sound, False where it is padding."""
+    """True where `voice` is audio, False where it is padding."""
     emotion: Int[Tensor, " b"]
+    """Index in `conventions.emotions.EMOTIONS`."""
     level: Int[Tensor, " b"]
+    """1..3, or 0 where it is unknown."""
     style: Int[Tensor, " b"]
+    """Index in `conventions.emotions.STYLES`; -1 where the level is unknown."""
     image_rows: Int[Tensor, " n"]
     """The clip of each image."""
     voice_rows: Int[Tensor, " m"]
@@ -59,13 +58,14 @@ class AMEBatch(Batch):
 
 @dataclass(frozen=True)
 class EACBatch(Batch):
-    """A stretch of speech with the coefficients measured on its picture."""
+    """Stretches of speech of t frames (25 fps), with the coefficients measured on their video."""
 
     speech: Float[Tensor, "b t *feature"]
     """The speech feature of each video frame that `data.speech` names; by default MFCC windows [28, 13]."""
     mask: Bool[Tensor, "b t"]
     """True where a frame belongs to the clip, False where it is padding."""
     coefficients: Float[Tensor, "b t 257"]
+    """3DMM vectors."""
     placement: Float[Tensor, "b t 3"]
     """(scale, x, y) of the camera frame inside the stored crop, in normalised units."""
     image: Float[Tensor, "b 3 s s"]
@@ -75,26 +75,35 @@ class EACBatch(Batch):
     voice: Float[Tensor, "b tn d"]
     """As `AMEBatch.voice`, n columns for each video frame: the emotion source of Ours-A."""
     emotion: Int[Tensor, " b"]
-    """-1 where the clip has no label."""
+    """Index in `conventions.emotions.EMOTIONS`; -1 where the clip has no label."""
     level: Int[Tensor, " b"]
+    """1..3, or 0 where it is unknown."""
     style: Int[Tensor, " b"]
+    """Index in `conventions.emotions.STYLES`; -1 for an unknown level or no label."""
 
 
 @dataclass(frozen=True)
 class HEFBatch(Batch):
-    """Two frames of one actor: the portrait and the frame to be made from it."""
+    """Pairs of frames of one actor: the portrait, and the frame to be made from it."""
 
     source: Float[Tensor, "b 3 r r"]
-    """RGB in [-1, 1]."""
+    """The portrait, RGB in [-1, 1]."""
     target: Float[Tensor, "b 3 r r"]
+    """The frame to be made, RGB in [-1, 1]."""
     source_coefficients: Float[Tensor, "b 257"]
+    """3DMM vectors of the portraits."""
     target_coefficients: Float[Tensor, "b 257"]
+    """3DMM vectors of the frames to be made."""
     source_placement: Float[Tensor, "b 3"]
+    """(scale, x, y) of the portrait's camera frame inside the crop, in normalised units."""
     target_placement: Float[Tensor, "b 3"]
+    """Likewise of the frame to be made."""
     emotion: Int[Tensor, " b"]
-    """The target's labels; -1 where the clip has none."""
+    """The target's, as in `EACBatch`."""
     level: Int[Tensor, " b"]
+    """The target's, as in `EACBatch`."""
     style: Int[Tensor, " b"]
+    """The target's, as in `EACBatch`."""
 
     @property
     def true_coefficients(self) -> tuple[Float[Tensor, "b 257"], Float[Tensor, "b 257"]]:

@@ -24,11 +24,11 @@ def sound_part(record: ClipRecord) -> Part:
     waveform = read_audio(record.video)
     length = len(waveform) // SAMPLES_PER_FRAME
     if length < MIN_FRAMES:
-        raise RejectedClip("too_short", f"{record.video}: {length} frames of sound")
+        raise RejectedClip("too_short", f"{record.video}: {length} frames of audio")
     if length > MAX_FRAMES:
         raise RejectedClip("too_long", f"{record.video}: more than {MAX_FRAMES / VIDEO_FPS / 60:.0f} minutes")
     if np.abs(waveform).max() < SILENCE_PEAK:
-        raise RejectedClip("empty_audio", f"{record.video}: no sound above -60 dB")
+        raise RejectedClip("empty_audio", f"{record.video}: no audio above -60 dB")
     face = Face(NO_CROP, [b""] * length, np.zeros((length, 3), np.float32), None, None, None)
     return _alone(record, waveform, face)
 

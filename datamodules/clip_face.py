@@ -176,7 +176,7 @@ def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clo
     frames = range(record.first_frame, record.first_frame + limit)
     windows = measured.windows(clip.width, clip.height)
     if not lie_about(windows, clip.width, clip.height):
-        raise RejectedClip("bad_coefficients", f"{record.coefficients}: transform_params place no face in the picture")
+        raise RejectedClip("bad_coefficients", f"{record.coefficients}: transform_params place no face in the image")
     crop = fixed_crop(windows[_rows_about(record, clip, len(windows))])
     shown, pictures = _crops(record.video, frames, crop, settings.size, clock)
     sources = record.video, record.coefficients
@@ -329,7 +329,7 @@ def _track(pictures: Iterable[np.ndarray], weights: Path, name: str, clock: Cloc
     if len(seen) < (1 - MAX_LOST) * len(found):
         raise RejectedClip("face_lost", f"{name}: a face in only {len(seen)} of {len(found)} frames")
     if sum(faces.rival for faces in found if faces is not None) > MAX_RIVAL * len(found):
-        raise RejectedClip("two_faces", f"{name}: two faces of like size")
+        raise RejectedClip("two_faces", f"{name}: two faces of similar size")
     points = np.stack([faces.landmarks for faces in found if faces is not None]).reshape(len(seen), -1)
     frames = np.arange(len(found))
     filled = np.stack([np.interp(frames, seen, column) for column in points.T], axis=-1)

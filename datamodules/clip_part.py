@@ -44,7 +44,7 @@ def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
     if record.span is not None and not math.isinf(record.span[1]):
         limit = min(limit, round((record.span[1] - record.span[0]) * VIDEO_FPS))
     if limit < MIN_FRAMES:
-        raise RejectedClip("too_short", f"{record.audio or record.video}: {limit} frames of sound")
+        raise RejectedClip("too_short", f"{record.audio or record.video}: {limit} frames of audio")
     face = _FACES[settings.mode](record, settings, limit, clock)
     if waveform is not None:
         waveform = waveform[face.skipped * SAMPLES_PER_FRAME :]
@@ -80,7 +80,7 @@ def _sound(record: ClipRecord) -> tuple[Float[np.ndarray, " n"] | None, float | 
         waveform, offset = read_sound(record.video, record.audio)
     except RejectedClip as error:
         if error.reason == "empty_audio":
-            warn(f"{error}; the clip is taken to have none")
+            warn(f"{error}; the clip counts as silent")
         elif record.audio is not None or error.reason != "no_audio_stream":
             raise
         return None, None
@@ -88,7 +88,7 @@ def _sound(record: ClipRecord) -> tuple[Float[np.ndarray, " n"] | None, float | 
         begin, end = (second * SAMPLE_RATE for second in record.span)
         waveform = waveform[round(begin) : None if math.isinf(end) else round(end)]
     if not len(waveform) or np.abs(waveform).max() < SILENCE_PEAK:
-        warn(f"{record.audio or record.video}: no sound above -60 dB; the clip is taken to have none")
+        warn(f"{record.audio or record.video}: no audio above -60 dB; the clip counts as silent")
         return None, None
     return waveform, offset
 
@@ -109,7 +109,7 @@ def _on_the_mouth(
         return face, waveform, None
     if abs(lag.frames) > NEAR:
         word = "after" if lag.frames > 0 else "before"
-        warn(f"{record.video}: the sound comes {abs(lag.frames)} frames {word} the mouth; it is moved there")
+        warn(f"{record.video}: the audio comes {abs(lag.frames)} frames {word} the mouth; it is moved there")
         waveform = waveform[max(lag.frames, 0) * SAMPLES_PER_FRAME :]
         face = face.cut(max(-lag.frames, 0), len(waveform) // SAMPLES_PER_FRAME)
     return face, waveform, lag.frames

@@ -112,7 +112,7 @@ def _load(path: Path) -> dict[str, Any]:
         return scipy.io.loadmat(path)
     except Exception as error:  # what SciPy raises on damaged files is not documented
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RejectedClip("bad_coefficients", f"{path}: is no readable .mat ({line})") from error
+        raise RejectedClip("bad_coefficients", f"{path}: is not a readable .mat ({line})") from error
 
 
 def _matrix(value: np.ndarray, columns: int, name: str) -> np.ndarray:

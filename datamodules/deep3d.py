@@ -89,7 +89,9 @@ def _network_state(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
     state = content.get(NETWORK_KEY)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         held = ", ".join(sorted(map(str, content))[:4]) or "nothing"
-        raise UserError(f"{path}: has no {NETWORK_KEY} of tensors (it holds {held}); expected {DEEP3D.name}'s layout")
+        raise UserError(
+            f"{path}: has no {NETWORK_KEY} of tensors (it contains {held}); expected {DEEP3D.name}'s layout"
+        )
     return dict(state)
 
 

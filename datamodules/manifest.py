@@ -36,7 +36,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text("utf-8"))
         kind, version = manifest["format"], manifest["version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{file}: is no manifest of a store ({reason_of(error)}): prepare the store again") from error
+        raise UserError(
+            f"{file}: is not the manifest of a store ({reason_of(error)}): prepare the store again"
+        ) from error
     if kind != FORMAT:
         raise UserError(f"{file}: is of format {kind!r}, not {FORMAT!r}")
     if version != VERSION:
@@ -127,9 +129,9 @@ def speech_entry(path: Path, manifest: dict[str, Any], name: str) -> dict[str, A
     adds = f"`emospace store {path} --add-speech {name}` adds it"
     if name not in features:
         held = ", ".join(sorted({*OWN_SPEECH, *features}))
-        raise UserError(f"{path}: holds no speech feature {name!r}, but {held}; {adds}")
+        raise UserError(f"{path}: has no speech feature {name!r}, but {held}; {adds}")
     if features[name]["shards"].keys() != manifest["shards"].keys():
-        raise UserError(f"{path}: holds the speech feature {name!r} for some clips only; {adds} for the others")
+        raise UserError(f"{path}: has the speech feature {name!r} for some clips only; {adds} for the others")
     return features[name]
 
 

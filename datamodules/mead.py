@@ -37,32 +37,47 @@ ORIGIN_BATCHES = 8
 
 @dataclass(frozen=True)
 class ClipItem:
-    """A whole clip for evaluation. t frames; pictures RGB in [-1, 1]; sound 16 kHz in [-1, 1].
-
-    A sound alone has no frames.
-    """
+    """A whole clip of t frames (25 fps), for evaluation; a clip without video has no frames."""
 
     id: str
+    """Name of the clip in its store."""
     actor: str
+    """Name of the actor."""
     frames: Float[Tensor, "shown 3 r r"]
+    """RGB in [-1, 1]."""
     speech: Float[Tensor, "t *feature"]
+    """The speech feature that `data.speech` names; by default MFCC windows [28, 13]."""
     voice: Float[Tensor, "tn d"]
-    """What AME reads of the sound (`data.voice`), n columns for each frame; by default log-mel in dB."""
+    """What AME reads of the audio (`data.voice`), n columns for each frame; by default log-mel in dB."""
     audio: Float[Tensor, " samples"]
+    """16 kHz mono in [-1, 1]."""
     coefficients: Float[Tensor, "t 257"]
-    """Those that networks are given (`data.coefficients`)."""
+    """3DMM vectors that networks receive (`data.coefficients`)."""
     exact: Float[Tensor, "t 257"]
-    """Those that results are compared with: exact where the store has such, else the measured ones."""
+    """3DMM vectors that results are compared with: the exact ones where the store has them, else the measured ones."""
     placement: Float[Tensor, "t 3"]
+    """(scale, x, y) of the camera frame inside the crop, in normalised units."""
     landmarks: Float[Tensor, "t 68 2"]
+    """The 68 iBUG landmarks, (x, y) in [-1, 1] across the crop."""
     emotion: str | None
+    """Name of the emotion; None without a label."""
     level: int | None
+    """1..3; None where it is unknown."""
     style: int
     """Index in `conventions.emotions.STYLES`; -1 for an unseen style, an unknown level or no label."""
     has_audio: bool = True
+    """Whether the clip has audio."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "ClipItem":
-        """The same clip with every tensor on `device`."""
+        """The same clip on another device.
+
+        Args:
+            device: where the tensors go.
+            non_blocking: whether the copy may overlap with other work, as in `Tensor.to`.
+
+        Returns:
+            A clip with every tensor on `device`.
+        """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         moved = {k: v.to(device, non_blocking=non_blocking) for k, v in fields.items() if isinstance(v, Tensor)}
         return dataclasses.replace(self, **moved)
@@ -109,15 +124,18 @@ class MEADDataModule(EndlessData):
     """Batches of one view of a store: "ame", "eac" or "hef".
 
     Args:
-        config: the store, the split, and what the pictures and stretches look like.
-        view: the stage whose batches these are; AME reads no speech feature, its clips hold MFCC windows.
+        config: the store, the split, and the form of images and stretches.
+        view: the stage that receives the batches; AME reads no speech feature, its clips hold MFCC windows.
         batch_size: clips (AME, EAC) or pairs of frames (HEF) in a training batch on each device.
         seed: batch k is a pure function of (store, split, seed, k, rank).
-        resolution: side of the pictures in pixels; by default `config.image_size`.
+        resolution: side of the images in pixels; by default `config.image_size`.
         val_clips: most clips of the validation actors, evenly taken.
         evaluate_frames: frames of each clip that HEF is validated and tested on.
-        unlabelled: share of HEF's training pairs that are of clips without emotion label (see `SameActorPairs`).
+        unlabelled: share of HEF's training pairs that come from clips without emotion label (see `SameActorPairs`).
         neighbours: whether every second target of HEF's training pairs is the frame after the one before.
+
+    Raises:
+        UserError: no store or no view is given, or the store or the split cannot be read.
     """
 
     def __init__(
@@ -162,7 +180,17 @@ class MEADDataModule(EndlessData):
         return self.store.speech_form(self.config.speech)
 
     def train_clips(self, role: Role = "train") -> Clips:
-        """Clips that this view trains on: basic styles, or unlabelled ones where the view needs no label."""
+        """Clips that this view trains on: basic styles, and clips without label where the view needs none.
+
+        Args:
+            role: role of the actors in the split.
+
+        Returns:
+            Clips that have all that the view needs.
+
+        Raises:
+            UserError: there are none.
+        """
         clips = self._clips(role, self.view).where(kind=BASIC)
         if not clips:
             needs = {"ame": "a label", "eac": "sound and coefficients", "hef": "coefficients"}[self.view]
@@ -173,7 +201,14 @@ class MEADDataModule(EndlessData):
         return clips
 
     def batch_maker(self, role: Role = "train") -> MakeBatch:
-        """The function from a batch's number to this rank's batch of the clips of a role."""
+        """The training batches as a function.
+
+        Args:
+            role: role of the actors in the split.
+
+        Returns:
+            A function from the number of a batch to this rank's batch.
+        """
         clips = self.train_clips(role)
         return assemble.maker(
             self.view,
@@ -210,7 +245,7 @@ class MEADDataModule(EndlessData):
         return item_loader(clips, self.reenactment if self.view == "hef" else self.clip_item)
 
     def statistics(self) -> Statistics:
-        """Mean and deviation of sound and expression over the training clips, every style counted alike."""
+        """Mean and deviation of speech feature and expression over the training clips, each style with equal weight."""
         return store_statistics(self.store, self.train_clips(), self.config.speech, self.config.coefficients)
 
     @property
@@ -219,12 +254,19 @@ class MEADDataModule(EndlessData):
         return self.store.coefficients_of(self.config.coefficients)
 
     def pictures(self) -> Float[Tensor, "n 3 s s"]:
-        """Pictures of the first training batches, the same on every rank."""
+        """Images of the first training batches, the same on every rank; RGB in [-1, 1]."""
         make = dataclasses.replace(self.batch_maker(), rank=0)  # pyright: ignore[reportArgumentType]
         return torch.cat([make(number).image for number in range(ORIGIN_BATCHES)])
 
     def test_clips(self, kind: Literal["basic", "unseen"] = "basic") -> Clips:
-        """Clips of the test actors: of MEAD's own styles (or unlabelled), or of styles that no training saw."""
+        """Clips of the test actors.
+
+        Args:
+            kind: "basic" for MEAD's own styles and clips without label, "unseen" for styles outside every training set.
+
+        Returns:
+            The clips, in the store's order.
+        """
         return self._clips("test").where(kind=BASIC if kind == "basic" else ("compound", "new"))
 
     def val_clips(self) -> Clips:
@@ -232,7 +274,14 @@ class MEADDataModule(EndlessData):
         return self._clips("val").where(kind=BASIC)
 
     def clip_item(self, clip: StoredClip) -> ClipItem:
-        """A clip with everything that the store holds of it."""
+        """Load a clip with everything that the store holds of it.
+
+        Args:
+            clip: a clip of this store.
+
+        Returns:
+            The clip as tensors on the CPU.
+        """
         rows, store = clip.rows, self.store
         audio = np.asarray(store.audio[rows], np.float32).reshape(-1) / INT16_MAX
         return ClipItem(
@@ -258,7 +307,14 @@ class MEADDataModule(EndlessData):
         return assemble.pictures(self.store, clip, range(clip.length), self.resolution)
 
     def reenactment(self, clip: StoredClip) -> Reenacted:
-        """Evenly spaced frames of a clip, each to be made from the actor's reference portrait, itself left out."""
+        """Evenly spaced frames of a clip, to be made from the actor's reference portrait.
+
+        Args:
+            clip: a clip of this store with video.
+
+        Returns:
+            `evaluate_frames` targets, never the portrait itself, each with the portrait as its source.
+        """
         reference = self.reference_frame(clip.actor)
         frames = [i for i in range(clip.length) if (clip.id, i) != (reference.clip, reference.index)]
         picked = [frames[i] for i in np.linspace(0, len(frames) - 1, self.evaluate_frames).round().astype(int)]
@@ -279,7 +335,17 @@ class MEADDataModule(EndlessData):
         )
 
     def reference_frame(self, actor: str) -> Reference:
-        """The portrait of an actor: the first frame of their first neutral clip, or of their mildest one."""
+        """The portrait of an actor: the first frame of their first neutral clip, or of the one with the lowest level.
+
+        Args:
+            actor: name of an actor of the store.
+
+        Returns:
+            The image with its 3DMM vector.
+
+        Raises:
+            UserError: the store has no clip of this actor with video.
+        """
         clips = self.store.clips.where(actor=[actor], view=self.config.views, has_pictures=[True])
         if not clips:
             raise UserError(

@@ -70,7 +70,7 @@ def index_name(index: bytes) -> str:
 def check_ids(store: Path, ids: Iterable[str]) -> None:
     """UserError where two clips of a store would have one id."""
     if doubles := [name for name, count in Counter(ids).items() if count > 1]:
-        raise UserError(f"{store}: {len(doubles)} clips would be there twice, for example {doubles[0]}")
+        raise UserError(f"{store}: {len(doubles)} clips would be in the store twice, for example {doubles[0]}")
 
 
 def _common_model(shards: Sequence[Shard]) -> str | None:
@@ -78,7 +78,7 @@ def _common_model(shards: Sequence[Shard]) -> str | None:
     examples = {item["model"]: item["id"] for shard in shards for item in reversed(shard.entries) if item["model"]}
     if len(examples) > 1:
         named = ", ".join(f"{model} ({examples[model]})" for model in sorted(examples))
-        raise UserError(f"coefficients of several face models cannot share a store: {named}; prepare them apart")
+        raise UserError(f"coefficients of several face models: {named}; prepare them into separate stores")
     return next(iter(examples), None)
 
 

@@ -36,7 +36,7 @@ def read_picture(path: Path, background: tuple[int, int, int] = BACKGROUND) -> U
         raise UserError(f"{path}: {error}") from error
     except Exception as error:  # Pillow's readers raise whatever the damage leads to: SyntaxError, struct.error ...
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: cannot be read as a picture ({reason})") from error
+        raise UserError(f"{path}: cannot be read as an image ({reason})") from error
 
 
 def _rgb(image: Image.Image, background: tuple[int, int, int]) -> np.ndarray:

@@ -78,20 +78,35 @@ def prepare(
     naming: str = AUTO,
     labels: Path | None = None,
 ) -> PrepareReport:
-    """Prepare the clips under `raw` into the packed store `store`, pictures of `size` pixels.
+    """Prepare a folder of raw clips into a packed store.
 
-    `coefficients`: "mat" reads the `.mat` beside each clip, "landmarks" fits a face model to MediaPipe's landmarks,
-    "deep3d" asks Deep3DFaceRecon's network, "none" measures none; "auto" is "mat" where any clip has a `.mat`, else
-    "landmarks". `weights` is the folder (or file) of the face landmarker; with `look` false it is not even looked for,
-    as for toy clips, whose `.mat` has the landmarks. `deep3d` is the network's checkpoint or a folder that
-    holds it; None: among the weights. `face_model` is a file of ICT-FaceKit (`.npz`, or its folder) or BFM (`.mat`)
-    that is fitted to landmarks instead of the procedural head. Killed at any moment, the next call finishes the rest;
-    finished, it does nothing.
-    `workers` processes each have `limit_s` seconds for a clip, and may die of one: the clip is left out. `again` tries
-    once more those that were left out so. With 0 workers this process does the work itself, unprotected.
-    More than `max_bad_share` of the clips unusable is an error. `naming` and the map `labels` select how paths are read
-    (see `catalogue`);
-    where a manifest names roles, `split.yaml` in the store holds them.
+    Interrupted at any moment, the next call does the rest; once finished, a further call does nothing.
+
+    Args:
+        raw: folder of the raw clips.
+        store: folder of the store.
+        coefficients: source of the 3DMM vectors. "mat": the `.mat` beside each clip; "landmarks": a face model fitted
+            to MediaPipe's landmarks; "deep3d": Deep3DFaceRecon's network; "none": there are none; "auto": "mat" where
+            any clip has a `.mat`, else "landmarks".
+        size: side of the stored images in pixels: even, 16 to 4096.
+        workers: processes that prepare clips; a crash or a timeout leaves out one clip. 0: this process does the work,
+            without that protection.
+        limit_s: most seconds for a clip.
+        again: retry the clips that were left out after a crash or a timeout.
+        weights: folder or file of the face landmarker.
+        deep3d: checkpoint of Deep3DFaceRecon, or a folder that holds it; by default looked for in `weights`.
+        face_model: file of ICT-FaceKit (`.npz`, or its folder) or BFM (`.mat`) to fit instead of the procedural head.
+        look: whether the face landmarker is used at all; toy clips have landmarks in their `.mat`.
+        progress: called after each clip.
+        max_bad_share: largest acceptable share of clips that cannot be used.
+        naming: scheme of the clips' paths (see `catalogue`).
+        labels: map of labels (see `catalogue`). Where a manifest names roles, the store receives a `split.yaml`.
+
+    Returns:
+        Clips, frames, files left out with reasons, and times.
+
+    Raises:
+        UserError: a folder or an argument cannot be used, or too many clips cannot.
     """
     spent = Spent()
     _check_folders(raw, store)
@@ -152,7 +167,7 @@ def _plan(
     records, left_out, unhandled = catalogue(raw, naming, labels)
     if not records:
         others = f", and nothing reads {suffixes(unhandled)}" if unhandled else ""
-        raise UserError(f"{raw}: holds no clip that can be read by name; {len(left_out)} files left out{others}")
+        raise UserError(f"{raw}: contains no clip whose name can be read; {len(left_out)} files left out{others}")
     if all(record.medium != "film" for record in records):
         mode, look = "none", False
     if mode == "auto":
@@ -179,7 +194,7 @@ def _network(mode: Mode, given: Path | None, weights: Path | None) -> Checkpoint
     """Deep3DFaceRecon's checkpoint where the mode asks for it, opened once so that a wrong file is reported at once."""
     if mode != "deep3d":
         if given is not None:
-            raise UserError(f"--deep3d {given}: is used with --coefficients deep3d alone, not with {mode}")
+            raise UserError(f"--deep3d {given}: is used with --coefficients deep3d only, not with {mode}")
         return None
     checkpoint = identify(find_checkpoint(given, weights))
     open_network(checkpoint)
@@ -191,7 +206,7 @@ def _fitted(mode: Mode, given: Path | None) -> tuple[str, Path | None]:
     if given is None:
         return FIT_MODEL, None
     if mode != "landmarks":
-        raise UserError(f"--face-model {given}: is fitted with --coefficients landmarks alone, not with {mode}")
+        raise UserError(f"--face-model {given}: is fitted with --coefficients landmarks only, not with {mode}")
     if not given.exists():
         raise UserError(f"--face-model {given}: no such file")
     name = "bfm09" if given.suffix == ".mat" else "ict"

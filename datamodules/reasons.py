@@ -12,7 +12,7 @@ REASONS = {
     "broken_timestamps": "the frames' times jump by more than the longest gap that is bridged",
     "too_short": "fewer frames than the shortest usable clip",
     "too_long": "longer than the longest clip that is read",
-    "empty_audio": "the sound has no samples",
+    "empty_audio": "the audio has no samples",
     "no_audio_stream": "the sound file has no sound stream",
     "no_face": "no face is found",
     "face_lost": "the face is lost for too much of the clip",

@@ -42,7 +42,7 @@ def iterate_track(path: Path, origin: float | None) -> Iterator[Float[np.ndarray
     """
     with open_media(path) as container:
         if sound_of(container) is None:
-            raise RejectedClip("no_audio_stream", f"{path}: has no sound")
+            raise RejectedClip("no_audio_stream", f"{path}: has no audio")
         frames = _frames(path, container)
         first = next(frames, None)
         if first is None:
@@ -75,7 +75,7 @@ def _frames(path: Path, container: InputContainer) -> Iterator[AudioFrame]:
         form = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
         first = first or form
         if form != first:
-            raise RejectedClip("unreadable", f"{path}: the sound changes from {first} to {form}")
+            raise RejectedClip("unreadable", f"{path}: the audio changes from {first} to {form}")
         yield frame
 
 
@@ -121,9 +121,9 @@ class _Mixer:
     def report(self) -> None:
         if self.only is not None:
             which = f"channel {self.only + 1} of {self.num_channels}, the strongest, is used alone"
-            warn(f"{self.path}: the channels of the sound cancel each other; {which}")
+            warn(f"{self.path}: the audio channels cancel each other; {which}")
         if self._peak > LOUDEST:
-            warn(f"{self.path}: the sound reaches {self._peak:.3g} times full scale and is clipped")
+            warn(f"{self.path}: the audio reaches {self._peak:.3g} times full scale and is clipped")
 
 
 @dataclass
@@ -171,6 +171,6 @@ class _Timeline:
 
     def report(self) -> None:
         if self._gap:
-            warn(f"{self.path}: the sound has gaps, filled with {self._gap / self.rate:.2f} s of silence")
+            warn(f"{self.path}: the audio has gaps, filled with {self._gap / self.rate:.2f} s of silence")
         if self._overlap:
-            warn(f"{self.path}: pieces of the sound overlap; {self._overlap / self.rate:.2f} s are cut")
+            warn(f"{self.path}: pieces of the audio overlap; {self._overlap / self.rate:.2f} s are cut")

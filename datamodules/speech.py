@@ -12,7 +12,7 @@ from datamodules.audio import iterate_audio, mfcc_windows
 from datamodules.speech_features import MFCC, SpeechFeature
 
 MARGIN = MFCC.look_ahead
-"""Video frames of sound on either side that decide a frame's MFCC windows."""
+"""Video frames of audio on either side that decide a frame's MFCC windows."""
 
 
 class SpeechPiece(NamedTuple):
@@ -45,7 +45,7 @@ def pieces_of(
 ) -> Iterator[SpeechPiece]:
     """Sound that arrives in chunks of any length (16 kHz mono), in pieces of `frames` video frames.
 
-    A frame comes when the larger of `MARGIN` and `feature.look_ahead` frames of sound beyond it have arrived. Memory is
+    A frame comes when the larger of `MARGIN` and `feature.look_ahead` frames of audio beyond it have arrived. Memory is
     bounded where the feature states its `look_behind`.
     """
     feature = feature or MFCC()

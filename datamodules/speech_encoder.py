@@ -138,7 +138,7 @@ def _open(place: Path | str) -> tuple[Any, Any, str]:
         model = model.encoder
     elif not hasattr(model.config, "conv_stride"):
         kind = model.config.model_type
-        raise UserError(f"speech feature hf:{place}: a model of type {kind!r} is neither Whisper nor wav2vec 2.0's kin")
+        raise UserError(f"speech feature hf:{place}: a model of type {kind!r} is neither Whisper nor wav2vec 2.0")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.eval().requires_grad_(False).to(device), extractor, _digest(place, model)
 

@@ -23,9 +23,9 @@ class SpeechFeature:
     shape: tuple[int, ...]
     """Shape of a frame."""
     look_ahead: int
-    """Video frames of sound beyond a frame that its feature needs."""
+    """Video frames of audio beyond a frame that its feature needs."""
     look_behind: int | None = None
-    """Video frames of sound before a frame's block that its feature needs, a multiple of `block`; None: all of them."""
+    """Video frames of audio before a frame's block that its feature needs, a multiple of `block`; None: all of them."""
     block: int = 1
     """Video frames that are computed together."""
     digest: str = ""

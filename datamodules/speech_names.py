@@ -26,7 +26,7 @@ class SpeechForm:
 
     def __post_init__(self) -> None:
         if not self.shape or min(self.shape) < 1:
-            raise ValueError(f"shape: {list(self.shape)} is impossible; it needs one or more positive numbers")
+            raise ValueError(f"shape: {list(self.shape)} is not valid;it needs one or more positive numbers")
 
 
 VOICE = SpeechForm("mel", (MEL_STEPS_PER_FRAME, MEL_BINS))
@@ -47,7 +47,7 @@ def split_layer(name: str) -> tuple[str, int | None]:
     """Folder or hub name, and layer (None: the output), of `hf:NAME_OR_FOLDER[:layer]`."""
     match = re.fullmatch(r"hf:(.+?)(?::(-?\d+))?", name)
     if match is None:
-        raise UserError(f"speech feature {name!r}: names no encoder; expected hf:NAME_OR_FOLDER[:layer]")
+        raise UserError(f"speech feature {name!r}: does not name an encoder; expected hf:NAME_OR_FOLDER[:layer]")
     return match[1], None if match[2] is None else int(match[2])
 
 

@@ -58,13 +58,13 @@ def _entry(store: Store, feature: SpeechFeature, name: str) -> dict[str, Any]:
     if name in held:
         if held[name]["digest"] != feature.digest:
             raise UserError(
-                f"{store.path}: holds {name} of other weights (SHA-256 {held[name]['digest'][:16]}, not "
+                f"{store.path}: has {name} computed with other weights (SHA-256 {held[name]['digest'][:16]}, not "
                 f"{feature.digest[:16]}); give the folder of the encoder another name"
             )
         return held[name]
     file = speech_file_name(name)
     if any(entry["file"] == file for entry in held.values()):
-        raise UserError(f"{store.path}: another speech feature lies in {file}; give the feature another name")
+        raise UserError(f"{store.path}: another speech feature is in {file}; give the feature another name")
     return {"file": file, "shape": list(feature.shape), "digest": feature.digest, "shards": {}}
 
 

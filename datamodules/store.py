@@ -38,7 +38,14 @@ OPEN_FILES = 4096
 
 
 class Store:
-    """A packed store, opened for reading. Cheap to open, to copy to another folder and to hand to a worker process."""
+    """A packed store, opened for reading. Opening it, copying its folder and passing it to a worker process are cheap.
+
+    Args:
+        path: folder that `prepare` wrote.
+
+    Raises:
+        UserError: the folder holds no complete store.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -59,7 +66,7 @@ class Store:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the content: labels, arrays and pictures, but no path and no time."""
+        """SHA-256 of the content: labels, arrays and images, without paths and times."""
         return self.manifest["hash"]
 
     @property
@@ -69,30 +76,30 @@ class Store:
 
     @property
     def coefficient_model(self) -> str | None:
-        """Name of the morphable model whose coefficients these are, or None where no clip has any."""
+        """Name of the morphable model of the coefficients; None where no clip has any."""
         return self.manifest["coefficient_model"]
 
     @property
     def sound_offsets(self) -> dict[str, float]:
-        """Seconds by which the source's sound began after its picture, by clip, where it was measured.
+        """Seconds by which the audio of a source file begins after its video, by clip, where it was measured.
 
-        The stored sound is on the picture's clock already.
+        The stored audio is aligned already.
         """
         return self._measured("sound_offset")
 
     @property
     def row_offsets(self) -> dict[str, int]:
-        """Rows by which a clip's coefficient file began late, by clip, where it had not a row for each frame.
+        """Rows by which the coefficient file of a clip begins late, by clip, where it has not one row for each frame.
 
-        The stored coefficients are on the picture's clock already.
+        The stored coefficients are aligned already.
         """
         return {name: int(value) for name, value in self._measured("row_offset").items()}
 
     @property
     def mouth_lags(self) -> dict[str, int]:
-        """Frames by which a clip's sound came after its mouth, by clip, where the measure was sure.
+        """Frames by which the audio of a clip comes after its mouth, by clip, where the measurement was clear.
 
-        Where it is more than `mouth_offset.NEAR` frames, the stored sound lies where the mouth is.
+        Where it is more than `mouth_offset.NEAR` frames, the stored audio is aligned with the mouth.
         """
         return {name: int(value) for name, value in self._measured("mouth_lag").items()}
 
@@ -113,12 +120,12 @@ class Store:
 
     @property
     def left_out(self) -> list[dict[str, str]]:
-        """Path, reason and detail of each file that is no clip of the store."""
+        """Path, reason and detail of each file that is not in the store."""
         return self._report["left_out"]
 
     @property
     def notes(self) -> dict[str, list[str]]:
-        """What had to be mended in the files of a clip, by clip: gaps, channels that cancel, frames out of order."""
+        """What was repaired in the files of a clip, by clip: gaps, channels that cancel, frames out of order."""
         return self._report["notes"]
 
     @property
@@ -128,7 +135,7 @@ class Store:
 
     @property
     def has_exact(self) -> bool:
-        """Whether the coefficients that the clips were rendered from are known beside the measured ones."""
+        """Whether the store also has the exact 3DMM vectors that its clips were rendered from."""
         return all(shard["exact"] for shard in self.manifest["shards"].values())
 
     def _open(self, shard: int, name: str, form: Form) -> np.ndarray:
@@ -160,13 +167,23 @@ class Store:
 
     @functools.cached_property
     def exact(self) -> Rows:
-        """The 3DMM vectors that the clips were rendered from; the measured ones where these are all there is."""
+        """The 3DMM vectors that the clips were rendered from, float32 [n, 257]; else the measured ones."""
         return self._rows(f"{EXACT}.npy", ARRAYS["coefficients"]) if self.has_exact else self.coefficients
 
     def coefficients_of(self, kind: str) -> Rows:
-        """The vectors that `data.coefficients` names; UserError where the store has no exact ones."""
+        """3DMM vectors by the name that `data.coefficients` gives them.
+
+        Args:
+            kind: "measured" or "exact".
+
+        Returns:
+            float32 [n, 257].
+
+        Raises:
+            UserError: "exact" where the store has measured ones only.
+        """
         if kind == EXACT and not self.has_exact:
-            raise UserError(f"data.coefficients: exact: {self.path} holds measured coefficients alone")
+            raise UserError(f"data.coefficients: exact: {self.path} has measured coefficients only")
         return self.exact if kind == EXACT else self.coefficients
 
     @functools.cached_property
@@ -194,14 +211,34 @@ class Store:
         return self._array("mel")
 
     def speech_form(self, name: str) -> SpeechForm:
-        """What a frame of the speech feature `name` (as in `data.speech`) is; UserError where the store has none."""
+        """What a frame of a speech feature is.
+
+        Args:
+            name: the feature, as in `data.speech`.
+
+        Returns:
+            Its name, shape and digest.
+
+        Raises:
+            UserError: the store does not have this feature.
+        """
         if name in OWN_SPEECH:
             return SpeechForm(name, getattr(self, name).shape[1:])
         entry = speech_entry(self.path, self.manifest, name)
         return SpeechForm(canonical(name), tuple(entry["shape"]), entry["digest"])
 
     def speech(self, name: str) -> Rows:
-        """A speech feature by its name as in `data.speech`, float32; rows of clips without sound are of no use."""
+        """A speech feature of every frame; rows of clips without audio have no meaning.
+
+        Args:
+            name: the feature, as in `data.speech`.
+
+        Returns:
+            float32 [n, *shape].
+
+        Raises:
+            UserError: the store does not have this feature.
+        """
         if name in OWN_SPEECH:
             return getattr(self, name)
         if name not in self._speech:
@@ -216,16 +253,29 @@ class Store:
 
     @functools.cached_property
     def audio(self) -> Rows:
-        """int16 [n, 640]: 16 kHz sound, one row for each frame."""
+        """16 kHz mono, int16 [n, 640]: the audio of each frame."""
         return self._array("audio")
 
     def frames(
         self, clip: StoredClip, indices: Iterable[int], size: int | None = None
     ) -> UInt8[np.ndarray, "n size size 3"]:
-        """Pictures of a clip by frame number (0 .. length - 1), RGB, shrunk with antialiasing to `size` pixels."""
+        """Images of a clip.
+
+        Args:
+            clip: a clip of this store with video.
+            indices: frame numbers in 0 .. length - 1.
+            size: wanted side in pixels, at most that of the store; smaller images are resampled with antialiasing.
+
+        Returns:
+            RGB images.
+
+        Raises:
+            UserError: `size` is larger than the store's, or an image is damaged.
+            IndexError: the clip has no such frame.
+        """
         if size is not None and size > self.size:
             raise UserError(
-                f"{self.path}: holds {self.size} px, {size} px are asked for: prepare it with --size {size}"
+                f"{self.path}: has images of {self.size} px, {size} px are needed: prepare it with --size {size}"
             )
         return np.stack([self._frame(clip.start + self._checked(clip, index), size or self.size) for index in indices])
 
@@ -248,10 +298,10 @@ class Store:
             return np.asarray(picture)
         except (OSError, ValueError, SyntaxError) as error:
             file = self.path / SHARDS / self._names[shard] / FRAMES
-            raise UserError(f"{file}: picture {place} is damaged: prepare the store again") from error
+            raise UserError(f"{file}: image {place} is damaged: prepare the store again") from error
 
     def damaged(self) -> list[str]:
-        """Names of the files whose bytes are not those that were written; [] for a sound store."""
+        """Names of the files whose content has changed since they were written; [] for an intact store."""
         found = {name: read_shard(self.path / SHARDS / name) for name in self._names}
         damaged = [f"{SHARDS}/{name}/{SHARD}" for name, shard in found.items() if shard is None]
         shards = [shard for shard in found.values() if shard is not None]
@@ -269,7 +319,11 @@ class Store:
         return damaged
 
     def verify(self) -> None:
-        """Read every byte; a `UserError` names the files that are not as they were written."""
+        """Read every byte of the store.
+
+        Raises:
+            UserError: some files have changed since they were written; the message names them.
+        """
         if damaged := self.damaged():
             raise UserError(f"{self.path}: damaged: {', '.join(damaged)}: prepare the store again")
 

@@ -144,7 +144,7 @@ def picture_start(path: Path) -> float | None:
 def _picture(path: Path, container: InputContainer) -> VideoStream:
     stream = picture_of(container)
     if stream is None:
-        raise RejectedClip("unreadable", f"{path}: has no picture")
+        raise RejectedClip("unreadable", f"{path}: has no video")
     return stream
 
 
@@ -157,13 +157,13 @@ def _decoded(
         shown = DecodedFrame(number, frame, display_of(frame, pixel_aspect))
         size = size or shown.size
         if shown.size != size:
-            raise ValueError(f"the picture changes from {size[0]} x {size[1]} to {shown.size[0]} x {shown.size[1]}")
+            raise ValueError(f"the image size changes from {size[0]} x {size[1]} to {shown.size[0]} x {shown.size[1]}")
         yield time, shown
 
 
 def _check_promise(path: Path, promised: int, decoded: int) -> None:
     if decoded < promised * (1 - TRUNCATION_TOLERANCE) - 2:
-        raise RejectedClip("truncated", f"{path}: {decoded} of {promised} frames can be decoded: the file is cut")
+        raise RejectedClip("truncated", f"{path}: {decoded} of {promised} frames can be decoded: the file is truncated")
 
 
 def read_video(path: Path, max_frames: int | None = None) -> UInt8[np.ndarray, "t h w 3"]:

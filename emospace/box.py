@@ -41,7 +41,7 @@ def make_model(work: Path, runs: Path, faces: Path | None, out: Path, overrides:
     ready_data(experiment)
     clips = sorted(faces.glob(FACES)) if faces else []
     if faces and not clips:
-        raise UserError(f"--faces {faces}: holds no {FACES}; leave it out to train on the toy world alone")
+        raise UserError(f"--faces {faces}: contains no {FACES}; leave it out to train on the toy world alone")
     words = [*overrides]
     if clips:
         words.append(_with_faces(work, Store(experiment.config.data.store), clips))

@@ -34,41 +34,50 @@ STREAMED = 2
 
 @dataclass(frozen=True)
 class FilmSettings:
-    """What is filmed of a portrait, and what is added to its speech."""
+    """What the video shows of a portrait, and what is added to the speech."""
 
     frame: Frame = field(default_factory=Frame)
+    """Part of the portrait that the video shows, and its size."""
     pose: str | Path = NATURAL
-    """`natural`, `still`, a driving clip or a `.mat` (see `read_pose`)."""
+    """Motion of the head: `natural`, `still`, a driving clip or a `.mat` (see `read_pose`)."""
     blinks: bool = True
+    """Whether the eyes blink."""
     gaze: bool = True
+    """Whether the gaze moves."""
     seed: int = 0
-    """Of blinks, gaze and natural motion."""
+    """Seed of blinks, gaze and natural motion."""
     render: bool = False
-    """Also write the driven 3D face, as a silent film beside the film (`render_path`)."""
+    """Whether to write a second, silent video of the driven 3D face (`render_path`)."""
     background: tuple[int, int, int] = BACKGROUND
-    """RGB behind a transparent portrait, where the film has no transparency."""
+    """RGB behind a transparent portrait, where the video format has no transparency."""
     weights: Path | None = None
-    """Folder of face_landmarker.task, needed where no `.mat` lies beside the portrait or the clip."""
+    """Folder of face_landmarker.task, needed where no `.mat` is beside the portrait or the driving clip."""
 
 
 @dataclass(frozen=True)
 class TalkReport:
-    """What a talking face was made from."""
+    """What a video was made from."""
 
     out: str
+    """The video file."""
     portrait: str
+    """The image file."""
     pose: str
     """`natural`, `still`, or the file that moved the head."""
     frames: int
+    """Number of frames."""
     seconds: float
+    """Length of the video."""
     width: int
+    """In pixels."""
     height: int
+    """In pixels."""
     emotions: list[dict[str, str | float]]
-    """For each emotion of the schedule: second, emotion, modality and intensity, 0 (none) .. 3."""
+    """For each emotion of the schedule: second, emotion, modality and level, 0 (none) .. 3."""
     model: str
     """The run or the file of the networks."""
     stand_ins: list[str]
-    """Why the picture is no measure of the paper's quality; empty for weights trained on real data."""
+    """Why the quality does not compare with the paper's; empty for weights trained on real data."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +89,16 @@ class Refusal:
 
 
 class Talker:
-    """Makes talking faces with one AME, EAC and HEF.
+    """Makes videos of talking faces with one AME, EAC and HEF.
 
-    `Talker.from_file(Path("model.emospace")).talk(portrait, audio, "quietly happy", out)`
+    Args:
+        model: the networks, as `from_file` and `from_run` read them.
+        device: where the networks run.
+
+    Examples:
+        >>> talker = Talker.from_file(Path("model.emospace"))  # doctest: +SKIP
+        >>> talker.talk(Path("me.png"), Path("speech.wav"), "quietly happy", Path("out.mp4")).frames  # doctest: +SKIP
+        87
     """
 
     def __init__(self, model: TalkingModel, device: torch.device | str = "cpu") -> None:
@@ -96,12 +112,36 @@ class Talker:
 
     @classmethod
     def from_file(cls, path: Path, device: torch.device | str = "cpu", face_model: Path | None = None) -> "Talker":
-        """A talker of a model file; `face_model` is the user's own copy of the face model, where it needs one."""
+        """A talker from a model file.
+
+        Args:
+            path: file that `emospace export` wrote.
+            device: where the networks run.
+            face_model: your copy of the face model's file, where the networks need one.
+
+        Returns:
+            The talker.
+
+        Raises:
+            UserError: the file cannot be read, or a file that it needs is missing.
+        """
         return cls(build(read_model(path), str(path), face_model), device)
 
     @classmethod
     def from_run(cls, folder: Path, device: torch.device | str = "cpu", face_model: Path | None = None) -> "Talker":
-        """A talker of the finished run in `folder`, of stage evaluate or hef."""
+        """A talker from a finished run.
+
+        Args:
+            folder: run folder of stage evaluate or hef.
+            device: where the networks run.
+            face_model: your copy of the face model's file, where the networks need one.
+
+        Returns:
+            The talker.
+
+        Raises:
+            UserError: the run is not finished, is of another stage, or a file that it needs is missing.
+        """
         from emospace.talking.from_run import parts_of
         from experiments.rundir import RunFolder
 
@@ -109,7 +149,7 @@ class Talker:
 
     @property
     def latency_ms(self) -> int:
-        """Milliseconds of speech that must be known beyond a frame's end before `frames` yields it."""
+        """Milliseconds of speech beyond the end of a frame that `frames` needs before it yields the frame."""
         ahead = self.pipeline.eac.network.look_ahead + max(MARGIN, self.feature.look_ahead) + (STREAMED - 1)
         return round(ahead * 1000 / VIDEO_FPS)
 
@@ -123,10 +163,21 @@ class Talker:
         level: float | None = None,
         settings: FilmSettings | None = None,
     ) -> TalkReport:
-        """Write the film `out` (mp4, mov or webm): the portrait speaking `audio` with `emotion`.
+        """Write a video: the portrait speaks with an emotion. Memory does not grow with the length of the speech.
 
-        `emotion` is a text, an image file, a sound file, or a schedule of these (`0:calm 3.2:very happy`); `level` in
-        0..3 overrides its intensity. Memory does not grow with the length of the speech.
+        Args:
+            portrait: image file.
+            audio: audio file of the speech.
+            emotion: a text, an image file, an audio file, or a schedule of these (`0:calm 3.2:very happy`).
+            out: video file to write: mp4, mov or webm.
+            level: intensity in 0..3 in place of the emotion's own.
+            settings: framing, head motion and further options.
+
+        Returns:
+            What the video was made from.
+
+        Raises:
+            UserError: a file or the emotion cannot be used.
         """
         [report] = self.talk_all([(portrait, out)], audio, emotion, level=level, settings=settings, strict=True)
         assert isinstance(report, TalkReport)
@@ -143,10 +194,22 @@ class Talker:
         strict: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Sequence[TalkReport | Refusal]:
-        """`talk` for several pairs of portrait and film; all that is given is read before the first frame is drawn.
+        """Write several videos with the same speech and emotion; all inputs are read before the first frame is drawn.
 
-        A portrait that cannot be read is left out and its place holds a `Refusal`; with `strict` it is a UserError.
-        `progress` receives the frames done and all that are to be drawn.
+        Args:
+            portraits: pairs of image file and video file to write.
+            audio: audio file of the speech.
+            emotion: a text, an image file, an audio file, or a schedule of these (`0:calm 3.2:very happy`).
+            level: intensity in 0..3 in place of the emotion's own.
+            settings: framing, head motion and further options.
+            strict: whether a portrait that cannot be read is an error.
+            progress: called with frames done and all frames.
+
+        Returns:
+            One report for each pair; a `Refusal` in place of a portrait that cannot be read.
+
+        Raises:
+            UserError: the audio or the emotion cannot be used, or with `strict` a portrait.
         """
         settings = settings or FilmSettings()
         cues, tracks = self._tracks(emotion, level)
@@ -177,9 +240,20 @@ class Talker:
         level: float | None = None,
         settings: FilmSettings | None = None,
     ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """Frames, 25 a second, while speech arrives: 16 kHz mono in [-1, 1], in chunks of any length.
+        """Frames at 25 fps while the speech arrives.
 
-        A frame comes as soon as `latency_ms` of speech beyond it have arrived; the rest at the end of the chunks.
+        Args:
+            portrait: image file, or what `read` returned.
+            audio_chunks: 16 kHz mono in [-1, 1], in chunks of any length.
+            emotion: a text, an image file, an audio file, or a schedule of these (`0:calm 3.2:very happy`).
+            level: intensity in 0..3 in place of the emotion's own.
+            settings: framing, head motion and further options.
+
+        Yields:
+            RGB frames: each as soon as `latency_ms` of speech beyond it have arrived, the rest when the chunks end.
+
+        Raises:
+            UserError: the portrait or the emotion cannot be used.
         """
         settings = settings or FilmSettings()
         _, tracks = self._tracks(emotion, level)
@@ -188,7 +262,19 @@ class Talker:
         yield from self._frames(read, speech, tracks, self._liveliness(settings, 0), STREAMED)
 
     def read(self, path: Path, settings: FilmSettings | None = None, alpha: bool = False) -> Portrait:
-        """A portrait as `frames` and the films take it, measured once for many speeches."""
+        """Read and measure a portrait once, for many speeches.
+
+        Args:
+            path: image file.
+            settings: framing, background and the folder of weights.
+            alpha: whether transparency is kept.
+
+        Returns:
+            The portrait for `frames`.
+
+        Raises:
+            UserError: the file cannot be read, or no face is found.
+        """
         settings = settings or FilmSettings()
         return read_portrait(
             path, self.face_model, self.resolution, settings.frame, settings.weights, settings.background, alpha=alpha

@@ -92,7 +92,18 @@ StoreHash = Callable[[str], str]
 
 
 def plan(experiment: Experiment, hash_of_store: StoreHash | None = None) -> list[StageRun]:
-    """Every stage run that the target needs, parents first, each once; UserError where a store or file is not there."""
+    """Every stage run that an experiment needs.
+
+    Args:
+        experiment: what `compose_variant` returns.
+        hash_of_store: function from the folder of a store to its content hash; by default read from the store.
+
+    Returns:
+        Stage runs, each once, parents first; the last one is the target.
+
+    Raises:
+        UserError: a store or a file of the configuration is missing.
+    """
     planner = _Planner(experiment.words, hash_of_store or store_hash)
     targets = [planner.run(experiment.target, config, variant) for variant, config in experiment.lineage]
     return list({run.id: run for run in _every(targets[-1])}.values())

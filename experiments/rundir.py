@@ -25,9 +25,15 @@ class RunLockedError(UserError):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's folder: config, provenance, status, history, metrics, checkpoints/ and samples/."""
+    """The folder of one run: config, provenance, status, history, metrics, checkpoints/ and samples/.
+
+    Examples:
+        >>> RunFolder(Path("runs/no-such-run")).state()
+        'missing'
+    """
 
     path: Path
+    """The folder; its name is the run id."""
 
     @property
     def id(self) -> str:
@@ -50,7 +56,14 @@ class RunFolder:
         return self.path / "samples"
 
     def read(self, name: str) -> dict[str, Any]:
-        """A JSON file of the folder; empty when it is absent, cut, or holds an entry of another type."""
+        """Read a JSON file of the folder.
+
+        Args:
+            name: file name, such as `metrics.json`.
+
+        Returns:
+            Its content; {} where the file is missing, truncated or has an entry of the wrong type.
+        """
         try:
             value = json.loads((self.path / name).read_text())
         except (OSError, ValueError, RecursionError):
@@ -104,7 +117,7 @@ class RunFolder:
             os.close(descriptor)
 
     def state(self) -> State:
-        """The verified state: `done` only when complete, `running` only while a live process holds the lock."""
+        """The verified state: `done` only if complete, `running` only while a live process holds the lock."""
         return self.inspect().state
 
     def inspect(self) -> "Inspection":

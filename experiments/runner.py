@@ -49,10 +49,21 @@ class Result:
 
 
 def execute(experiment: Experiment, runs: Path, *, force: bool = False) -> Result:
-    """Run every stage that `experiment` needs and that is not done.
+    """Run every stage that an experiment needs and that is not done.
 
-    The whole plan is checked before anything trains (UserError). RunLockedError when another process works on the
-    target itself; a shared parent is waited for instead.
+    The whole plan is checked before training starts. If another process trains a shared parent, this one waits for it.
+
+    Args:
+        experiment: what `compose_variant` returns.
+        runs: folder of the run folders.
+        force: run the target again; its earlier folder is kept under another name.
+
+    Returns:
+        Exit code, the target's id, and how each stage ended.
+
+    Raises:
+        UserError: the plan cannot run: a key, a file or a store is not usable.
+        RunLockedError: another process works on the target itself.
     """
     planned, launch = plan(experiment), find_launch(experiment.config.trainer)
     target = planned[-1]

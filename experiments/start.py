@@ -29,7 +29,7 @@ def source_file(start: str, runs: Path) -> Path:
             if not path.exists():
                 raise UserError(f"init_from: {start}: has no final weights ({path})")
             return path
-    raise UserError(f"init_from: {start}: is neither a run below {runs} nor a file")
+    raise UserError(f"init_from: {start}: is neither a run in {runs} nor a file")
 
 
 def starting_checkpoint(module: StageModule, start: str, runs: Path, last: Path, steps: int) -> None:

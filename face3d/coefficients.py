@@ -18,22 +18,35 @@ TRANSLATION = slice(254, 257)
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The six parts of a 3DMM vector.
-
-    Angles are rotations about x, y, z in rad; gamma is 9 spherical-harmonic bands for each of R, G, B;
-    the translation is in the model's units (decimetres for BFM09).
-    """
+    """The six parts of a 3DMM vector."""
 
     identity: Float[Tensor, "*batch 80"]
+    """Shape of the face, in deviations of the model."""
     expression: Float[Tensor, "*batch 64"]
+    """Weights of the expression axes."""
     texture: Float[Tensor, "*batch 80"]
+    """Colour of the skin, in deviations of the model."""
     angle: Float[Tensor, "*batch 3"]
+    """Rotations about x, y, z in rad."""
     gamma: Float[Tensor, "*batch 27"]
+    """Light: 9 spherical-harmonic bands for each of R, G, B."""
     translation: Float[Tensor, "*batch 3"]
+    """In the model's units (decimetres for BFM09)."""
 
 
 def split(coefficients: Float[Tensor, "*batch 257"]) -> Coefficients:
-    """Views of the six parts of a 3DMM vector."""
+    """Split a 3DMM vector into its parts.
+
+    Args:
+        coefficients: 3DMM vectors.
+
+    Returns:
+        Views of the six parts.
+
+    Examples:
+        >>> split(torch.zeros(4, 257)).expression.shape
+        torch.Size([4, 64])
+    """
     parts = (IDENTITY, EXPRESSION, TEXTURE, ANGLE, GAMMA, TRANSLATION)
     return Coefficients(*(coefficients[..., part] for part in parts))
 
@@ -48,5 +61,18 @@ def join(parts: Coefficients) -> Float[Tensor, "*batch 257"]:
 def with_expression(
     coefficients: Float[Tensor, "*batch 257"], expression: Float[Tensor, "*batch 64"]
 ) -> Float[Tensor, "*batch 257"]:
-    """The same face, pose and light with another expression: what EAC's output becomes."""
+    """The same face, pose and light with another expression.
+
+    Args:
+        coefficients: 3DMM vectors.
+        expression: expression coefficients, such as EAC's output.
+
+    Returns:
+        New 3DMM vectors.
+
+    Examples:
+        >>> smiling = with_expression(torch.zeros(4, 257), torch.ones(4, 64))
+        >>> smiling.sum(dim=-1)
+        tensor([64., 64., 64., 64.])
+    """
     return torch.cat([coefficients[..., IDENTITY], expression, coefficients[..., TEXTURE.start :]], dim=-1)

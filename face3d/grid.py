@@ -18,9 +18,20 @@ def identity_grid(height: int, width: int, device: torch.device | str = "cpu") -
 
 
 def warp(image: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 ho wo"]) -> Float[Tensor, "b c ho wo"]:
-    """Sample `image` at identity + `flow`: each output pixel takes what lies at its own place plus the offset.
+    """Sample an image at its own pixel grid plus a flow; outside the image the border repeats.
 
-    `flow` is (x, y) in normalised units: 2 / width moves by one pixel. Outside the image the border repeats.
+    Args:
+        image: what is sampled.
+        flow: (x, y) offset of each output pixel in normalised units: 2 / width moves by one pixel.
+
+    Returns:
+        The warped image, in the flow's size.
+
+    Examples:
+        >>> image = torch.arange(4.0).reshape(1, 1, 1, 4)
+        >>> flow = torch.tensor([2 / 4, 0.0]).reshape(1, 2, 1, 1).expand(1, 2, 1, 4)
+        >>> warp(image, flow).flatten()
+        tensor([1., 2., 3., 3.])
     """
     grid = identity_grid(flow.shape[2], flow.shape[3], flow.device) + flow.permute(0, 2, 3, 1)
     return F.grid_sample(image, grid.to(image.dtype), padding_mode="border", align_corners=ALIGN_CORNERS)

@@ -40,7 +40,7 @@ class Landmarker:
                 )
             )
         except (RuntimeError, ValueError) as error:
-            raise UserError(f"{weights}: is no face landmarker of MediaPipe ({str(error).splitlines()[0]})") from error
+            raise UserError(f"{weights}: is not MediaPipe's face landmarker ({str(error).splitlines()[0]})") from error
         atexit.register(self._abandon)
 
     def close(self) -> None:

@@ -90,7 +90,22 @@ def _combine(coefficients: Tensor, basis: Tensor) -> Tensor:
 
 
 def load_model(name: str, path: Path | str | None = None) -> MorphableModel:
-    """The model of that name; all but `PROCEDURAL` need the path of the user's own file."""
+    """Load a morphable face model.
+
+    Args:
+        name: a name of `FACE_MODELS`: `procedural-v1`, `bfm09`, `ict` or a model of your own.
+        path: your copy of the model's file; `procedural-v1` needs none.
+
+    Returns:
+        The model, on the CPU.
+
+    Raises:
+        UserError: the name is unknown, or the file is missing or cannot be read.
+
+    Examples:
+        >>> load_model("procedural-v1").keypoints.shape
+        torch.Size([68])
+    """
     make = FACE_MODELS.load(name)
     if name == PROCEDURAL:
         return make()

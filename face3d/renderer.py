@@ -50,7 +50,14 @@ def _in_full_precision(method: _Method) -> _Method:
 
 
 class Renderer(nn.Module):
-    """Draws a morphable model under Deep3DFaceRecon's camera and light; no parameters, nothing in its state dict."""
+    """Draws a morphable model with the camera and light of Deep3DFaceRecon.
+
+    It has no parameters, and its state dict is empty.
+
+    Args:
+        model: the face.
+        size: side of the pictures in pixels.
+    """
 
     def __init__(self, model: MorphableModel, size: int) -> None:
         super().__init__()
@@ -64,7 +71,15 @@ class Renderer(nn.Module):
 
     @_in_full_precision
     def forward(self, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]) -> Rendering:
-        """Draw each face at its `placement` (scale, x, y) in the crop."""
+        """Draw faces.
+
+        Args:
+            coefficients: 3DMM vectors.
+            placement: (scale, x, y) of the camera frame inside the crop, in normalised units.
+
+        Returns:
+            Images, masks, landmarks and vertices.
+        """
         model, parts = self._on(coefficients.device), split(coefficients)
         vertices = model.shape(parts.identity, parts.expression)
         points = camera.to_camera(vertices, parts.angle, parts.translation)
@@ -80,7 +95,15 @@ class Renderer(nn.Module):
     def keypoints(
         self, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]
     ) -> Float[Tensor, "b 68 2"]:
-        """The 68 landmarks in normalised crop coordinates, without drawing."""
+        """The 68 landmarks of faces, without drawing them.
+
+        Args:
+            coefficients: 3DMM vectors.
+            placement: (scale, x, y) of the camera frame inside the crop, in normalised units.
+
+        Returns:
+            (x, y) in [-1, 1] across the crop.
+        """
         model, parts = self._on(coefficients.device), split(coefficients)
         points = keypoint_model(model).shape(parts.identity, parts.expression)
         return camera.project(points, parts.angle, parts.translation, placement)[0]
@@ -93,9 +116,17 @@ class Renderer(nn.Module):
         target_coefficients: Float[Tensor, "b 257"],
         target_placement: Float[Tensor, "b 3"],
     ) -> tuple[Float[Tensor, "b 2 s s"], Float[Tensor, "b 1 s s"]]:
-        """Flow by which `grid.warp(source, flow)` becomes the target, and where it is valid (seen in both pictures).
+        """Flow from a source face to a target face: `grid.warp(source, flow)` gives the target.
 
-        Each target pixel's offset to its place in the source, in normalised units; 0 off the face.
+        Args:
+            source_coefficients: 3DMM vectors of the source.
+            source_placement: (scale, x, y) of the source's camera frame inside the crop, in normalised units.
+            target_coefficients: 3DMM vectors of the target.
+            target_placement: likewise of the target.
+
+        Returns:
+            Offset of each target pixel to its place in the source, in normalised units (0 off the face), and a mask
+                that is 1 where both pictures show the place.
         """
         source, source_points = self._drawn(source_coefficients, source_placement)
         target, _ = self._drawn(target_coefficients, target_placement)

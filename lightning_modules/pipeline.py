@@ -20,28 +20,45 @@ CHUNK = 16
 
 @dataclass(frozen=True)
 class Talking:
-    """A generated clip: frames [-1, 1], with the coefficients that drove it, its flow and its render."""
+    """A generated clip of t frames."""
 
     frames: Float[Tensor, "t 3 r r"]
+    """RGB in [-1, 1]."""
     coefficients: Float[Tensor, "t 257"]
+    """3DMM vectors that drove it."""
     flow: Float[Tensor, "t 2 r r"]
+    """The generator's flow at full size, in normalised units."""
     render: Float[Tensor, "t 3 r r"]
+    """Pictures of the 3DMM in [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Emotion, speech and portrait to frames: the three modules of one run."""
+    """From emotion, speech and portrait to frames: the modules of one run."""
 
     encoder: EmotionEncoder
+    """Emotion space of EAC."""
     eac: EACModule
+    """Speech and emotion to expression."""
     hef: HEFModule
+    """Portrait, expression and emotion to frames."""
     hef_encoder: EmotionEncoder
+    """Emotion space of HEF; the same as `encoder` unless the two stages were trained with different ones."""
 
     @torch.no_grad()
     def talk(self, item: ClipItem, source: Reference, code: EmotionCode, hef_code: EmotionCode) -> Talking:
-        """The source portrait speaking the clip's speech with the code's emotion.
+        """Let a portrait speak the audio of a clip.
 
-        The head moves as in the clip, or as EAC predicts it where it does (`eac.pose`).
+        The head moves as in the clip, or as EAC predicts it where it does so (`eac.pose`).
+
+        Args:
+            item: the clip: its speech, and the pose of its head.
+            source: the portrait.
+            code: one emotion, from `encoder`.
+            hef_code: the same emotion, from `hef_encoder`.
+
+        Returns:
+            As many frames as the clip has.
         """
         device = self.eac.device
         identity = source.coefficients.to(device)[None]
@@ -54,12 +71,29 @@ class Pipeline:
         return self.draw(source, coefficients, placement, hef_code)
 
     def encode(self, source: Reference) -> Portrait:
-        """What HEF needs of a portrait, computed once for all its frames."""
+        """Encode a portrait, once for all its frames.
+
+        Args:
+            source: the portrait.
+
+        Returns:
+            What HEF needs of it.
+        """
         parts = (source.image, source.coefficients, source.placement)
         return self.hef.encode_source(*(part.to(self.hef.device)[None] for part in parts))
 
     def draw(self, source: Reference, coefficients: Tensor, placement: Tensor, code: EmotionCode) -> Talking:
-        """Frames for coefficients, `CHUNK` at a time."""
+        """Draw frames of a portrait, `CHUNK` at a time.
+
+        Args:
+            source: the portrait.
+            coefficients: 3DMM vectors [t, 257] that the frames are to show.
+            placement: (scale, x, y) [t, 3] of each camera frame inside the crop, in normalised units.
+            code: one emotion, from `hef_encoder`.
+
+        Returns:
+            The frames with their flow and render.
+        """
         encoded, size = self.encode(source), source.image.shape[-1]
         parts: list[list[Tensor]] = []
         for rows, places in zip(coefficients.split(CHUNK), placement.split(CHUNK), strict=True):

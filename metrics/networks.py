@@ -77,17 +77,20 @@ def load_networks(
     judges: Any = None,
     complete: bool = True,
 ) -> Networks:
-    """The networks of a choice, on the device.
+    """The networks of a choice, on a device.
 
     Args:
         choice: `published`, `standin` or a mapping of roles (see `metrics.published`).
-        weights: folder of the files, before EMOSPACE_WEIGHTS and the user's cache.
+        weights: folder of the files; it comes before EMOSPACE_WEIGHTS and the user's cache.
         device: where the networks run; MediaPipe always runs on the CPU.
         judges: the trained `JudgesModule` behind the stand-ins.
-        complete: whether an absent network is an error; otherwise its metrics have no value; `missing` has the reason.
+        complete: whether a missing network is an error; else its metrics have no value, and `missing` has the reason.
+
+    Returns:
+        One network for each role.
 
     Raises:
-        UserError: a file is absent or is not the published one, or a stand-in is chosen without `judges`.
+        UserError: a file is missing or differs from the published one, or a stand-in is chosen without `judges`.
     """
     if complete:
         check_networks(choice, weights)

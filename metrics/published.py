@@ -112,7 +112,7 @@ def entries(choice: Choice, roles: Iterable[str] = METRIC_ROLES) -> dict[str, En
     if isinstance(choice, str):
         if choice not in (PUBLISHED, STAND_IN):
             raise UserError(
-                f"networks: {choice!r} is no choice{nearest(choice, (PUBLISHED, STAND_IN))}, or a mapping of roles"
+                f"networks: {choice!r} is not a choice{nearest(choice, (PUBLISHED, STAND_IN))}, or a mapping of roles"
             )
         choice = dict.fromkeys(roles, choice)
     for role in choice:

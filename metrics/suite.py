@@ -58,12 +58,12 @@ def metric_classes(networks: Networks) -> dict[str, Metric]:
 
 
 class Suite:
-    """The protocol over a choice of networks: for each row of a table one `MetricCollection`.
+    """The protocol with a choice of networks: one `MetricCollection` for each row of a table.
 
     Args:
-        networks: one a role; metrics of an absent role are NaN.
-        crop: what the pictures of the clips show; part of the protocol's name.
-        device: where networks and picture metrics run.
+        networks: one for each role; metrics without their network are NaN.
+        crop: what the images of the clips show; part of the protocol's name.
+        device: where networks and image metrics run.
     """
 
     def __init__(self, networks: Networks, crop: Crop = "wide-v1", device: torch.device | str = "cpu") -> None:
@@ -79,7 +79,7 @@ class Suite:
 
     @property
     def stand_ins(self) -> set[str]:
-        """Metrics whose values pass through a substitute network: tables mark them."""
+        """Metrics whose values depend on a substitute network; tables mark them."""
         return self.networks.stand_ins
 
     @property
@@ -88,14 +88,23 @@ class Suite:
         return self.networks.names
 
     def fresh(self) -> "Suite":
-        """A suite of the same networks that has scored nothing."""
+        """A suite of the same networks without scores."""
         return Suite(self.networks, self.crop, self.device)
 
     @torch.inference_mode()
     def score(self, clip: FaceClip, progress: Progress = lambda done, total: None) -> dict[str, ScoreRow]:
-        """For each row of `clip.made`: every name of `METRIC_NAMES`, counts of frames, and why a value is missing.
+        """Score everything that was generated for a clip.
 
-        A value that does not exist is NaN, and `why` names the reason. `progress` is called with frames done and all.
+        Args:
+            clip: the true clip with its generated rows.
+            progress: called with frames done and all frames.
+
+        Returns:
+            For each row of `clip.made`: every name of `METRIC_NAMES`, counts of frames, and `why`, the reasons of
+                values that are NaN.
+
+        Raises:
+            ValueError: generated and true frames differ in number or size.
         """
         for made in clip.made.values():
             _check(clip, made)
@@ -122,7 +131,15 @@ class Suite:
         return {row: self._row(row, clip, features, truth, pairs[row] or None) for row, features in by_row.items()}
 
     def unscored(self, clip: str, rows: Sequence[str] = ("per_clip",)) -> dict[str, ScoreRow]:
-        """Rows without values for a clip that cannot be cut; `clip` is the reason."""
+        """Rows of a clip that cannot be scored.
+
+        Args:
+            clip: the reason.
+            rows: names of the rows.
+
+        Returns:
+            Rows in which every metric is NaN.
+        """
         for row in rows:
             self.num_clips[row] = self.num_clips.get(row, 0) + 1
         empty: ScoreRow = dict.fromkeys(METRIC_NAMES, math.nan)
@@ -138,16 +155,37 @@ class Suite:
         landmarks: Float[Tensor, "t 68 2"] | None = None,
         source_index: int | None = None,
     ) -> ScoreRow:
-        """One clip of frames in memory as the row `per_clip`; the longer of the two is cut (see `FaceClip`)."""
+        """Score one clip in memory as the row `per_clip`; the longer of the two videos is cut.
+
+        Args:
+            generated: frames, uint8 or in [-1, 1].
+            true: true frames, likewise.
+            audio: 16 kHz mono in [-1, 1] from the first frame on; empty where there is none.
+            source: the source portrait, for CSIM_source.
+            emotion: wanted emotion as an index of `conventions.emotions.EMOTIONS`; None: not known.
+            landmarks: of the true frames, (x, y) in [-1, 1]; None: the network of the metrics finds them.
+            source_index: number of the true frame that is the portrait itself and does not count; None: none is.
+
+        Returns:
+            Every metric, as in `score`.
+        """
         length = min(len(generated), len(true))
         points = None if landmarks is None else landmarks[:length]
         clip = FaceClip.from_store(true[:length], points, audio, source[:1], source_index, emotion)
         return self.score(clip.with_generated(generated[:length]))["per_clip"]
 
     def aggregate(self, rows: Sequence[Mapping[str, float | str]], row: str = "per_clip") -> dict[str, float]:
-        """Totals over all clips of a row (of all processes), and counts over the given rows of clips.
+        """Totals of a row over all clips, of all processes.
 
-        `rows` must be those of all clips that this process scored in the row (ValueError).
+        Args:
+            rows: the rows of every clip that this process scored.
+            row: name of the row.
+
+        Returns:
+            Every metric, and counts of clips, frames and missing values over `rows`.
+
+        Raises:
+            ValueError: `rows` are not as many as the clips that were scored.
         """
         if len(rows) != (scored := self.num_clips.get(row, 0)):
             raise ValueError(f"{len(rows)} rows, but {scored} clips were scored")
@@ -168,7 +206,14 @@ class Suite:
         return table
 
     def facts(self, rows: Sequence[Mapping[str, float | str]]) -> dict[str, Any]:
-        """Protocol, networks with the SHA-256 of their files, and counts, for metrics.json."""
+        """What metrics.json holds beside the values: protocol, networks with SHA-256 of their files, counts.
+
+        Args:
+            rows: the rows of every clip that this process scored.
+
+        Returns:
+            Plain values, ready for JSON.
+        """
         trusted = 0.0 if self.networks.sync is None else self.networks.sync.trusted
         here = [n for n in metric_classes(self.networks) if n not in SET_METRICS]
         return {

@@ -84,7 +84,7 @@ class PairSet:
     def __init__(self, root: Path, role: Role = "prior") -> None:
         self.root, self.role, folder = root, role, root / "web" / role
         if not is_joined(root, role):
-            raise UserError(f"{folder}: no captioned pictures here; `emospace toy {root}` makes them")
+            raise UserError(f"{folder}: no captioned images here; `emospace toy {root}` makes them")
         for name in ("images", "coefficients", "placement", "person"):
             setattr(self, name, np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
         labels = json.loads((folder / "pairs.json").read_text(encoding="utf-8"))

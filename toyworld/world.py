@@ -50,7 +50,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{path}: not readable as JSON; remove the folder and write the toy world anew") from error
+        raise UserError(f"{path}: not readable as JSON; remove the folder and write the toy world again") from error
 
 
 def _claim(root: Path, settings: dict[str, Any]) -> None:
@@ -62,10 +62,10 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
                 f"{key} {there.get(key)}, not {value}" for key, value in settings.items() if there.get(key) != value
             ]
             if wrong:
-                raise UserError(f"{root}: holds another toy world ({'; '.join(wrong)}); choose an empty folder")
+                raise UserError(f"{root}: contains another toy world ({'; '.join(wrong)}); choose an empty folder")
             return
     if root.exists() and any(root.iterdir()):
-        raise UserError(f"{root}: is not empty and holds no toy world; choose an empty folder")
+        raise UserError(f"{root}: is not empty and contains no toy world; choose an empty folder")
     write_json(root / PLAN, settings)
 
 
@@ -103,7 +103,7 @@ def write_world(
         raise UserError(f"preset: {preset!r} is unknown; valid: {', '.join(PRESETS)}")
     size = PRESETS[preset].video_size if size is None else size
     if size < 32 or size % 2:
-        raise UserError(f"size: {size} is impossible; an even number of at least 32 pixels is needed")
+        raise UserError(f"size: {size} is not valid;an even number of at least 32 pixels is needed")
     settings = {"format": VERSION, "seed": seed, "preset": preset, "size": size}
     try:
         _claim(root, settings)

@@ -98,7 +98,7 @@ def _layout(path: Path, content: Mapping[Any, Any]) -> Layout:
             raise UserError(f"{path}: {key}: expected a text, not {content[key]!r}")
     fps, sound, first = content["fps"], content["sound"], content.get("first_frame", 0)
     if fps != ANY and (not isinstance(fps, int | float) or isinstance(fps, bool) or not 1 <= fps <= 1000):
-        raise UserError(f"{path}: fps: expected frames a second or {ANY!r}, not {fps!r}")
+        raise UserError(f"{path}: fps: expected frames per second or {ANY!r}, not {fps!r}")
     if sound != ANY and not isinstance(sound, bool):
         raise UserError(f"{path}: sound: expected true, false or {ANY!r}, not {sound!r}")
     if not isinstance(first, int) or isinstance(first, bool) or first < 0:

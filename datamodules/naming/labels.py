@@ -22,7 +22,7 @@ def read_labels(path: Path) -> Labels:
     try:
         values = yaml.safe_load(regular_file(path).read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: is no YAML ({reason_of(error)})") from error
+        raise UserError(f"{path}: is not valid YAML ({reason_of(error)})") from error
     if not isinstance(values, dict) or not values:
         raise UserError(f"{path}: expected a mapping of words to emotions, such as 'calm: neutral'")
     return {str(word).lower(): _meaning(f"{path}: {word}", value) for word, value in values.items()}
@@ -34,7 +34,7 @@ def _meaning(place: str, value: object) -> tuple[str, int | None]:
         raise UserError(f"{place}: expected an emotion and, if known, a level, such as 'fear 2', not {value!r}")
     emotion = words[0]
     if emotion not in EMOTIONS:
-        raise UserError(f"{place}: {emotion!r} is no emotion{nearest(emotion, EMOTIONS)}")
+        raise UserError(f"{place}: {emotion!r} is not an emotion{nearest(emotion, EMOTIONS)}")
     most = 1 if emotion == "neutral" else NUM_LEVELS
     if len(words) == 2 and words[1] not in map(str, range(1, most + 1)):
         raise UserError(f"{place}: level {words[1]!r} must be a whole number from 1 to {most}")

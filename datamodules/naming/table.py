@@ -60,7 +60,7 @@ def read_table(path: Path, styles: Mapping[str, StyleKind]) -> list[TableRow]:
                 _row(values, f"{path}, line {reader.line_num}", styles) for values in reader if any(values.values())
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: is no CSV file in UTF-8 ({reason_of(error)})") from error
+        raise UserError(f"{path}: is not a CSV file in UTF-8 ({reason_of(error)})") from error
     if not rows:
         raise UserError(f"{path}: lists no clip")
     roles_of(path, ((row.actor, row.split) for row in rows))
@@ -73,7 +73,7 @@ def roles_of(path: Path, pairs: Iterable[tuple[str | None, str | None]]) -> dict
     for actor, role in pairs:
         if actor and role and roles.setdefault(actor, role) != role:
             raise UserError(
-                f"{path}: actor {actor} is in {roles[actor]} and in {role}: a split parts actors, not clips"
+                f"{path}: actor {actor} is in {roles[actor]} and in {role}: a split assigns actors, not clips"
             )
     return roles
 
@@ -90,13 +90,13 @@ def _check_columns(path: Path, names: list[str]) -> None:
 
 def _row(values: Mapping[str | None, str | None], place: str, styles: Mapping[str, StyleKind]) -> TableRow:
     if None in values or None in values.values():
-        raise UserError(f"{place}: has not as many fields as there are columns")
+        raise UserError(f"{place}: does not have as many fields as columns")
     given = {name: (values.get(name) or "").strip() or None for name in COLUMNS}
     if given["path"] is None:
         raise UserError(f"{place}: names no path")
     for name in ("path", "audio"):
         if (value := given[name]) and (Path(value).is_absolute() or ".." in Path(value).parts):
-            raise UserError(f"{place}: {name}: {given[name]!r} must lie below the folder of raw clips")
+            raise UserError(f"{place}: {name}: {given[name]!r} must be inside the folder of raw clips")
     start, end = _seconds(given["start"], "start", place), _seconds(given["end"], "end", place)
     if end is not None and end <= (start or 0.0):
         raise UserError(f"{place}: end: {end:g} s is not after the start, {start or 0:g} s")
@@ -134,5 +134,5 @@ def _seconds(value: str | None, name: str, place: str) -> float | None:
     except ValueError:
         seconds = math.nan
     if not (math.isfinite(seconds) and seconds >= 0):
-        raise UserError(f"{place}: {name}: {value!r} must be a number of seconds from the film's first frame")
+        raise UserError(f"{place}: {name}: {value!r} must be a number of seconds from the video's first frame")
     return seconds

@@ -36,7 +36,7 @@ class Split:
         try:
             return _parsed(path.read_text(encoding="utf-8"), path)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: is no YAML ({str(error).splitlines()[0]})") from error
+            raise UserError(f"{path}: is not valid YAML ({str(error).splitlines()[0]})") from error
 
     @classmethod
     def from_dict(cls, value: object, path: Path) -> "Split":

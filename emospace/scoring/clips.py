@@ -155,7 +155,7 @@ def _check(pair: Pair, tracked: Tracked, start: int) -> None:
         raise UserError(f"{pair.generated}: has no frames")
     if min(tracked.true.size) < SSIM_WINDOW:
         size = _size(tracked.true.size)
-        raise UserError(f"{pair.truth}: frames of {size}; SSIM needs at least {SSIM_WINDOW} px each way")
+        raise UserError(f"{pair.truth}: frames of {size}; SSIM needs at least {SSIM_WINDOW} px on each side")
 
 
 def _notes(pair: Pair, tracked: Tracked, placement: Placement | None, start: int) -> Iterable[str]:

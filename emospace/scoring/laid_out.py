@@ -14,7 +14,7 @@ def match_layout(generated: Path, truth: Path, layout: Layout) -> Pairs:
     """Pairs of the same actor, emotion, level, view and number; the truth in MEAD's own layout or any copy of it."""
     for folder in (generated, truth):
         if not folder.is_dir():
-            raise UserError(f"{folder}: is no folder; a layout finds clips in folders")
+            raise UserError(f"{folder}: is not a folder; a layout finds clips in folders")
     made, others = _outputs(generated, layout)
     true, nameless = _truths(truth)
     pairs = [_pair(clip, files, truth / true[clip], layout) for clip, files in sorted(made.items()) if clip in true]
@@ -43,7 +43,7 @@ def _outputs(generated: Path, layout: Layout) -> tuple[dict[str, list[Path]], li
             made.setdefault(_clip(path, parts, layout), []).append(path)
     if not made:
         example = f"; {others[0]} is none" if others else ""
-        raise UserError(f"{generated}: holds nothing of the form {layout.file} ({layout.id}){example}: {layout.rule}")
+        raise UserError(f"{generated}: has nothing of the form {layout.file} ({layout.id}){example}: {layout.rule}")
     for files in made.values():
         if len({path.parent if layout.of_stills else path for path in files}) > 1:
             raise UserError(f"{files[0]} and {files[-1]}: are the same clip twice")
@@ -60,7 +60,7 @@ def _videos_among(folder: Path, relative: list[str]) -> list[str]:
 def _clip(path: Path, parts: re.Match[str], layout: Layout) -> str:
     name = layout.name(parts)
     if name is None:
-        raise UserError(f"{path}: names no clip of MEAD by actor, emotion, level and number: {layout.rule}")
+        raise UserError(f"{path}: does not name a clip of MEAD by actor, emotion, level and number: {layout.rule}")
     return name.id
 
 
@@ -77,7 +77,7 @@ def _truths(truth: Path) -> tuple[dict[str, str], list[str]]:
         else:
             true[clip] = path.as_posix()
     if not true:
-        raise UserError(f"{truth / nameless[0]}: names no clip by actor, emotion, level and number as MEAD does")
+        raise UserError(f"{truth / nameless[0]}: does not name a clip by actor, emotion, level and number as MEAD does")
     return true, nameless
 
 
@@ -95,5 +95,5 @@ def _stills(files: list[Path], layout: Layout) -> tuple[Path, ...]:
     first = min(numbered)
     for number in range(first, first + len(numbered)):
         if number not in numbered:
-            raise UserError(f"{files[0].parent}: picture {number} is missing between {first} and {max(numbered)}")
+            raise UserError(f"{files[0].parent}: image {number} is missing between {first} and {max(numbered)}")
     return tuple(numbered[number] for number in sorted(numbered))

@@ -60,7 +60,7 @@ def match_names(generated: Path, truth: Path) -> Pairs:
             lone.append(path.as_posix())
         elif partner in chosen:
             both = f"{generated / chosen[partner]} and {generated / path}"
-            raise UserError(f"{truth / partner}: is the truth of two videos, {both}; name them apart or give --pairs")
+            raise UserError(f"{truth / partner}: is the true video of both {both}; rename one or give --pairs")
         else:
             chosen[partner] = path
     if not chosen:
@@ -82,7 +82,7 @@ def videos(folder: Path) -> list[Path]:
         if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
     if not found:
-        raise UserError(f"{folder}: holds no video ({' '.join(VIDEO_SUFFIXES)})")
+        raise UserError(f"{folder}: contains no video ({' '.join(VIDEO_SUFFIXES)})")
     return found
 
 
@@ -117,14 +117,14 @@ def read_pairs(path: Path, generated: Path, truth: Path) -> list[Pair]:
             _check_columns(path, reader.fieldnames or [])
             rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: is no CSV text ({error})") from error
+        raise UserError(f"{path}: is not CSV text ({error})") from error
     pairs = [_listed(f"{path}, line {line}", row, generated, truth) for line, row in rows]
     if not pairs:
-        raise UserError(f"{path}: names no pair of videos")
+        raise UserError(f"{path}: lists no pair of videos")
     first: dict[Path, int] = {}
     for (line, _), pair in zip(rows, pairs, strict=True):
         if (earlier := first.setdefault(pair.generated, line)) != line:
-            raise UserError(f"{path}, line {line}: {pair.generated} stands already in line {earlier}")
+            raise UserError(f"{path}, line {line}: {pair.generated} is already in line {earlier}")
     return pairs
 
 

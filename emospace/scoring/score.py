@@ -98,7 +98,7 @@ def interval_facts(one: Difference) -> dict[str, Any]:
 def check_folder(folder: Path) -> None:
     """UserError, before any work, where results cannot be written."""
     if not folder.is_dir() and any(path.exists() and not path.is_dir() for path in (folder, *folder.parents)):
-        raise UserError(f"{folder}: is no folder, nor can one be made there")
+        raise UserError(f"{folder}: is not a folder, and one cannot be created there")
 
 
 def score_networks(choice: Choice | None, weights: Path | None, crop: Crop, device: torch.device) -> Networks:

@@ -64,19 +64,19 @@ def modality_of(emotion: str) -> Modality:
     UserError when it is empty, and when it is a path without a readable file.
     """
     if not emotion.strip():
-        raise UserError('emotion: is empty; give words such as "quietly happy", an image file or a sound file')
+        raise UserError('emotion: is empty; give words such as "quietly happy", an image file or an audio file')
     if not looks_like_path(emotion):
         return "text"
     try:
         regular_file(Path(emotion))
     except UserError as error:
-        raise UserError(f"emotion: {error}; an emotion in words has no slash and no file's suffix") from error
+        raise UserError(f"emotion: {error}; an emotion in words has no slash and no file suffix") from error
     suffix = Path(emotion.strip()).suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return "image"
     if suffix in SOUND_SUFFIXES:
         return "audio"
-    raise UserError(f"emotion: {emotion}: is neither an image file nor a sound file by its suffix")
+    raise UserError(f"emotion: {emotion}: is neither an image file nor an audio file by its suffix")
 
 
 def emotion_code(encoder: EmotionEncoder, emotion: str, level: float | None = None) -> EmotionCode:

@@ -37,7 +37,7 @@ def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -
     able = folders["evaluate"] + [hef for hef in alone if _eacs_beside(hef, done)]
     what = f"finished run of {preset}" if preset else "finished run"
     if not able:
-        raise UserError(f"{runs}: holds no {what} that can talk; `emospace run {preset or 'toy'}` makes one")
+        raise UserError(f"{runs}: contains no {what} that can talk; `emospace run {preset or 'toy'}` makes one")
     return _only(able, f"{runs}: holds more than one {what} that can talk; choose one with --run")
 
 
@@ -100,7 +100,7 @@ def _eac_beside(runs: Path, hef: StageRun) -> StageRun:
     """The finished EAC of the same seed on the same emotion space as a HEF."""
     fitting = _eacs_beside(hef.folder(runs), _done(runs))
     if not fitting:
-        raise UserError(f"run {hef.id}: {runs} holds no finished EAC on its emotion space {hef.parents['ame'].id}")
+        raise UserError(f"run {hef.id}: {runs} contains no finished EAC on its emotion space {hef.parents['ame'].id}")
     return read_run(_only(fitting, f"run {hef.id}: more than one EAC fits it; choose a run of stage evaluate"))
 
 
@@ -114,7 +114,7 @@ def _config(run: StageRun, name: str, states: Mapping[str, State]) -> Any:
 def _state(run: StageRun, runs: Path) -> dict[str, Tensor]:
     path = run.folder(runs).checkpoints / "final.pt"
     if not path.exists():
-        raise UserError(f"run {run.id}: holds no final weights ({path}); `emospace run` trains it")
+        raise UserError(f"run {run.id}: has no final weights ({path}); `emospace run` trains it")
     state = read_checkpoint(path)["state_dict"]
     if run.stage != "hef":
         return state

@@ -123,19 +123,19 @@ def read_model(path: Path) -> ModelParts:
         return ModelParts(about["face_model"], about["configs"], states, about["card"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: is no model file of emospace ({reason}); `emospace export` writes one") from error
+        raise UserError(f"{path}: is not a model file of emospace ({reason}); `emospace export` writes one") from error
 
 
 def build(parts: ModelParts, origin: str, face_model_file: Path | None = None) -> TalkingModel:
     """The networks of the parts, ready to talk, on the CPU; `face_model_file` where the face model needs one."""
     for name in (*parts.configs, *parts.states):
         if name not in MODULES:
-            raise UserError(f"{origin}: holds a module {name!r}{nearest(name, MODULES)}")
+            raise UserError(f"{origin}: has an unknown module {name!r}{nearest(name, MODULES)}")
     whole = {name: deep_merge(FORMER.get(name.removeprefix("hef_"), {}), own) for name, own in parts.configs.items()}
     configs = {name: from_dict(MODULES[name], config, f"{origin}: {name}") for name, config in whole.items()}
     for name in ("ame", "eac", "hef"):
         if name not in configs:
-            raise UserError(f"{origin}: holds no module {name!r}")
+            raise UserError(f"{origin}: lacks the module {name!r}")
     load = _Loader(configs, parts.states, origin)
     renderer = Renderer(load_model(parts.face_model, face_model_file), configs["hef"].resolution)
     encoder = load.encoder("")

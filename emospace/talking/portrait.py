@@ -116,7 +116,7 @@ def find_face(picture: UInt8[np.ndarray, "h w 3"], path: Path, model: MorphableM
     yaw = abs(float(face.coefficients[ANGLE][1]))
     if yaw > FARTHEST_TURN:
         line = f"the face is turned by {math.degrees(yaw):.0f} degrees"
-        raise UserError(f"{path}: {line}; give a picture that shows it from the front or in three-quarter view")
+        raise UserError(f"{path}: {line}; use an image that shows it from the front or in three-quarter view")
     return face
 
 
@@ -152,12 +152,12 @@ def read_landmarks(path: Path, width: int, height: int) -> Float[np.ndarray, "68
     try:
         points = np.array(json.loads(path.read_text(encoding="utf-8"))["landmarks"], np.float64)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: holds no landmarks that can be read ({reason_of(error)})") from error
+        raise UserError(f"{path}: contains no readable landmarks ({reason_of(error)})") from error
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise UserError(f"{path}: landmarks have shape {list(points.shape)}; expected 68 finite pairs (x, y)")
     inside = ((points >= 0) & (points <= [width, height])).all(-1)
     if inside.mean() < LEAST_INSIDE:
-        raise UserError(f"{path}: most landmarks lie outside of a picture of {width} x {height} pixels")
+        raise UserError(f"{path}: most landmarks are outside an image of {width} x {height} pixels")
     return points
 
 
@@ -166,7 +166,7 @@ def _check_parts(path: Path, points: Float[np.ndarray, "68 2"], width: int, heig
     inside = np.all((points >= 0) & (points <= [width, height]), axis=-1)
     for part, rows in (("eyes", slice(36, 48)), ("lips", slice(48, 68))):
         if inside[rows].mean() < LEAST_INSIDE:
-            raise UserError(f"{path}: the {part} of the face lie outside of the picture; give one that shows the face")
+            raise UserError(f"{path}: the {part} of the face are outside the image; use one that shows the whole face")
 
 
 def _detect(picture: np.ndarray, path: Path, weights: Path | None) -> Float[np.ndarray, "68 2"]:
@@ -176,11 +176,11 @@ def _detect(picture: np.ndarray, path: Path, weights: Path | None) -> Float[np.n
         faces = search_faces(landmarker, shown)
         cut = len(faces) == 1 and is_cut(landmarker, shown, faces[0])
     if not faces:
-        raise UserError(f"{path}: no face found; give a picture that shows one face from the front")
+        raise UserError(f"{path}: no face found; use an image that shows one face from the front")
     if len(faces) > 1:
-        raise UserError(f"{path}: shows {len(faces)} faces of like size; crop it to one")
+        raise UserError(f"{path}: shows {len(faces)} faces of similar size; crop it to one")
     if cut:
-        raise UserError(f"{path}: the border cuts the face; give a picture that shows all of it")
+        raise UserError(f"{path}: the face is cut off at the border; use an image that shows all of it")
     return faces[0] / factor
 
 

@@ -30,13 +30,18 @@ Modality = Literal["text", "image", "audio"]
 class EmotionCode:
     """An emotion as EAC and HEF receive it.
 
-    `vector` has unit length; `token` is zero at the null point (no emotion); `level` is the token's reading on the
-    scale 0 (neutral) .. 3, for display and sliders.
+    Examples:
+        >>> code = EmotionCode(torch.ones(1, 512) / 512**0.5, torch.zeros(1, 64), torch.zeros(1))
+        >>> len(code.repeat(4))
+        4
     """
 
     vector: Float[Tensor, "b 512"]
+    """The emotion, of unit length."""
     token: Float[Tensor, "b 64"]
+    """The intensity; zero at the null point (no emotion)."""
     level: Float[Tensor, " b"]
+    """The intensity on the scale 0 (neutral) .. 3, read from the token, for display and sliders."""
 
     def __len__(self) -> int:
         return self.vector.shape[0]
@@ -45,7 +50,14 @@ class EmotionCode:
         return EmotionCode(self.vector[index], self.token[index], self.level[index])
 
     def to(self, device: torch.device | str) -> "EmotionCode":
-        """The same code on another device."""
+        """The same code on another device.
+
+        Args:
+            device: where the tensors go.
+
+        Returns:
+            A code with every tensor on `device`.
+        """
         return EmotionCode(self.vector.to(device), self.token.to(device), self.level.to(device))
 
     def detach(self) -> "EmotionCode":
@@ -53,7 +65,14 @@ class EmotionCode:
         return EmotionCode(self.vector.detach(), self.token.detach(), self.level.detach())
 
     def repeat(self, times: int) -> "EmotionCode":
-        """A code of one emotion as a batch of `times`."""
+        """A batch of one emotion.
+
+        Args:
+            times: size of the batch.
+
+        Returns:
+            The code of this one emotion `times` times, without copying.
+        """
         return EmotionCode(self.vector.expand(times, -1), self.token.expand(times, -1), self.level.expand(times))
 
 
@@ -69,37 +88,94 @@ def slerp(
 
 
 class EmotionEncoder(nn.Module):
-    """Any source of emotion -> unit vector [b, 512] + intensity token [b, 64].
+    """Base of everything that encodes an emotion: unit vector [b, 512] + intensity token [b, 64].
 
-    A modality that an encoder does not take is a UserError, a style that it cannot express a RefusedStyle.
+    A modality that an encoder does not take raises UserError, a style that it cannot express RefusedStyle.
     """
 
     modalities: tuple[Modality, ...] = ()
+    """What this encoder takes."""
     voice: SpeechForm = VOICE
     """The speech feature that `encode_audio` reads; by default log-mel in dB, 100 columns a second."""
 
     def encode_text(self, texts: Sequence[str]) -> EmotionCode:
-        """Codes of texts such as "a very happy face"."""
+        """Codes of texts.
+
+        Args:
+            texts: b texts such as "a very happy face".
+
+        Returns:
+            Codes of b emotions.
+
+        Raises:
+            UserError: the encoder does not take text.
+            RefusedStyle: the encoder cannot express a text.
+        """
         raise self._refusal("text")
 
     def encode_image(self, images: Float[Tensor, "b 3 h w"]) -> EmotionCode:
-        """Codes of face images in [-1, 1]."""
+        """Codes of face images.
+
+        Args:
+            images: RGB in [-1, 1].
+
+        Returns:
+            Codes of b emotions.
+
+        Raises:
+            UserError: the encoder does not take images.
+        """
         raise self._refusal("image")
 
     def encode_audio(self, voice: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> EmotionCode:
-        """Codes of speech by the columns of its `voice` feature; `mask` is True where there is sound."""
+        """Codes of speech.
+
+        Args:
+            voice: the feature that `self.voice` names; by default log-mel in dB, 100 columns a second.
+            mask: True where there is audio, False where there is padding.
+
+        Returns:
+            Codes of b emotions.
+
+        Raises:
+            UserError: the encoder does not take audio.
+        """
         raise self._refusal("audio")
 
     def code(self, vector: Float[Tensor, "b 512"]) -> EmotionCode:
-        """The code of any unit vector of the space: its intensity token is read off it."""
+        """Code of any unit vectors of the space.
+
+        Args:
+            vector: points of the space, of unit length.
+
+        Returns:
+            Codes with the intensity token of each vector.
+        """
         raise NotImplementedError
 
     def with_level(self, code: EmotionCode, level: Float[Tensor, " b"]) -> EmotionCode:
-        """The same emotion with its token moved to `level` in 0..3: the level slider."""
+        """The same emotion at another level: the level slider.
+
+        Args:
+            code: b emotions.
+            level: wanted levels in 0 (neutral) .. 3.
+
+        Returns:
+            Codes with the same vectors and the tokens of these levels.
+        """
         raise NotImplementedError
 
     def mix(self, first: EmotionCode, second: EmotionCode, share: Float[Tensor, " b"]) -> EmotionCode:
-        """The emotion between two, on the sphere: `first` at share 0, `second` at 1; tokens are mixed linearly."""
+        """The emotion between two: vectors on the great circle, tokens linearly.
+
+        Args:
+            first: emotions at share 0.
+            second: emotions at share 1.
+            share: in 0..1.
+
+        Returns:
+            Codes of b emotions.
+        """
         vector = slerp(first.vector, second.vector, share)
         token = torch.lerp(first.token, second.token, share[:, None])
         return EmotionCode(vector, token, self.code(vector).level)

@@ -73,7 +73,13 @@ class Coded(NamedTuple):
 
 
 class AMEModule(StageModule):
-    """Optimisation of an `EmotionSpace`; `encoder` is what EAC and HEF receive."""
+    """Trains an `EmotionSpace`; `encoder` is the space, which EAC and HEF receive.
+
+    Args:
+        config: settings of AME, or the plain mapping of a checkpoint.
+        clip: a trained stand-in of CLIP, where the config asks for one.
+        gpt2: a trained stand-in of GPT-2, where the config asks for one.
+    """
 
     config: AMEConfig
 
@@ -92,7 +98,14 @@ class AMEModule(StageModule):
         return logit_scale(SCALE_RATE * self.log_scale)
 
     def codes(self, batch: AMEBatch) -> dict[str, Coded]:
-        """Codes by every modality that the space and two clips have, from augmented inputs and random prompts."""
+        """Codes of a batch from augmented inputs and random prompts.
+
+        Args:
+            batch: images and voices with their labels.
+
+        Returns:
+            Codes by modality, for each modality that the space takes and at least two clips have.
+        """
         everyone = torch.arange(len(batch), device=batch.emotion.device)
         codes = {"text": Coded(self.encoder.encode_text(random_prompts(batch)), everyone)}
         if "image" in self.encoder.modalities and len(batch.image) > 1:
@@ -142,11 +155,26 @@ class AMEModule(StageModule):
         return [sentences[index] for index in chosen.tolist()]
 
     def losses(self, batch: AMEBatch | StyleLabels, codes: dict[str, Coded]) -> dict[str, Float[Tensor, ""]]:
-        """Unweighted losses of a batch's codes by the names of `AMEWeights`."""
+        """Unweighted losses of the codes of a batch.
+
+        Args:
+            batch: the labels of the clips.
+            codes: codes by modality, as `codes` returns them.
+
+        Returns:
+            Losses by the names of `AMEWeights`.
+        """
         return {**self.contrastive_losses(batch, codes), **self.intensity_losses(batch, codes)}
 
     def total(self, losses: Mapping[str, Tensor]) -> Float[Tensor, ""]:
-        """Weighted sum of the losses."""
+        """Weighted sum of losses.
+
+        Args:
+            losses: unweighted losses by name.
+
+        Returns:
+            Their sum with the weights of the config.
+        """
         return torch.stack([getattr(self.config.weights, name) * loss for name, loss in losses.items()]).sum()
 
     def on_fit_start(self) -> None:
@@ -157,7 +185,7 @@ class AMEModule(StageModule):
             return
         if not hasattr(self.data, "pictures"):
             raise UserError(
-                "AME needs the mean of its training pictures: fit with datamodule=, a MEADDataModule, "
+                "AME needs the mean of its training images: fit with datamodule=, a MEADDataModule, "
                 "or call encoder.image.set_origin(pictures) before"
             )
         image.set_origin(self.data.pictures())

@@ -23,7 +23,15 @@ from lightning_modules.training.parents import Recipe, rebuild
 
 
 class EmotionSpace(FrozenParts, EmotionEncoder):
-    """Encoders of three modalities into one space; without an image tower, images are refused."""
+    """Encoders of text, image and audio into one space.
+
+    Args:
+        config: settings of AME.
+        text: encoder of texts.
+        image: encoder of face images; None: the space does not take images.
+        audio: encoder of speech.
+        intensity: head that reads the intensity token from a vector.
+    """
 
     def __init__(
         self,
@@ -41,7 +49,7 @@ class EmotionSpace(FrozenParts, EmotionEncoder):
         self.modalities = tuple(name for name, source in named.items() if source is not None)
 
     def standins(self) -> dict[str, Recipe]:
-        """Recipes of the stand-in towers by argument of `build_space`; public ones are named by the config."""
+        """Recipes of the stand-in towers by argument of `build_space`; the config names public towers."""
         found: dict[str, Recipe] = {}
         tower = next((one.tower for one in (self.text, self.image) if isinstance(one, ClipText | ClipImage)), None)
         if tower is not None and self.config.text.clip_model == STANDIN:
@@ -56,36 +64,87 @@ class EmotionSpace(FrozenParts, EmotionEncoder):
 
     @classmethod
     def rebuild(cls, recipe: Recipe) -> "EmotionSpace":
-        """The space of a recipe."""
+        """Build a space again.
+
+        Args:
+            recipe: what `recipe` returned.
+
+        Returns:
+            The space with its weights.
+        """
         towers = {name: rebuild(name, tower) for name, tower in recipe["parents"].items()}
         space = build_space(as_config(AMEConfig, recipe["config"]), **towers)
         space.load_state_dict(recipe["state"])
         return space
 
     def encode_text(self, texts: Sequence[str]) -> EmotionCode:
-        """Codes of texts; an empty text is a UserError."""
+        """Codes of texts.
+
+        Args:
+            texts: b texts such as "a very happy face".
+
+        Returns:
+            Codes of b emotions.
+
+        Raises:
+            UserError: a text is empty.
+            RefusedStyle: the encoder cannot express a text.
+        """
         for text in texts:
             if not text.strip():
                 raise UserError("emotion: the text is empty; write an emotion such as 'happy' or 'quietly sad'")
         return self.code(self.text(texts))
 
     def encode_image(self, images: Float[Tensor, "b 3 h w"]) -> EmotionCode:
-        """Codes of face images in [-1, 1]."""
+        """Codes of face images.
+
+        Args:
+            images: RGB in [-1, 1].
+
+        Returns:
+            Codes of b emotions.
+
+        Raises:
+            UserError: the space has no image tower.
+        """
         if self.image is None:
             raise self._refusal("image")
         return self.code(self.image(images))
 
     def encode_audio(self, voice: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> EmotionCode:
-        """Codes of speech by its `voice` feature."""
+        """Codes of speech.
+
+        Args:
+            voice: the feature that `self.voice` names; by default log-mel in dB, 100 columns a second.
+            mask: True where there is audio, False where there is padding.
+
+        Returns:
+            Codes of b emotions.
+        """
         return self.code(self.audio(voice, mask))
 
     def code(self, vector: Float[Tensor, "b 512"]) -> EmotionCode:
-        """The code of unit vectors."""
+        """Code of any unit vectors of the space.
+
+        Args:
+            vector: points of the space, of unit length.
+
+        Returns:
+            Codes with the intensity token of each vector.
+        """
         token = self.intensity(vector)
         return EmotionCode(vector, token, self.intensity.level(token))
 
     def with_level(self, code: EmotionCode, level: Float[Tensor, " b"]) -> EmotionCode:
-        """The same emotion at another level 0..3."""
+        """The same emotion at another level: the level slider.
+
+        Args:
+            code: b emotions.
+            level: wanted levels in 0 (neutral) .. 3.
+
+        Returns:
+            Codes with the same vectors and the tokens of these levels.
+        """
         token = self.intensity.at_level(code.token, level)
         return EmotionCode(code.vector, token, self.intensity.level(token))
 
@@ -95,9 +154,25 @@ def _recipe(prior: str, tower: nn.Module) -> Recipe:
 
 
 def build_space(config: AMEConfig, clip: ClipParts | None = None, gpt2: GPT2Parts | None = None) -> EmotionSpace:
-    """The space of a configuration; the stand-ins that it names (`config.parents()`) must be handed in.
+    """Build the space of a configuration, with the towers that it names.
 
-    Where pictures go through CLIP and there is none, an encoding other than `clip` has no image tower.
+    Without CLIP and without an image tower of its own (`image.tower` `trained`), the space does not take images.
+
+    Args:
+        config: settings of AME.
+        clip: a trained stand-in of CLIP, where `config.parents()` asks for one.
+        gpt2: a trained stand-in of GPT-2, where `config.parents()` asks for one.
+
+    Returns:
+        A space with untrained adapters, audio encoder and intensity head.
+
+    Raises:
+        UserError: a stand-in is missing, or the weights of a tower cannot be read.
+
+    Examples:
+        >>> space = build_space(AMEConfig(text=TextConfig("onehot")))
+        >>> space.encode_text(["very happy", "sad"]).vector.shape
+        torch.Size([2, 512])
     """
     if not config.needs_clip:
         clip = None

@@ -51,10 +51,17 @@ SAMPLE_FRAMES = 25
 
 
 class EACModule(StageModule):
-    """Optimisation of an `ExpressionNetwork`.
+    """Trains an `ExpressionNetwork`.
 
-    `renderer` gives the face model of the mouth loss and draws for L_emo; `emotion_critic` has
-    `features(images [n, 3, s, s], landmarks [n, 68, 2]) -> [n, d]`. Either may be absent where no weight needs it.
+    Args:
+        config: settings of EAC, or the plain mapping of a checkpoint.
+        encoder: makes the emotion codes; frozen here.
+        renderer: its face model serves the mouth losses, its pictures L_emo; None where neither has a weight.
+        emotion_critic: network of L_emo with `features(images [n, 3, s, s], landmarks [n, 68, 2]) -> [n, d]`; None
+            where L_emo has no weight.
+
+    Raises:
+        UserError: a loss has a weight, but its renderer or critic is missing.
     """
 
     config: EACConfig
@@ -120,13 +127,32 @@ class EACModule(StageModule):
         code: EmotionCode,
         identity: Float[Tensor, "b 80"],
     ) -> Float[Tensor, "b t 64"]:
-        """Expression coefficients; what the mask hides is undefined."""
+        """Expression coefficients of a batch of speeches.
+
+        Args:
+            speech: the speech feature of each video frame (25 fps), as `config.speech` describes it.
+            mask: True for frames of the speech, False for padding.
+            code: one emotion for each speech.
+            identity: identity coefficients of the face.
+
+        Returns:
+            Expression coefficients; those of padding have no meaning.
+        """
         return self.network(speech, mask, code, identity)
 
     def predict_speech(
         self, speech: Float[Tensor, "t *feature"], code: EmotionCode, identity: Float[Tensor, "1 80"]
     ) -> Float[Tensor, "t 64"]:
-        """Expression of one speech of any length, in bounded memory."""
+        """Expression coefficients of one speech of any length, in bounded memory.
+
+        Args:
+            speech: the speech feature of each video frame (25 fps), as `config.speech` describes it.
+            code: one emotion.
+            identity: identity coefficients of the face.
+
+        Returns:
+            Expression coefficients of each frame.
+        """
         return predict_long(self.network, speech, code, identity)
 
     def predict_head(
@@ -141,7 +167,15 @@ class EACModule(StageModule):
         return (pose_of(source) + pose - pose[:1]) / 10
 
     def losses(self, batch: EACBatch, predicted: Float[Tensor, "b t 64"]) -> dict[str, Float[Tensor, ""]]:
-        """Unweighted losses by the names of `EACWeights`; those of weight 0 are left out."""
+        """Unweighted losses of a prediction.
+
+        Args:
+            batch: speech with the coefficients of its video.
+            predicted: expression coefficients for it.
+
+        Returns:
+            Losses by the names of `EACWeights`, without those of weight 0.
+        """
         true, mask = batch.coefficients[..., EXPRESSION], batch.mask
         moved = with_mean_share(predicted, true, mask, self.config.mean_share)
         deviation, weights = self.network.expression_statistics.deviation, self.config.weights
@@ -158,7 +192,14 @@ class EACModule(StageModule):
         return losses | {name: loss(predicted, batch) for name, (loss, _) in self.extra_losses.items()}
 
     def total(self, losses: Mapping[str, Tensor]) -> Float[Tensor, ""]:
-        """Weighted sum of the losses."""
+        """Weighted sum of losses.
+
+        Args:
+            losses: unweighted losses by name.
+
+        Returns:
+            Their sum with the weights of the config.
+        """
         own = {name: weight for name, (_, weight) in self.extra_losses.items()}
         weights = {**vars(self.config.weights), **own}
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()

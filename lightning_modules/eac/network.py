@@ -63,9 +63,16 @@ def speech_form_of(state: Mapping[str, Tensor], name: str) -> SpeechForm:
 
 
 class ExpressionNetwork(nn.Module):
-    """Backbone over frames, each the sum of its sound's and the condition's projection; outputs are de-standardised.
+    """Speech features, emotion and identity to expression coefficients.
 
-    The condition (emotion vector, intensity token, identity) is one vector for the whole speech.
+    Each frame enters the backbone as the sum of two projections: of its standardised speech feature, and of the
+    condition (emotion vector, intensity token, identity), one vector for the whole speech. Outputs are de-standardised.
+
+    Args:
+        config: the backbone.
+        speech: what a frame of speech is.
+        dropout: rate at the inputs and outputs of the backbone.
+        pose: whether the network also predicts the pose of the head.
     """
 
     def __init__(
@@ -94,13 +101,22 @@ class ExpressionNetwork(nn.Module):
 
     @property
     def look_ahead(self) -> int:
-        """Frames of sound needed beyond the frame whose expression is wanted; of use where it `streams`."""
+        """Frames of speech that the network reads beyond the frame that it predicts, where it `streams`."""
         return getattr(self.backbone, "look_ahead", 0)
 
     def frames(
         self, speech: Float[Tensor, "b t *feature"], code: EmotionCode, identity: Float[Tensor, "b 80"]
     ) -> Float[Tensor, "b t d"]:
-        """Inputs of the backbone."""
+        """Inputs of the backbone.
+
+        Args:
+            speech: the speech feature of each video frame (25 fps), as `speech` describes it.
+            code: one emotion for each speech.
+            identity: identity coefficients of the face.
+
+        Returns:
+            A vector of the backbone's width for each frame.
+        """
         statistics = self.sound_statistics
         standard = ((speech - statistics.mean) / statistics.deviation).flatten(2)
         sound = self.sound[2](self.dropout(self.sound[:2](self.dropout(standard))))
@@ -108,7 +124,14 @@ class ExpressionNetwork(nn.Module):
         return sound + self.condition(condition)[:, None]
 
     def expression(self, hidden: Float[Tensor, "b t d"]) -> Float[Tensor, "b t 64"]:
-        """Expression coefficients of the backbone's outputs."""
+        """Expression coefficients from the outputs of the backbone.
+
+        Args:
+            hidden: outputs of the backbone.
+
+        Returns:
+            Expression coefficients of each frame.
+        """
         statistics = self.expression_statistics
         return statistics.mean + statistics.deviation * self.head[1](self.dropout(self.head[0](hidden)))
 
@@ -119,7 +142,17 @@ class ExpressionNetwork(nn.Module):
         code: EmotionCode,
         identity: Float[Tensor, "b 80"],
     ) -> Float[Tensor, "b t 64"]:
-        """Expression of whole sequences."""
+        """Expression coefficients of whole speeches.
+
+        Args:
+            speech: the speech feature of each video frame (25 fps), as `speech` describes it.
+            mask: True for frames of the speech, False for padding.
+            code: one emotion for each speech.
+            identity: identity coefficients of the face.
+
+        Returns:
+            Expression coefficients; those of padding have no meaning.
+        """
         return self.expression(self.backbone(self.frames(speech, code, identity), mask))
 
     def with_pose(
@@ -129,7 +162,17 @@ class ExpressionNetwork(nn.Module):
         code: EmotionCode,
         identity: Float[Tensor, "b 80"],
     ) -> tuple[Float[Tensor, "b t 64"], Float[Tensor, "b t 6"]]:
-        """Expression, and the head's pose up to a constant in the units of `losses.pose_of`."""
+        """Expression coefficients and the pose of the head; for a network made with `pose=True`.
+
+        Args:
+            speech: the speech feature of each video frame (25 fps), as `speech` describes it.
+            mask: True for frames of the speech, False for padding.
+            code: one emotion for each speech.
+            identity: identity coefficients of the face.
+
+        Returns:
+            Expression coefficients, and angles and translation up to a constant, in the units of `losses.pose_of`.
+        """
         assert self.pose_head is not None, "eac.pose=true makes a network of poses"
         hidden = self.backbone(self.frames(speech, code, identity), mask)
         return self.expression(hidden), self.pose_head(hidden)
@@ -142,6 +185,17 @@ class ExpressionNetwork(nn.Module):
         identity: Float[Tensor, "b 80"],
         state: State,
     ) -> tuple[Float[Tensor, "b n 64"], State]:
-        """Expression of the next `new` frames, and the state after them (see `Backbone.advance`)."""
+        """Expression coefficients of the next frames of a speech that arrives in pieces.
+
+        Args:
+            speech: the speech feature of those frames and of `look_ahead` further ones; fewer only at the speech's end.
+            new: number of frames to predict.
+            code: one emotion for each speech.
+            identity: identity coefficients of the face.
+            state: what the last call returned; None at the start.
+
+        Returns:
+            Expression coefficients of the `new` frames, and the state after them.
+        """
         hidden, state = self.backbone.advance(self.frames(speech, code, identity), new, state)
         return self.expression(hidden), state

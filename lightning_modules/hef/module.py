@@ -36,14 +36,23 @@ from lightning_modules.training.stage import Phase, Rows, StageModule, without_g
 
 
 class HEFModule(StageModule):
-    """Trains generator and discriminator; the averaged generator is what `animate` and the evaluation use.
+    """Trains generator and discriminator; `animate` and the evaluation use the averaged generator.
 
-    `config.micro_batches` > 1 works through each batch in that many equal parts and steps once: gradient accumulation
-    with the same step axis.
+    `config.micro_batches` > 1 splits each batch into that many equal parts and steps once (gradient accumulation); the
+    step count stays the number of batches.
 
-    `emotion_critic` (`features(images, landmarks)`) and `identity_critic` (`embed(images, landmarks)`) are frozen
-    networks of losses; without one, its loss is left out. Landmarks [b, 68, 2] in [-1, 1] are those of the target's
-    face model. `perceptual` maps images to a list of features; without it, fixed random features take its place.
+    Args:
+        config: settings of HEF, or the plain mapping of a checkpoint.
+        encoder: makes the emotion codes; frozen here.
+        renderer: draws the 3DMM at `config.resolution`.
+        emotion_critic: frozen network of the emotion loss with `features(images, landmarks [b, 68, 2] in [-1, 1])`;
+            without it the loss is left out.
+        identity_critic: frozen network of the identity loss with `embed(images, landmarks)`; without it the loss is
+            left out.
+        perceptual: maps images to a list of features; by default a network with fixed random weights.
+
+    Raises:
+        UserError: `renderer` does not draw at `config.resolution`.
     """
 
     config: HEFConfig
@@ -244,7 +253,16 @@ class HEFModule(StageModule):
         coefficients: Float[Tensor, "b 257"],
         placement: Float[Tensor, "b 3"],
     ) -> Portrait:
-        """Once per portrait: what `drive` needs of it."""
+        """Encode a portrait, once for all its frames.
+
+        Args:
+            image: the portrait, RGB in [-1, 1].
+            coefficients: its 3DMM vector.
+            placement: (scale, x, y) of the camera frame inside the crop, in normalised units.
+
+        Returns:
+            What `drive` needs.
+        """
         code = self._network.encode_source(image, self.geometry(coefficients, placement))
         return Portrait(code, coefficients, placement)
 
@@ -256,7 +274,17 @@ class HEFModule(StageModule):
         placement: Float[Tensor, "b 3"],
         code: EmotionCode,
     ) -> Animation:
-        """Once per frame (or batch of frames): the portrait as the coefficients and the emotion want it."""
+        """Draw frames of an encoded portrait.
+
+        Args:
+            portrait: one portrait, or one for each frame.
+            coefficients: 3DMM vectors that the frames are to show.
+            placement: (scale, x, y) of the camera frame inside the crop, in normalised units.
+            code: the emotion of each frame.
+
+        Returns:
+            The frames in [-1, 1] with the flows that made them.
+        """
         if len(portrait.coefficients) != len(coefficients):
             portrait = portrait.expand(len(coefficients))
         geometry, motion = self.geometry(coefficients, placement), None
@@ -273,7 +301,19 @@ class HEFModule(StageModule):
         drive_placement: Float[Tensor, "n 3"],
         code: EmotionCode,
     ) -> Float[Tensor, "n 3 r r"]:
-        """Frames in [-1, 1] from portraits (one for all frames, or one each)."""
+        """Frames from a portrait: `encode_source`, then `drive`.
+
+        Args:
+            source: one portrait for all frames, or one for each; RGB in [-1, 1].
+            source_coefficients: 3DMM vector of each portrait.
+            source_placement: (scale, x, y) of each portrait's camera frame inside the crop, in normalised units.
+            drive_coefficients: 3DMM vectors that the frames are to show.
+            drive_placement: likewise their camera frames.
+            code: the emotion of each frame.
+
+        Returns:
+            Frames in [-1, 1].
+        """
         encoded = self.encode_source(source, source_coefficients, source_placement)
         return self.drive(encoded, drive_coefficients, drive_placement, code).image
 

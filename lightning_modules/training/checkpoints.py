@@ -37,7 +37,7 @@ def check_state(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], ori
             )
     for key in state:
         if key not in expected:
-            raise UserError(f"{origin}: weight {key!r} has no place in this network{nearest(key, expected)}")
+            raise UserError(f"{origin}: weight {key!r} does not belong to this network{nearest(key, expected)}")
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:

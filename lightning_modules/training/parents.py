@@ -40,8 +40,8 @@ def rebuild(name: str, recipe: Mapping[str, Any]) -> Any:
     module = str(recipe["class"]).partition(":")[0]
     if module.partition(".")[0] not in OWN and module not in sys.modules:
         raise UserError(
-            f"the checkpoint cannot rebuild {name}: it does not import {module!r}, which is not of this package; "
-            f"import that module first, or give {name}="
+            f"the checkpoint cannot rebuild {name}: it cannot import {module!r}, which is outside this package; "
+            f"import it first, or give {name}="
         )
     kind = PARENTS.load(recipe["class"]) if "recipe" in recipe else None
     if not hasattr(kind, "rebuild"):

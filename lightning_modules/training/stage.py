@@ -149,15 +149,13 @@ class StageModule(FrozenParts, pl.LightningModule):
         checkpoint = read_checkpoint(Path(checkpoint_path))
         config = given.pop("config", None) or checkpoint.get("hyper_parameters", {}).get("config")
         if config is None:
-            raise UserError(f"{checkpoint_path}: holds no hyper-parameters of {cls.__name__}; give config=")
+            raise UserError(f"{checkpoint_path}: has no hyper-parameters of {cls.__name__}; give config=")
         recipes = checkpoint.get("parents", {})
         parents = {name: rebuild(name, recipe) for name, recipe in recipes.items() if name not in given}
         arguments = {"config": config, **parents, **given}
         needed = [name for name, p in signature(cls).parameters.items() if p.default is p.empty]
         if missing := [f"{name}=" for name in needed if name not in arguments]:
-            raise UserError(
-                f"{checkpoint_path}: does not hold what {cls.__name__} is built on: give {', '.join(missing)}"
-            )
+            raise UserError(f"{checkpoint_path}: lacks what {cls.__name__} needs: give {', '.join(missing)}")
         module = cls(**arguments)
         module.load_state_dict(checkpoint["state_dict"])
         return module if map_location is None else module.to(map_location)

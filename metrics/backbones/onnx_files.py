@@ -52,14 +52,14 @@ def read_graph(path: Path, purpose: str) -> Any:
     try:
         model.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise UserError(f"{path}: is no ONNX network ({error})") from error
+        raise UserError(f"{path}: is not an ONNX network ({error})") from error
     if not model.graph.node:
-        raise UserError(f"{path}: is no ONNX network (it has no layers)")
+        raise UserError(f"{path}: is not an ONNX network (it has no layers)")
     return model.graph
 
 
 def tensor_of(message: Any) -> Tensor:
-    """A TensorProto as a torch tensor; ValueError for a type that is not read here."""
+    """A TensorProto as a torch tensor; ValueError for a type that is not supported."""
     if message.data_type not in DTYPES:
         raise ValueError(f"tensor {message.name!r} has ONNX's type {message.data_type}")
     dtype = DTYPES[message.data_type]

@@ -43,7 +43,7 @@ class OnnxModule(nn.Module):
             nodes = [_Node(n.op_type, tuple(n.input), n.output[0], attributes_of(n)) for n in graph.node]
             self.nodes = _without_constants(nodes, weights)
         except (ValueError, IndexError, RuntimeError) as error:
-            raise UserError(f"{path}: is no ONNX network that runs here ({error})") from error
+            raise UserError(f"{path}: is not a supported ONNX network ({error})") from error
         self.input = next((value.name for value in graph.input if value.name not in weights), "")
         self.output = graph.output[0].name
         self._done = _last_uses(self.nodes, {self.output, self.nodes[-1].inputs[0]} if self.nodes else set())
@@ -54,7 +54,7 @@ class OnnxModule(nn.Module):
             self.register_buffer(f"w{index}", value, persistent=False)
             self._values[name] = f"w{index}"
         if unknown := sorted({node.kind for node in self.nodes} - OPERATIONS.keys()):
-            raise UserError(f"{path}: is no ONNX network that runs here (unknown layer {unknown[0]})")
+            raise UserError(f"{path}: is not a supported ONNX network (unknown layer {unknown[0]})")
 
     @property
     def last(self) -> str:
@@ -110,7 +110,7 @@ def _last_uses(nodes: list[_Node], kept: set[str]) -> list[list[str]]:
 def _pads(attributes: Attributes, dimensions: int) -> list[int]:
     """Padding in the order of `F.pad`: the last dimension first, before and after."""
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise ValueError(f"auto_pad {attributes['auto_pad']!r} is not read here")
+        raise ValueError(f"auto_pad {attributes['auto_pad']!r} is not supported")
     pads = list(attributes.get("pads", [0] * 2 * dimensions))
     begins, ends = pads[:dimensions], pads[dimensions:]
     return [side for pair in zip(reversed(begins), reversed(ends), strict=True) for side in pair]
@@ -192,7 +192,7 @@ def _squeeze(inputs: Inputs, attributes: Attributes) -> Tensor:
 
 def _pad(inputs: Inputs, attributes: Attributes) -> Tensor:
     if attributes.get("mode", b"constant") != b"constant":
-        raise ValueError(f"padding {attributes['mode']!r} is not read here")
+        raise ValueError(f"padding {attributes['mode']!r} is not supported")
     pads = [int(side) for side in attributes.get("pads", inputs[1] if len(inputs) > 1 else [])]
     value = float(inputs[2]) if len(inputs) > 2 and inputs[2] is not None else attributes.get("value", 0.0)
     return F.pad(inputs[0], _pads({"pads": pads}, inputs[0].ndim), value=value)

@@ -32,7 +32,7 @@ class VideoMAE:
         try:
             model = VideoMAEModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"{folder}: is no VideoMAE ({str(error).splitlines()[0]})") from error
+            raise UserError(f"{folder}: is not a VideoMAE model ({str(error).splitlines()[0]})") from error
         if model.config.num_frames != FRAMES:
             raise UserError(f"{folder}: takes {model.config.num_frames} frames, expected {FRAMES}")
         self.network: Any = model.eval().requires_grad_(False)

@@ -12,9 +12,20 @@ def frame_cosine(generated: Float[Tensor, "t d"], true: Float[Tensor, "#t d"]) -
 
 
 def emotion_feature_distance(generated: Float[Tensor, "t d"], true: Float[Tensor, "t d"]) -> Float[Tensor, ""]:
-    """EFD: mean over frames of the cosine distance (0..2) of emotion-network features.
+    """EFD: cosine distance of features of an emotion network, mean over frames.
 
-    The paper names EFD without a public definition; this one is the framework's own and part of its protocol.
+    The paper gives no definition of EFD; this one is our own and part of the protocol.
+
+    Args:
+        generated: features of the frames.
+        true: features of the true frames.
+
+    Returns:
+        Mean in 0..2; lower is better.
+
+    Examples:
+        >>> emotion_feature_distance(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]))
+        tensor(1.)
     """
     return torch.nanmean(1 - frame_cosine(generated, true))
 
@@ -22,9 +33,18 @@ def emotion_feature_distance(generated: Float[Tensor, "t d"], true: Float[Tensor
 def cosine_similarity_of_identity(
     generated: Float[Tensor, "t d"], reference: Float[Tensor, "#t d"]
 ) -> Float[Tensor, ""]:
-    """CSIM: mean over frames of the cosine (-1..1) of face-recognition embeddings.
+    """CSIM: cosine of face-recognition embeddings, mean over frames.
 
-    `reference` holds the true frames' embeddings, or the source portrait's alone: two different metrics.
+    Args:
+        generated: embeddings of the frames.
+        reference: embeddings of the true frames, or of the source portrait alone: two different metrics.
+
+    Returns:
+        Mean in -1..1; higher is better.
+
+    Examples:
+        >>> cosine_similarity_of_identity(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0]]))
+        tensor(0.5000)
     """
     return torch.nanmean(frame_cosine(generated, reference))
 

@@ -64,12 +64,43 @@ def _by_pieces(measure: Callable[[Tensor, Tensor], Tensor], generated: Tensor, t
 
 
 def psnr(generated: Float[Tensor, "t c h w"], true: Float[Tensor, "t c h w"]) -> Float[Tensor, ""]:
-    """Mean over frames of the PSNR in dB; pooling the squared error over frames first would give another number."""
+    """PSNR in dB, mean over frames; each frame counts at most `PSNR_CEILING`.
+
+    Pooling the squared error over frames first would give another number.
+
+    Args:
+        generated: frames in [-1, 1].
+        true: true frames in [-1, 1].
+
+    Returns:
+        Mean in dB; higher is better.
+
+    Examples:
+        >>> true = torch.zeros(2, 3, 16, 16)
+        >>> round(psnr(true + 0.2, true).item(), 2)
+        20.0
+    """
     return frame_psnr(generated, true).mean()
 
 
 def ssim(generated: Float[Tensor, "t c h w"], true: Float[Tensor, "t c h w"]) -> Float[Tensor, ""]:
-    """Mean over frames of SSIM, 1 for equal frames."""
+    """SSIM (Wang et al. 2004), mean over frames.
+
+    Args:
+        generated: frames in [-1, 1], at least 11 px a side.
+        true: true frames in [-1, 1].
+
+    Returns:
+        Mean in -1..1; 1 for equal frames.
+
+    Raises:
+        ValueError: the frames are smaller than the window.
+
+    Examples:
+        >>> true = torch.rand(2, 3, 16, 16) * 2 - 1
+        >>> round(ssim(true, true).item(), 3)
+        1.0
+    """
     return frame_ssim(generated, true).mean()
 
 

@@ -70,11 +70,23 @@ def subtract_where_close(
 def sync_scores(
     audio_features: Float[Tensor, "n d"], video_features: Float[Tensor, "n d"], max_shift: int = MAX_SHIFT
 ) -> SyncScores:
-    """Confidence = median - min over shifts, distance = min, offset = max_shift - argmin.
+    """SyncNet's confidence, distance and offset of one clip.
 
-    One feature per video frame (5 frames of picture, 20 steps of 10 ms of sound). A clip with no more windows than
-    `max_shift` would compare some shift with nothing but padding: all three are NaN, for the caller to count.
-    An offset of +1 means that the sound comes one frame early.
+    Of the mean distances over all shifts of the audio: confidence = median - minimum, distance = minimum, offset =
+    `max_shift` - argmin. +1 means that the audio comes one frame early.
+
+    Args:
+        audio_features: a feature of each video frame, from 20 steps of 10 ms of audio.
+        video_features: a feature of each video frame, from 5 frames.
+        max_shift: most frames by which the audio is shifted, each way.
+
+    Returns:
+        The three scores; all NaN for a clip of at most `max_shift` features, where a shift leaves padding only.
+
+    Examples:
+        >>> features = torch.eye(40)
+        >>> sync_scores(features, features).offset
+        tensor(0.)
     """
     if len(video_features) <= max_shift:
         nan = torch.tensor(float("nan"))

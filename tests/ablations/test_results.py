@@ -1,28 +1,34 @@
-"""docs/results.md equals what docs/results.json gives; an incomplete measurement is an error."""
+"""Pages of measurements equal what the JSON files beside them give; an incomplete measurement is an error."""
 
 import json
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from ablations.results import COMMAND, DATA, PAGE, Measurement, page
+from ablations.results import COMMAND, PAGES, Measurement, page
 
 ONE = {"title": "T", "command": "emospace table 3", "date": "2026-11-23", "commit": "abc", "machine": "M"}
 TABLE = {"columns": ["", "EFD"], "rows": [["full", "0.1"]]}
 
 
-def test_the_page_equals_the_measurements() -> None:
-    assert PAGE.read_text() == page(DATA.read_text()), f"docs/results.md is out of date: {COMMAND}"
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_the_page_equals_the_measurements(path: Path) -> None:
+    assert path.read_text() == page(path), f"docs/{path.name} is out of date: {COMMAND}"
 
 
-def test_every_measurement_has_a_date_and_a_command() -> None:
-    for one in json.loads(DATA.read_text())["measured"]:
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_measurement_has_a_date_and_a_command(path: Path) -> None:
+    for one in json.loads(path.with_suffix(".json").read_text())["measured"]:
         assert date.fromisoformat(one["date"])
         assert one["command"].startswith(("emospace ", "python -m benchmarks."))
 
 
-def test_a_measurement_is_a_table_with_its_origin() -> None:
-    text = page(json.dumps({"about": ["Two sentences."], "measured": [ONE | TABLE | {"notes": ["a note"]}]}))
+def test_a_measurement_is_a_table_with_its_origin(tmp_path: Path) -> None:
+    content = {"title": "Times", "about": ["Two sentences."], "measured": [ONE | TABLE | {"notes": ["a note"]}]}
+    (tmp_path / "times.json").write_text(json.dumps(content))
+    text = page(tmp_path / "times.md")
+    assert text.startswith("# Times\n\nWritten by `python -m ablations.results` from `times.json` beside this page")
     assert (
         "2026-11-23, commit abc, M: `emospace table 3`\n\n|  | EFD |\n| --- | --- |\n| full | 0.1 |\n\n- a note" in text
     )

@@ -153,7 +153,7 @@ def undefined(state: State) -> object:
         (with_classes, r"tensor 'backbone\.fc\.weight' is unknown"),
         (narrower, r"'final_layers\.1\.weight' has shape \(79, 2048, 1, 1\), expected \(64, 2048, 1, 1\)"),
         (undefined, r"'backbone\.bn1\.weight' has values that are not finite"),
-        (lambda state: state, r"has no net_recon of tensors \(it holds backbone\.bn1\.bias"),
+        (lambda state: state, r"has no net_recon of tensors \(it contains backbone\.bn1\.bias"),
         (lambda state: {"net_recon": {"conv": [1, 2]}}, "has no net_recon of tensors"),
         (lambda state: [1, 2], "holds a list, expected a state dict"),
         (
@@ -314,7 +314,7 @@ def test_nothing_begins_without_the_right_checkpoint(tmp_path: Path, raw: Path) 
         ({"coefficients": "deep3d", "deep3d": tmp_path / "wrong.pth"}, r"wrong\.pth: no plain PyTorch tensors"),
         (
             {"coefficients": "mat", "deep3d": tmp_path / "wrong.pth"},
-            r"--coefficients deep3d alone, not with mat",
+            r"--coefficients deep3d only, not with mat",
         ),
     ):
         with pytest.raises(UserError, match=words):

@@ -100,7 +100,7 @@ def test_without_exact_ones_for_every_clip_there_are_none(
     store = Store(tmp_path / "store")
     assert not store.has_exact
     assert np.array_equal(store.exact, store.coefficients)
-    with pytest.raises(UserError, match=r"^data\.coefficients: exact: .* holds measured coefficients alone"):
+    with pytest.raises(UserError, match=r"^data\.coefficients: exact: .* has measured coefficients only"):
         module(store, tmp_path, "eac", coefficients="exact").batch_maker()(0)
 
 

@@ -300,7 +300,7 @@ def test_shipped_splits_load() -> None:
         ("name: x\ntrian: [a]", "unknown key 'trian'; did you mean 'train'"),
         ("name: x\ntrain: a", "must be a list of actors or 'rest'"),
         ("train: [a]", "needs a name"),
-        ("name: [", "is no YAML"),
+        ("name: [", "is not valid YAML"),
     ],
 )
 def test_a_wrong_split_is_one_clear_line(tmp_path: Path, content: str, words: str) -> None:

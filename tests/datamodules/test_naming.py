@@ -140,10 +140,10 @@ def test_a_manifest_overrides_names(tmp_path: Path) -> None:
         (["path,emotoin", "a.mp4,happy"], "unknown column 'emotoin'; did you mean 'emotion'"),
         (["path,path", "a.mp4,a.mp4"], "has a column twice"),
         (["path"], "lists no clip"),
-        (["path,level", "a.mp4"], "line 2: has not as many fields as there are columns"),
-        (["path,level", "a.mp4,1,2"], "line 2: has not as many fields as there are columns"),
+        (["path,level", "a.mp4"], "line 2: does not have as many fields as columns"),
+        (["path,level", "a.mp4,1,2"], "line 2: does not have as many fields as columns"),
         (["path,level", ",1"], "line 2: names no path"),
-        (["path", "../a.mp4"], "must lie below the folder"),
+        (["path", "../a.mp4"], "must be inside the folder"),
         (["path,emotion", "a.mp4,hapy"], "line 2: emotion: 'hapy'; did you mean 'happy'"),
         (["path,emotion,level", "a.mp4,happy,4"], "level: '4' must be a whole number from 1 to 3"),
         (["path,emotion,level", "a.mp4,neutral,2"], "level: '2' must be a whole number from 1 to 1"),
@@ -153,7 +153,7 @@ def test_a_manifest_overrides_names(tmp_path: Path) -> None:
         (["path,start,end", "a.mp4,nan,2"], "start: 'nan' must be a number"),
         (["path,actor,split", "a.mp4,Ann,train", "b.mp4,Ann,test"], "actor Ann is in train and in test"),
         (["path,split", "id00012/x/1.mp4,train", "id00012/x/2.mp4,test"], "actor id00012 is in train and in test"),
-        (['path,actor', 'a.mp4,"open'], "is no CSV file"),
+        (['path,actor', 'a.mp4,"open'], "is not a CSV file"),
     ],
 )  # fmt: skip
 def test_a_bad_manifest_is_one_line(tmp_path: Path, lines: list[str], message: str) -> None:
@@ -213,4 +213,4 @@ def test_silence_makes_a_clip_without_sound(tmp_path: Path, clip: Callable[..., 
         "quiet": False,
         "talk": True,
     }
-    assert "no sound above -60 dB" in report.notes["quiet"][0]
+    assert "no audio above -60 dB" in report.notes["quiet"][0]

@@ -230,7 +230,7 @@ def test_wrong_folders_are_one_clear_line(raw: Path, tmp_path: Path) -> None:
     for source, store, words in (
         (tmp_path / "nowhere", tmp_path / "s", "no such folder"),
         (raw, tmp_path / "mine", "neither empty nor a store"),
-        (tmp_path / "none", tmp_path / "s", "holds no clip"),
+        (tmp_path / "none", tmp_path / "s", "contains no clip"),
         (raw, tmp_path / "mine" / "thesis.txt", "is a file"),
     ):
         with pytest.raises(UserError, match=words):

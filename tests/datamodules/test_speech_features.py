@@ -187,20 +187,20 @@ def test_wrong_names_and_features_are_one_line(tmp_path: Path) -> None:
         ("own_speech:Nothing", "cannot be imported"),
         ("own_speech:Shapeless", "has no shape"),
         ("own_speech:Wrong", r"gives \[12, 2\] for 12 frames of .*, not \[12, 3\]"),
-        ("hf:", "names no encoder"),
-        ("hf:/nowhere/at/all", "is no folder of an encoder"),
+        ("hf:", "does not name an encoder"),
+        ("hf:/nowhere/at/all", "is not the folder of an encoder"),
         (f"hf:{whisper(tmp_path / 'w')}:7", "has layers 0 to 2, not 7"),
     ):
         with pytest.raises(UserError, match=line):
             add_speech(path, name)
-    with pytest.raises(UserError, match=r"holds no speech feature 'hf:w', but mel, mfcc; `emospace store .* --add-spe"):
+    with pytest.raises(UserError, match=r"has no speech feature 'hf:w', but mel, mfcc; `emospace store .* --add-spe"):
         speech_hash(path, f"hf:{tmp_path / 'w'}")
 
 
 def test_other_weights_of_the_same_name_are_refused(tmp_path: Path) -> None:
     path = Path(write_store(tmp_path).store)
     add_speech(path, f"hf:{whisper(tmp_path / 'one' / 'encoder')}")
-    with pytest.raises(UserError, match="holds hf:encoder of other weights"):
+    with pytest.raises(UserError, match="has hf:encoder computed with other weights"):
         add_speech(path, f"hf:{whisper(tmp_path / 'two' / 'encoder', seed=1)}")
 
 

@@ -86,7 +86,7 @@ def test_pictures_are_those_of_the_clip(store: Path) -> None:
     small = opened.frames(clip, [0], 16)
     whole = frames[:1].reshape(1, 16, 4, 16, 4, 3).mean(axis=(2, 4))
     assert np.abs(small - whole).max() < 6
-    with pytest.raises(UserError, match=r"holds 64 px, 128 px are asked for"):
+    with pytest.raises(UserError, match=r"has images of 64 px, 128 px are needed"):
         opened.frames(clip, [0], 128)
     with pytest.raises(IndexError):
         opened.frames(clip, [20])

@@ -83,11 +83,11 @@ def test_beside_films_sounds_and_pictures_are_no_clips(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("calm: relaxed", "calm: 'relaxed' is no emotion"),
+        ("calm: relaxed", "calm: 'relaxed' is not an emotion"),
         ("calm: neutral 2", "calm: level '2' must be a whole number from 1 to 1"),
         ("calm: [neutral]", "calm: expected an emotion"),
         ("- calm", "expected a mapping of words to emotions"),
-        ("calm: {", "is no YAML"),
+        ("calm: {", "is not valid YAML"),
     ],
 )
 def test_a_wrong_label_map_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:

@@ -119,9 +119,9 @@ def test_real_faces(landmarker: Landmarker) -> None:
 def test_pictures_that_cannot_talk_are_one_line(tmp_path: Path, real_weights: Path) -> None:
     picture, model = astronaut(), load_model("procedural-v1")
     cases = [
-        (np.concatenate([picture] * 3, 1), "shows 3 faces of like size; crop it to one"),
-        (picture[:120], "the lips of the face lie outside of the picture"),
-        (picture[:, :240], "the border cuts the face"),
+        (np.concatenate([picture] * 3, 1), "shows 3 faces of similar size; crop it to one"),
+        (picture[:120], "the lips of the face are outside the image"),
+        (picture[:, :240], "the face is cut off at the border"),
         (picture[::-1, ::-1], "no face found"),
     ]
     for shown in (picture[:, :260], picture[:, 200:]):  # the border is near, and the face is whole

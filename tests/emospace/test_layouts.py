@@ -104,7 +104,7 @@ def test_pictures_are_in_the_order_of_their_numbers(truth: Path, tmp_path: Path)
         ["gen_999", "gen_1000"],
     ]
     touch(made, [OUTPUTS["mead"][0].replace("001.jpg", "005.jpg")])
-    with pytest.raises(UserError, match=r"images/happy: picture 4 is missing between 1 and 5"):
+    with pytest.raises(UserError, match=r"images/happy: image 4 is missing between 1 and 5"):
         match_layout(made, truth, load_layout("mead"))
 
 
@@ -123,12 +123,12 @@ def test_a_layout_of_ones_own_is_given_by_its_path(truth: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        (["result_voice.mp4"], r"holds nothing of the form .*wav2lip.*; result_voice.mp4 is none: .*--outfile"),
-        (["M003_hapy_3_001.mp4"], r"M003_hapy_3_001.mp4: names no clip of MEAD .*--outfile"),
-        (["M003_happy_7_001.mp4"], r"M003_happy_7_001.mp4: names no clip"),
+        (["result_voice.mp4"], r"contains nothing of the form .*wav2lip.*; result_voice.mp4 is none: .*--outfile"),
+        (["M003_hapy_3_001.mp4"], r"M003_hapy_3_001.mp4: does not name a clip of MEAD .*--outfile"),
+        (["M003_happy_7_001.mp4"], r"M003_happy_7_001.mp4: does not name a clip"),
         (["M003_happy_2_001.mp4"], r"M003_front_happy_2_001, ... are not among M003_front_happy_3_001"),
         (["M003_happy_3_001.mp4", "a/M003_hap_3_001.mp4"], r"001.mp4 and .*001.mp4: are the same clip twice"),
-        ([], r"made: holds nothing of the form"),
+        ([], r"made: has nothing of the form"),
     ],
 )
 def test_wrong_names_are_one_line(
@@ -146,7 +146,7 @@ def test_wrong_names_are_one_line(
     ("old", "new", "said"),
     [
         ("fps:", "fsp:", r"unknown key 'fsp'; did you mean 'fps'"),
-        ("fps: 25", "fps: fast", r"fps: expected frames a second or 'any', not 'fast'"),
+        ("fps: 25", "fps: fast", r"fps: expected frames per second or 'any', not 'fast'"),
         ("{clip}", "{number}", r"file: unknown part \{number\}"),
         ("_{clip}", "", r"file: \{clip\} must occur once, not 0 times"),
         ("{clip}", "{clip}_{frame}", None),

@@ -63,7 +63,7 @@ def test_the_same_parts_make_the_same_bytes(tmp_path: Path, parts: ModelParts) -
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x80\x04K\x01.", b"\xff" * 64, b"{" * 20])
 def test_a_file_of_anything_else_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.emospace").write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.emospace: is no model file of emospace"):
+    with pytest.raises(UserError, match=r"a\.emospace: is not a model file of emospace"):
         read_model(tmp_path / "a.emospace")
 
 
@@ -72,7 +72,7 @@ def test_a_cut_file_is_one_line(tmp_path: Path, parts: ModelParts) -> None:
     whole = (tmp_path / "a.emospace").read_bytes()
     for length in (4, 100, len(whole) // 2, len(whole) - 1):
         (tmp_path / "a.emospace").write_bytes(whole[:length])
-        with pytest.raises(UserError, match="is no model file of emospace"):
+        with pytest.raises(UserError, match="is not a model file of emospace"):
             read_model(tmp_path / "a.emospace")
 
 
@@ -80,9 +80,9 @@ def test_a_cut_file_is_one_line(tmp_path: Path, parts: ModelParts) -> None:
     ("about", "line"),
     [
         ({"format": 9}, "is of format 9"),
-        ({"format": 1}, "is no model file"),
-        ([1], "is no model file"),
-        ({"format": 1, "face_model": "procedural-v1", "configs": {"eac": {}}, "card": {}}, "holds no module 'ame'"),
+        ({"format": 1}, "is not a model file"),
+        ([1], "is not a model file"),
+        ({"format": 1, "face_model": "procedural-v1", "configs": {"eac": {}}, "card": {}}, "lacks the module 'ame'"),
         ({"format": 1, "face_model": "x", "configs": {"eax": {}}, "card": {}}, "did you mean 'eac'"),
         ({"format": 1, "face_model": "x", "configs": {"eac": {"stepz": 1}}, "card": {}}, "did you mean 'steps'"),
     ],

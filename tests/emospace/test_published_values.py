@@ -32,7 +32,7 @@ def test_a_value_without_a_definition_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a number, not 'much'"):
         read_published(path)
     path.write_text("nothing")
-    with pytest.raises(UserError, match="holds no published values"):
+    with pytest.raises(UserError, match="contains no published values"):
         read_published(path)
 
 

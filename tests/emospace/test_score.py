@@ -334,7 +334,7 @@ def test_the_wanted_emotion_is_read_from_the_clips_own_labels() -> None:
 def test_bad_folders_are_one_line(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert f"{tmp_path / 'none'}: no such file or folder" in refusal(capsys, tmp_path / "none", truth)
-    assert f"{tmp_path / 'empty'}: holds no video" in refusal(capsys, tmp_path / "empty", truth)
+    assert f"{tmp_path / 'empty'}: contains no video" in refusal(capsys, tmp_path / "empty", truth)
     video = write(tmp_path / "other" / "x.mp4", clip())
     assert "no video has the name of one in" in refusal(capsys, tmp_path / "other", truth)
     assert f"{video}: is a file" in refusal(capsys, video, truth)
@@ -343,8 +343,8 @@ def test_bad_folders_are_one_line(truth: Path, tmp_path: Path, capsys: pytest.Ca
     write(tmp_path / "twice" / "001.mp4", clip())
     write(tmp_path / "twice" / "a" / "001.mp4", clip())
     said = refusal(capsys, tmp_path / "twice", write(tmp_path / "single" / "001.mp4", clip()).parent)
-    assert "is the truth of two videos" in said
-    assert f"{video}: is no folder" in refusal(capsys, truth, truth, "--out", video)
+    assert "is the true video of both" in said
+    assert f"{video}: is not a folder" in refusal(capsys, truth, truth, "--out", video)
 
 
 def test_bad_videos_are_one_line(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -358,7 +358,7 @@ def test_bad_videos_are_one_line(truth: Path, tmp_path: Path, capsys: pytest.Cap
     made.write_bytes(whole[: whole.index(b"mdat") + 4])
     assert f"{made}: " in refusal(capsys, tmp_path / "made", truth, "--out", tmp_path / "out")
     write_audio(made, np.zeros(16000, np.float32))
-    assert f"{made}: has no picture" in refusal(capsys, tmp_path / "made", truth)
+    assert f"{made}: has no video" in refusal(capsys, tmp_path / "made", truth)
     assert not (tmp_path / "out").exists()
     tiny = write(tmp_path / "tiny.mp4", clip(size=8))
     assert f"{tiny}: frames of 8 x 8 px" in refusal(capsys, tiny, tiny)
@@ -369,13 +369,13 @@ def test_bad_videos_are_one_line(truth: Path, tmp_path: Path, capsys: pytest.Cap
     [
         ("generatd,truth\na,b\n", "unknown column 'generatd'; did you mean 'generated'?"),
         ("generated\na\n", "has the columns generated; expected generated,truth"),
-        ("generated,truth\n", "names no pair"),
+        ("generated,truth\n", "lists no pair"),
         ("", "has the columns ; expected generated,truth"),
         ("generated,truth\nhappy/001.mp4\n", "line 2: expected two paths"),
         ("generated,truth\nhappy/001.mp4,\n", "line 2: expected two paths"),
         ("generated,truth\nhappy/001.mp4,sad/001.mp4,more\n", "line 2: expected two paths"),
         ("generated,truth\nhappy/001.mp4,sad/002.mp4\n", "sad/002.mp4: no such file (column truth of "),
-        ("generated,truth\nhappy/001.mp4,sad/001.mp4\nhappy/001.mp4,happy/001.mp4\n", "stands already in line 2"),
+        ("generated,truth\nhappy/001.mp4,sad/001.mp4\nhappy/001.mp4,happy/001.mp4\n", "is already in line 2"),
         ("generated,truth\n\x00\n", "pairs.csv"),
     ],
 )
@@ -391,7 +391,7 @@ def test_bad_csv_is_one_line(
 def test_absent_or_binary_csv_is_one_line(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no.csv: no such file" in refusal(capsys, truth, truth, "--pairs", tmp_path / "no.csv")
     (tmp_path / "binary.csv").write_bytes(bytes(range(128, 256)))
-    assert "binary.csv: is no CSV text" in refusal(capsys, truth, truth, "--pairs", tmp_path / "binary.csv")
+    assert "binary.csv: is not CSV text" in refusal(capsys, truth, truth, "--pairs", tmp_path / "binary.csv")
 
 
 @pytest.mark.real

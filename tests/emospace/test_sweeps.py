@@ -186,7 +186,7 @@ def test_a_report_of_a_sweep_shows_its_runs_alone(tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
-        ("values: [0, 1, 2]", "values: [0, -1]", ["prior_seed=-1", "must lie between"]),
+        ("values: [0, 1, 2]", "values: [0, -1]", ["prior_seed=-1", "must be between"]),
         ("{prior_seed: {", "{prior_sed: {value: 0}, prior_seed: {", ["unknown key 'prior_sed'", "'prior_seed'"]),
         ("--stage, gpt2", "--stage, gtp2", ["did you mean 'gpt2'"]),
         ("--stage, gpt2", "--stag, gpt2", ["--stag", "'--stage'"]),

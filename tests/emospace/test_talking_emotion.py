@@ -93,7 +93,7 @@ def test_files_of_any_kind_are_taken_as_such(tmp_path: Path, name: str) -> None:
 
 def test_a_file_that_is_no_medium_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match="neither an image file nor a sound file"):
+    with pytest.raises(UserError, match="neither an image file nor an audio file"):
         modality_of(str(tmp_path / "notes.txt"))
     with pytest.raises(UserError, match="a folder"):
         modality_of(f"{tmp_path}/")

@@ -222,11 +222,11 @@ def test_landmarks_measured_beforehand_need_no_detector(tmp_path: Path, head: Mo
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("", "holds no landmarks"),
-        ("{}", "holds no landmarks"),
+        ("", "contains no readable landmarks"),
+        ("{}", "contains no readable landmarks"),
         ('{"landmarks": [[1, 2]]}', r"shape \[1, 2\]"),
-        (json.dumps({"landmarks": [[1e4, 2]] * 68}), "outside of a picture"),
-        (json.dumps({"landmarks": [["a", 2]] * 68}), "holds no landmarks"),
+        (json.dumps({"landmarks": [[1e4, 2]] * 68}), "outside an image"),
+        (json.dumps({"landmarks": [["a", 2]] * 68}), "contains no readable landmarks"),
     ],
 )
 def test_landmarks_that_cannot_be(tmp_path: Path, head: MorphableModel, content: str, line: str) -> None:

@@ -126,7 +126,7 @@ def test_a_mat_is_read_and_so_is_the_one_beside_a_video(tmp_path: Path, model: M
         ("stil", "stil: is neither a video nor a .mat file; valid: natural, still"),
         ("none.mp4", "none.mp4: no such file"),
         ("none.mat", "none.mat: no such file"),
-        ("bad.mat", "bad.mat: is no readable .mat"),
+        ("bad.mat", "bad.mat: is not a readable .mat"),
         ("else.mat", "else.mat: has no 'coeff'"),
         ("bad.mp4", "bad.mp4: cannot be decoded"),
         ("short.mp4", "short.mat: 3 rows for a clip of 12 frames"),

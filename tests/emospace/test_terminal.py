@@ -90,12 +90,12 @@ def test_an_unforeseen_error_can_be_seen(monkeypatch) -> None:
 
 def test_what_was_mended_is_one_line_on_stderr(monkeypatch, capsys) -> None:
     def run(options: object) -> int:
-        warnings.warn("a\n.wav: the sound has gaps", MediaWarning, stacklevel=1)
+        warnings.warn("a\n.wav: the audio has gaps", MediaWarning, stacklevel=1)
         return 0
 
     monkeypatch.setattr(status, "run", run)
     assert main(["status"]) == 0
-    assert capsys.readouterr().err == "emospace status: warning: a\\n.wav: the sound has gaps\n"
+    assert capsys.readouterr().err == "emospace status: warning: a\\n.wav: the audio has gaps\n"
 
 
 SHOW = """

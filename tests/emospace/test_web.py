@@ -120,7 +120,7 @@ def test_wishes_that_cannot_be_are_one_line_without_the_servers_folders(
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "secret.png")
     cases: list[tuple[dict[str, Any], str]] = [
         ({"portrait": None}, "portrait: is missing"),
-        ({"portrait": upload(folder, "no.png", b"no picture")}, r"^no\.png: cannot be read as a picture"),
+        ({"portrait": upload(folder, "no.png", b"no picture")}, r"^no\.png: cannot be read as an image"),
         ({"portrait": {"path": str(tmp_path / "secret.png")}}, "portrait: is not an uploaded file"),
         ({"portrait": {"path": f"{folder.path}/../secret.png"}}, "portrait: is not an uploaded file"),
         ({"portrait": {"path": "https://example.com/a.png"}}, "portrait: is not an uploaded file"),

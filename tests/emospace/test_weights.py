@@ -82,8 +82,8 @@ def test_a_fetched_file_is_the_published_one(makers: str, tmp_path: Path, page: 
     ("page", "sha256", "words"),
     [
         ("file", "00ff00ff", "SHA-256 is .*, expected 00ff00ff; nothing is kept"),
-        ("cut", SHA256, "SHA-256 is .*; nothing is kept|could not be fetched"),
-        ("absent", SHA256, "could not be fetched .*Not Found"),
+        ("cut", SHA256, "SHA-256 is .*; nothing is kept|could not be downloaded"),
+        ("absent", SHA256, "could not be downloaded .*Not Found"),
         ("file", None, "has no published SHA-256"),
     ],
 )
@@ -98,7 +98,7 @@ def test_what_is_not_the_published_file_leaves_nothing(
 
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     for address in ("http://127.0.0.1:9/w", "no address"):
-        with pytest.raises(UserError, match="could not be fetched"):
+        with pytest.raises(UserError, match="could not be downloaded"):
             WeightFile("w.bin", address, SHA256).fetch(tmp_path)
 
 

@@ -124,7 +124,7 @@ def test_words_are_means_of_hidden_states_seen_from_the_middle_of_the_prompts(tm
 
 
 def test_a_folder_that_is_no_encoder_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no folder of an encoder"):
+    with pytest.raises(UserError, match="is not the folder of an encoder"):
         load_sentence_encoder(str(tmp_path))
 
 

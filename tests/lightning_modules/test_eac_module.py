@@ -403,8 +403,8 @@ def test_no_mouth_is_read_off_coefficients_of_other_pictures() -> None:
 def test_impossible_numbers_are_named() -> None:
     for make, message in (
         (lambda: BackboneConfig(width=36, heads=4), "width: 36 must be a multiple of 2 x heads"),
-        (lambda: EACWeights(mouth=-0.5), "mouth: -0.5 is impossible"),
-        (lambda: EACConfig(slider_share=1.2), "slider_share: 1.2 is impossible; it must lie between 0 and 1"),
+        (lambda: EACWeights(mouth=-0.5), "mouth: -0.5 is not valid"),
+        (lambda: EACConfig(slider_share=1.2), "slider_share: 1.2 is not valid;it must be between 0 and 1"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             make()

@@ -117,7 +117,7 @@ def test_parents_may_stay_out_of_a_checkpoint(config: DataConfig, tmp_path: Path
     own.fit(module, datamodule=SETTINGS[1].data(config))
     own.save_checkpoint(tmp_path / "small.ckpt")
     assert "parents" not in torch.load(tmp_path / "small.ckpt", weights_only=True)
-    with pytest.raises(UserError, match=r"small\.ckpt: does not hold what EACModule is built on: give encoder="):
+    with pytest.raises(UserError, match=r"small\.ckpt: lacks what EACModule needs: give encoder="):
         EACModule.load_from_checkpoint(tmp_path / "small.ckpt")
     again = EACModule.load_from_checkpoint(
         tmp_path / "small.ckpt", encoder=module.encoder, renderer=module.renderer, emotion_critic=module.emotion_critic
@@ -160,7 +160,7 @@ def test_a_face_model_that_is_not_there_is_named(changes: dict[str, str], words:
 def test_a_checkpoint_imports_no_foreign_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "foreign.py").write_text("raise SystemExit('this code was run')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UserError, match=r"does not import 'foreign'.*; import that module first, or give encoder="):
+    with pytest.raises(UserError, match=r"cannot import 'foreign'.*; import it first, or give encoder="):
         rebuild("encoder", {"class": "foreign:Encoder", "recipe": {}})
 
 

@@ -136,8 +136,8 @@ def test_a_file_of_another_layout_is_one_line(file: Path, tmp_path: Path) -> Non
         == ": its last layer is Relu, expected the classifier, a dense layer (Gemm)"
     )
     assert "unknown layer Gemx" in refused(good.replace(b"Gemm", b"Gemx"))
-    assert refused(good[:-200]).startswith(": is no ONNX network")
-    assert refused(b"").startswith(": is no ONNX network (it has no layers)")
-    assert refused(b"nothing at all").startswith(": is no ONNX network")
+    assert refused(good[:-200]).startswith(": is not an ONNX network")
+    assert refused(b"").startswith(": is not an ONNX network (it has no layers)")
+    assert refused(b"nothing at all").startswith(": is not an ONNX network")
     with pytest.raises(UserError, match=rf"absent\.onnx: no such file; {source}"):
         HSEmotion(tmp_path / "absent.onnx")

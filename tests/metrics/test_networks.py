@@ -67,7 +67,7 @@ def test_extra_metrics_may_be_missing_unless_they_are_named(weights: Path) -> No
 @pytest.mark.parametrize(
     ("choice", "line"),
     [
-        ("publshed", "networks: 'publshed' is no choice; did you mean 'published'"),
+        ("publshed", "networks: 'publshed' is not a choice; did you mean 'published'"),
         ({"identty": "sface"}, "role 'identty' is unknown; did you mean 'identity'"),
         ({"identity": "sfce"}, "identity network 'sfce' is unknown; did you mean 'sface'"),
         ({"identity": "/nowhere/face.onnx"}, r"/nowhere/face\.onnx: no such file \(network in the role identity\)"),

@@ -98,5 +98,5 @@ def test_gradients_are_those_of_finite_differences(network: Path) -> None:
 def test_what_is_not_read_here_is_one_line(network: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.onnx"
     path.write_bytes(network.read_bytes().replace(b"Sigmoid", b"Sigmoix"))
-    with pytest.raises(UserError, match=r"other\.onnx: is no ONNX network that runs here \(unknown layer Sigmoix\)"):
+    with pytest.raises(UserError, match=r"other\.onnx: is not a supported ONNX network \(unknown layer Sigmoix\)"):
         OnnxModule(path, "the test")

@@ -78,7 +78,7 @@ def test_a_changed_file_is_refused(real_weights, tmp_path):
 
 def test_a_file_that_is_no_onnx_is_refused(tmp_path):
     (tmp_path / "sface.onnx").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"sface\.onnx: is no ONNX network"):
+    with pytest.raises(UserError, match=r"sface\.onnx: is not an ONNX network"):
         SFace(tmp_path / "sface.onnx")
 
 

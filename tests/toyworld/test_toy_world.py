@@ -136,7 +136,7 @@ def test_pairs_by_role_have_disjoint_people(root: Path) -> None:
     }
     assert not identities["prior"] & identities["judge"]
     assert not identities["judge"] & identities["critic"]
-    with pytest.raises(UserError, match="no captioned pictures"):
+    with pytest.raises(UserError, match="no captioned images"):
         PairSet(root / "nowhere")
 
 

@@ -78,6 +78,6 @@ class JudgesConfig:
         if self.sync_windows < 2:
             raise ValueError(f"sync_windows: {self.sync_windows} leaves nothing to contrast; it must be at least 2")
         if self.batch_size < 2 * self.pictures_per_person:
-            raise ValueError(f"batch_size: {self.batch_size} holds fewer than two persons' pictures_per_person")
+            raise ValueError(f"batch_size: {self.batch_size} is less than pictures_per_person of two people")
         if not 0 < self.held_out < 1:
-            raise ValueError(f"held_out: {self.held_out} is no share; it must lie between 0 and 1")
+            raise ValueError(f"held_out: {self.held_out} is not a share; it must be between 0 and 1")

@@ -58,7 +58,7 @@ class PersonSampler:
             chosen.append(random.permutation(rows)[: self.per_person])
             if sum(map(len, chosen)) >= count:
                 return np.concatenate(chosen)[:count]
-        raise UserError("judges: there is no face to train on")
+        raise UserError("judges: there are no faces to train on")
 
 
 def tested_actors(actors: Sequence[str], share: float) -> Sequence[str]:
@@ -73,7 +73,7 @@ class JudgesData(EndlessData):
         super().__init__()
         actors = sorted({clip.actor for clip in clips})
         if len(actors) < 2:
-            raise UserError(f"judges: need clips with sound of at least two judge actors, found {len(actors)}")
+            raise UserError(f"judges: need clips with audio of at least two judge actors, found {len(actors)}")
         self.config, self.seed = config, seed
         kept = held_out_people(faces.person, config.held_out)
         self.train_faces, self.test_faces = faces.select(~kept), faces.select(kept)
