@@ -55,7 +55,7 @@ class TrainerConfig:
             _at_least(name, getattr(self, name), 1)
         _at_least("keep_every", self.keep_every, 0)
         if not 0 <= self.gradient_clip < float("inf"):
-            raise ValueError(f"gradient_clip: {self.gradient_clip} is not valid;it must be at least 0")
+            raise ValueError(f"gradient_clip: {self.gradient_clip} is not valid; it must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -226,9 +226,9 @@ LARGEST_SEED = 2**32 - 1
 
 def _seed(name: str, value: int) -> None:
     if not 0 <= value <= LARGEST_SEED:
-        raise ValueError(f"{name}: {value} is not valid;it must be between 0 and {LARGEST_SEED}")
+        raise ValueError(f"{name}: {value} is not valid; it must be between 0 and {LARGEST_SEED}")
 
 
 def _at_least(name: str, value: int, least: int) -> None:
     if value < least:
-        raise ValueError(f"{name}: {value} is not valid;it must be at least {least}")
+        raise ValueError(f"{name}: {value} is not valid; it must be at least {least}")

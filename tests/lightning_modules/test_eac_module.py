@@ -404,7 +404,7 @@ def test_impossible_numbers_are_named() -> None:
     for make, message in (
         (lambda: BackboneConfig(width=36, heads=4), "width: 36 must be a multiple of 2 x heads"),
         (lambda: EACWeights(mouth=-0.5), "mouth: -0.5 is not valid"),
-        (lambda: EACConfig(slider_share=1.2), "slider_share: 1.2 is not valid;it must be between 0 and 1"),
+        (lambda: EACConfig(slider_share=1.2), "slider_share: 1.2 is not valid; it must be between 0 and 1"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             make()
