@@ -44,11 +44,11 @@ def without_gradients(method: F) -> F:
 
 
 class StageModule(FrozenParts, pl.LightningModule):
-    """Base of AME, EAC and HEF: a LightningModule whose state is what it trains, without the frozen networks that it uses.
+    """Base of AME, EAC and HEF: a LightningModule whose state is what it trains, without frozen networks that it uses.
 
     `seed` may be set before `fit`; batch k draws its random numbers from (seed, k, rank), whether or not the run was
-    interrupted. A checkpoint carries the config and, while `embed_parents` is true, the recipes of the frozen parents, so
-    that `load_from_checkpoint` needs nothing else.
+    interrupted. A checkpoint carries the config and, while `embed_parents` is true, the recipes of the frozen parents,
+    so that `load_from_checkpoint` needs nothing else.
 
     A subclass implements `training_step`, `configure_optimizers`, `evaluate_batch` and `summary`. Other methods that it
     overrides must call those of this class.
