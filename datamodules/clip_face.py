@@ -37,7 +37,7 @@ MAX_FRAMES = 20 * 60 * VIDEO_FPS
 MAX_LOST = 0.1
 """Share of frames without a face that is bridged by interpolation; more, and the clip is left out."""
 MAX_RIVAL = 0.5
-"""Share of frames with a second face of like size beyond which one cannot tell who speaks."""
+"""Share of frames with a second face of similar size beyond which it is unclear who speaks."""
 
 TRACKING_SIDE = 1920
 """Longer side of the pictures on which faces are looked for; full HD is quicker to search than to shrink."""

@@ -13,7 +13,7 @@ class DataConfig:
     split: str = field(default="toy", metadata={"numbers": False})
     """A split of `datamodules/splits`, or the path of a YAML file; a run's identity has its content."""
     image_size: int = 64
-    """Side of the pictures that AME and EAC see, in pixels."""
+    """Side of the images that AME and EAC receive, in pixels."""
     clip_frames: int = 25
     """Length of a training stretch in video frames."""
     views: tuple[str, ...] = ("front",)
@@ -25,8 +25,8 @@ class DataConfig:
     """Speech feature that EAC receives: mfcc, mel, hf:NAME_OR_FOLDER[:layer] or module:Class; all but the first two are
     added to a store by `emospace store STORE --add-speech`. A run's identity has its content."""
     voice: str = field(default="mel", metadata={"numbers": False})
-    """Speech feature that AME's voice encoder reads, named as in `speech`: mel, on which it is trained from its
-    beginning, or features of a frozen encoder (hf:...)."""
+    """Speech feature that AME's voice encoder reads, named as in `speech`: mel, on which it is trained from scratch, or
+    features of a frozen encoder (hf:...)."""
     workers: int = field(default=0, metadata={"numbers": False})
     """Processes that assemble batches; 0: the training process itself."""
 
@@ -76,4 +76,4 @@ class AMEDataConfig:
     split: str = field(default="", metadata={"numbers": False})
     """A split for that store."""
     mix: tuple[PoolConfig, ...] = field(default=(), metadata={"numbers": False})
-    """Stores (`store`, `split`, `weight`) of which each batch holds a share; no clip needs both picture and sound."""
+    """Stores (`store`, `split`, `weight`) of which each batch holds a share; no clip needs both image and audio."""

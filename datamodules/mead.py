@@ -104,19 +104,24 @@ class ClipItem:
 
 @dataclass(frozen=True)
 class Reference:
-    """The portrait that stands for an actor: a frame of a neutral clip."""
+    """The portrait of an actor: a frame of a neutral clip."""
 
     image: Float[Tensor, "3 r r"]
+    """RGB in [-1, 1]."""
     coefficients: Float[Tensor, "257"]
+    """3DMM vector that networks receive."""
     placement: Float[Tensor, "3"]
+    """(scale, x, y) of the camera frame inside the crop, in normalised units."""
     clip: str
+    """Name of the clip in its store."""
     index: int
+    """Number of the frame in the clip."""
     exact: Float[Tensor, "257"] | None = None
-    """What a rendered frame was rendered from; None where that is not known."""
+    """3DMM vector that the frame was rendered from; None where it is unknown."""
 
     @property
     def true_coefficients(self) -> Float[Tensor, "257"]:
-        """Those that results are compared with."""
+        """3DMM vector that results are compared with."""
         return self.coefficients if self.exact is None else self.exact
 
 

@@ -12,14 +12,15 @@ from datamodules.speech_names import SpeechForm
 
 
 class SpeechFeature:
-    """Features of speech at 25 frames a second, a pure function of the waveform.
+    """Base of the speech features: 25 frames a second, a pure function of the waveform.
 
-    Frame k depends on no sound later than frame `k + look_ahead` and, in a waveform that is cut at a frame which is a
-    multiple of `block`, on none earlier than frame `k - k % block - look_behind`. A subclass is made without arguments;
-    it states `name`, `shape` and `look_ahead`, and computes.
+    Frame k depends on no audio later than frame `k + look_ahead` and, in a waveform that is cut at a frame which is a
+    multiple of `block`, on none earlier than frame `k - k % block - look_behind`. A subclass has a constructor without
+    arguments; it states `name`, `shape` and `look_ahead`, and computes.
     """
 
     name: str
+    """Name of the feature, as in `data.speech`."""
     shape: tuple[int, ...]
     """Shape of a frame."""
     look_ahead: int
@@ -33,10 +34,27 @@ class SpeechFeature:
 
     @abstractmethod
     def __call__(self, waveform: Float[np.ndarray, " n"], num_frames: int) -> Float[np.ndarray, "t *shape"]:
-        """Features of the first `num_frames` video frames of 16 kHz mono sound in [-1, 1]; silence follows its end."""
+        """Compute the feature.
+
+        Args:
+            waveform: 16 kHz mono audio in [-1, 1], float32; silence follows its end.
+            num_frames: number of video frames.
+
+        Returns:
+            Features of the first `num_frames` video frames, float32.
+        """
 
     def since(self, waveform: Float[np.ndarray, " n"], num_frames: int, first: int) -> Float[np.ndarray, "t *shape"]:
-        """Rows `first` .. `num_frames` of what a call returns."""
+        """Compute the last rows only.
+
+        Args:
+            waveform: 16 kHz mono audio in [-1, 1], float32.
+            num_frames: number of video frames.
+            first: number of the first wanted frame.
+
+        Returns:
+            Rows `first` .. `num_frames` of what a call returns.
+        """
         return self(waveform, num_frames)[first:]
 
     @property

@@ -22,7 +22,7 @@ COMMANDS = {
     "ablations": "list the registered variants",
     "table": "print a table from finished runs",
     "figure": "draw a figure of the paper from finished runs",
-    "score": "score the videos of any method by the metric protocol",
+    "score": "score the videos of any method with the metric protocol",
     "talk": "make a talking face from a portrait, speech and an emotion",
     "web": "serve a web page that makes talking faces",
     "export": "write one model file for `talk` from a finished run",
@@ -66,7 +66,7 @@ def overview() -> str:
         [
             "usage: emospace COMMAND [...]",
             "",
-            "Emotional talking faces from one portrait, speech and an emotion given as text, image or sound.",
+            "Emotional talking faces from one portrait, speech and an emotion given as text, image or audio.",
             "",
             *lines,
             "",

@@ -31,7 +31,7 @@ becomes a number. Text keeps the way in which it is written (in YAML: between it
 fraction and no exponent; numbers are finite; flags are true/yes/on or false/no/off; lists are written as in YAML,
 `[a, b]`. In a sweep that W&B's agent also runs, text that looks like a number needs quotes.
 
-∘ marks what is no part of a run's identity: it cannot change a number, or it names a file that counts by its content.
+∘ marks fields outside a run's identity: they cannot change a number, or they name a file whose content is part of it.
 """
 MARKS = {False: " ∘"}
 

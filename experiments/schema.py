@@ -19,34 +19,36 @@ class TrainerConfig:
     """How every stage is trained; what is trained stands in the stage's own section."""
 
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Arithmetic; bf16-mixed on GPUs. Half precision with loss scaling is not offered: HEF clips by hand."""
+    """Arithmetic; bf16-mixed on GPUs. Half precision with loss scaling is not supported, because HEF clips its
+    gradients manually."""
     devices: int = 1
-    """Processes on each node that train AME, EAC and HEF (Lightning DDP when more than one); stand-ins have one. Each
-    draws batches of its own, so that a step sees `devices` times `batch_size`: another run."""
+    """Processes on each node that train AME, EAC and HEF (Lightning DDP if more than one); stand-ins use one. Each
+    draws its own batches, so that a step processes `devices` times `batch_size`: another run."""
     num_nodes: int = 1
     """Nodes of that training, started by srun or torchrun."""
     strategy: str = "auto"
     """Lightning's strategy for several processes; auto is ddp_find_unused_parameters_true, which HEF needs."""
     gradient_clip: float = 0.0
-    """Largest gradient norm of AME, EAC and the stand-ins; 0 does not clip. HEF has norms of its own."""
+    """Largest gradient norm of AME, EAC and the stand-ins; 0 does not clip. HEF has its own limits."""
     callbacks: tuple[str, ...] = ()
     """Further Lightning callbacks, each `module:Class key=value ...`."""
     accelerator: Literal["auto", "cpu", "gpu"] = field(default="auto", metadata=NO_NUMBERS)
-    """Where to train; auto takes a GPU when there is one."""
+    """Where to train; auto uses a GPU if available."""
     checkpoint_every: int = field(default=200, metadata=NO_NUMBERS)
-    """Batches between checkpoints: what a killed run loses at most."""
+    """Batches between checkpoints: the most that a killed run loses."""
     keep_every: int = field(default=0, metadata=NO_NUMBERS)
-    """Batches between checkpoints that stay (`checkpoints/step-N.ckpt`), to branch from; 0 keeps none."""
+    """Batches between permanent checkpoints (`checkpoints/step-N.ckpt`), to branch from; 0 keeps none."""
     monitor: str = field(default="", metadata=NO_NUMBERS)
     """A metric such as val/loss whose best checkpoint is kept as `checkpoints/best.ckpt`; empty keeps none."""
     monitor_mode: Literal["min", "max"] = field(default="min", metadata=NO_NUMBERS)
-    """Whether the least or the greatest value of `monitor` is the best."""
+    """Whether the minimum or the maximum of `monitor` is best."""
     val_every: int = field(default=200, metadata=NO_NUMBERS)
     """Batches between validations (`val/...` on the validation actors)."""
     sample_every: int = field(default=1000, metadata=NO_NUMBERS)
-    """Batches between pictures and videos of training (samples/train), written after a validation."""
+    """Batches between images and videos of training (samples/train), written after a validation."""
     profiler: Literal["", "simple", "advanced", "pytorch"] = field(default="", metadata=NO_NUMBERS)
-    """Lightning's profiler, whose report lands in the run folder; empty measures the waiting for batches alone."""
+    """Lightning's profiler, whose report is written to the run folder; empty: only the time waiting for batches is
+    measured."""
     log_every: int = field(default=10, metadata=NO_NUMBERS)
     """Batches between rows of history.jsonl."""
 
@@ -66,7 +68,7 @@ class TrackingConfig:
     """offline writes below `runs/<id>/wandb` and needs no account; online needs a key; disabled writes nothing;
     auto follows WANDB_MODE; without it, it is online with WANDB_API_KEY set or inside `wandb agent`, else offline."""
     project: str = field(default="emospace", metadata=NO_NUMBERS)
-    """Project name in W&B; the default gives way to WANDB_PROJECT."""
+    """Project name in W&B; WANDB_PROJECT overrides the default."""
     entity: str = field(default="", metadata=NO_NUMBERS)
     """W&B user or team; empty means WANDB_ENTITY, else the account's own."""
 
@@ -143,15 +145,15 @@ class EvaluateConfig:
     """The last stage: the whole pipeline on test clips, scored by the metric protocol."""
 
     modality: Literal["text", "image", "audio"] = "text"
-    """What states the emotion: the style's prompt, a frame of another clip of that style, or the speech itself."""
+    """Source of the emotion: the prompt of the style, a frame of another clip of that style, or the speech itself."""
     clips: Literal["basic", "unseen", "val"] = "basic"
-    """Test clips of MEAD's own styles, or of styles that no training clip shows; val: validation clips of MEAD's own
-    styles, to choose settings without looking at test clips."""
+    """Test clips of MEAD's own styles (basic), or of styles that no training clip shows (unseen); val: validation clips
+    of MEAD's own styles, to choose settings without the test clips."""
     networks: MetricNetworksConfig = field(default_factory=MetricNetworksConfig)
     max_clips: int = 0
     """Score at most this many clips, evenly taken from all; 0 means every clip."""
     samples: int = field(default=2, metadata=NO_NUMBERS)
-    """Clips whose video and picture strip are kept in samples/."""
+    """Clips whose video and image strip are kept in samples/."""
 
     def __post_init__(self) -> None:
         for name in ("max_clips", "samples"):
@@ -160,16 +162,16 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """The toy world: captioned pictures for the stand-ins, and, for those without MEAD, its clips."""
+    """The toy world: captioned images for the stand-ins, and clips for experiments without MEAD."""
 
     root: str = field(default="work/toy-mead", metadata=NO_NUMBERS)
-    """Folder of the toy world; it is written when it is not there."""
+    """Folder of the toy world; written if it is missing."""
     preset: Literal["tiny", "small", "default"] = "default"
     """Size of the toy world: 6, 16 or 42 actors."""
     seed: int = 0
     """The world's own seed."""
     fills_store: bool = field(default=False, metadata=NO_NUMBERS)
-    """Prepare the toy world's clips into `data.store` when nothing is there; false: the store is the user's own."""
+    """Prepare the toy world's clips into `data.store` if it is missing; false: the store is the user's own."""
 
     def __post_init__(self) -> None:
         _seed("seed", self.seed)
@@ -193,11 +195,11 @@ class ExperimentConfig:
     """Everything that one experiment is."""
 
     name: str = field(default="experiment", metadata=NO_NUMBERS)
-    """A label of the runs; by default the YAML file's name."""
+    """Label of the runs; by default the name of the YAML file."""
     seed: int = 0
     """Seeds initialisation, data order and dropout of AME, EAC and HEF."""
     prior_seed: int = 0
-    """Seeds the stand-ins for downloaded weights and the judges: the same ones serve every `seed`."""
+    """Seeds the stand-ins for downloaded weights and the judges: they are shared by all values of `seed`."""
     face_model: str = field(default="", metadata=NO_NUMBERS)
     """File of BFM09 or ICT-FaceKit where the store's coefficients are of that model; the procedural head needs none."""
     world: WorldConfig = field(default_factory=WorldConfig)

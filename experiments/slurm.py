@@ -99,7 +99,7 @@ class RunTask:
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def __call__(self) -> Ending:
-        """Run to the end; a run that was stopped though nobody cancelled its task (preemption) is queued again."""
+        """Run to the end; a run that was stopped without a cancellation of its task (preemption) is queued again."""
         begun = time.monotonic()
         with self.log.open("ab") as file:
             self._process = process = subprocess.Popen(

@@ -1,7 +1,7 @@
 """A folder for each emotion: `train/happy/00017.png` (FER2013, RAF-DB, AffectNet), `0011/Angry/0011_000351.wav` (ESD).
 
 The folder above names the actor where it is one; pictures of unknown people are one actor for each part of the
-collection (`train`, `validation`), so that a split can tell the parts from each other.
+collection (`train`, `validation`), so that a split can separate the parts.
 """
 
 from collections.abc import Mapping

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         type=float,
         default=TASK_LIMIT_S,
-        help=f"longest time for one clip, which is then left out as timed_out (default {TASK_LIMIT_S:.0f})",
+        help=f"time limit for one clip; slower clips are left out as timed_out (default {TASK_LIMIT_S:.0f})",
     )
     parser.add_argument("--again", action="store_true", help="retry clips that timed out, crashed or failed")
     parser.add_argument("--weights", type=Path, help="folder that holds face_landmarker.task")

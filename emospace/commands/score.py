@@ -1,4 +1,4 @@
-"""Score the videos of any method by the metric protocol: GENERATED and TRUTH are two folders, or two videos."""
+"""Score the videos of any method with the metric protocol: GENERATED and TRUTH are two folders, or two videos."""
 
 import argparse
 import sys

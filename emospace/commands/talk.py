@@ -1,4 +1,4 @@
-"""Make a talking face: a portrait, a speech recording, and an emotion given as text, image file or sound file.
+"""Make a talking face: a portrait, a speech recording, and an emotion given as text, image file or audio file.
 
 The video shows the whole portrait at its own size, up to 2160 pixels; with --crop, the square of the face. Its audio is
 the recording. One call can animate several portraits. An emotion may change over time:

@@ -1,7 +1,7 @@
 """A web page on which visitors make talking faces: portrait, speech (file or microphone) and an emotion.
 
-Films are made one after another. Uploads and films lie in a temporary folder; they are deleted when their visitor
-leaves and when the page ends. The page calls no other server. By default it can be reached from this machine alone.
+Videos are made one after another. Uploads and videos are in a temporary folder and are deleted when their visitor
+leaves or the server stops. The page contacts no other server. By default it accepts only visitors from this machine.
 """
 
 import argparse
@@ -16,7 +16,7 @@ EXAMPLE = "emospace web --port 7860"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace web`."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine alone)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine only)")
     parser.add_argument("--port", type=int, default=7860, help="TCP port (default 7860)")
     parser.add_argument("--longest", type=float, default=120.0, help="longest speech in seconds (default 120)")
     parser.add_argument("--keep", type=int, default=60, help="minutes after which files are deleted (default 60)")

@@ -19,7 +19,7 @@ from emospace.talking.pose import NATURAL, STILL
 from emospace.talking.schedule import parse_schedule
 from emospace.web.folder import Folder
 
-WORDS, PICTURE, SOUND, MIXTURE, SCHEDULE = "Words", "Picture", "Sound", "Mixture", "Schedule"
+WORDS, PICTURE, SOUND, MIXTURE, SCHEDULE = "Words", "Image", "Audio", "Mixture", "Schedule"
 SOURCES = (WORDS, PICTURE, SOUND, MIXTURE, SCHEDULE)
 """How an emotion is given."""
 

@@ -14,8 +14,8 @@ from emospace.web.job import MIXTURE, PICTURE, SCHEDULE, SIZES, SOUND, SOURCES, 
 TITLE = """# emospace
 A talking face from one portrait, a speech recording and an emotion."""
 
-NOTE = """Networks: {model}. Uploads and films are deleted when you leave the page, or after {minutes} minutes.
-Use only pictures and voices of people who agree to it."""
+NOTE = """Networks: {model}. Uploads and videos are deleted when you leave the page, or after {minutes} minutes.
+Use images and voices only of people who agree to it."""
 
 TOGETHER = """<script>
 for (const kind of ["play", "pause", "seeked"]) document.addEventListener(kind, (event) => {
@@ -46,17 +46,19 @@ def build(studio: Studio, examples: Examples, keep_seconds: int) -> gr.Blocks:
             with gr.Column(min_width=340):
                 wish = _inputs()
                 with gr.Row():
-                    make = gr.Button("Make the film", variant="primary", elem_id="make", scale=3)
+                    make = gr.Button("Make the video", variant="primary", elem_id="make", scale=3)
                     stop = gr.Button("Stop", elem_id="stop", scale=1)
             with gr.Column(min_width=340):
                 with gr.Row():
-                    film = gr.Video(label="Film", elem_id="film", autoplay=True, interactive=False, height=400, scale=3)
+                    film = gr.Video(
+                        label="Video", elem_id="film", autoplay=True, interactive=False, height=400, scale=3
+                    )
                     render = gr.Video(label="Driven 3D face", elem_id="render", interactive=False, height=400, scale=2)
                 about = gr.Markdown(elem_id="about")
         gr.Examples(
             [[str(examples.portrait), *row] for row in examples.rows],
             [wish.portrait, *([wish.speech] if examples.speech else []), wish.source, wish.words, wish.schedule],
-            label="Examples (choose one, then make the film)",
+            label="Examples (choose one, then make the video)",
             elem_id="examples",
             api_visibility="private",
         )
@@ -109,7 +111,7 @@ def _inputs() -> Wish:
         words = gr.Textbox("quietly happy", label="Emotion in words", elem_id="words", max_lines=1)
     with gr.Group(visible=False) as as_picture:
         picture = gr.Image(
-            label="Picture of a face",
+            label="Image of a face",
             elem_id="picture",
             type="filepath",
             image_mode=None,
@@ -139,7 +141,7 @@ def _inputs() -> Wish:
     with gr.Row():
         own_level = gr.Checkbox(label="Set the intensity", elem_id="own_level", min_width=120)
         level = gr.Slider(0, 3, 2, step=0.1, label="Intensity, 0 to 3", elem_id="level", scale=2)
-    with gr.Accordion("Film", open=False):
+    with gr.Accordion("Video", open=False):
         pose = gr.Radio([NATURAL, STILL], value=NATURAL, label="Head", elem_id="pose")
         size = gr.Dropdown(list(SIZES), value="512", label="Longer side, pixels", elem_id="size")
         crop = gr.Checkbox(label="Only the square of the face", elem_id="crop")

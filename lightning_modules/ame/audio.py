@@ -34,7 +34,7 @@ class Stem(nn.Module):
 
 
 class RelativePositions(nn.Module):
-    """Adds to each step what stands about it, so that attention can tell the order of steps (Baevski et al. 2020,
+    """Adds to each step what is around it, so that attention receives the order of steps (Baevski et al. 2020,
     wav2vec 2.0, section 2): a convolution over time, alike at all places and for sound of any length.
     """
 

@@ -45,11 +45,11 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What turns pictures into emotion."""
+    """Encoder of images."""
 
     tower: Literal["clip", "trained", "none"] = "clip"
-    """clip: CLIP's image tower, frozen, with an adapter; trained: a small network from its beginning, on grey pictures
-    of `data.image_size`; none: pictures are refused."""
+    """clip: CLIP's image tower, frozen, with an adapter; trained: a small network, trained from scratch on grey images
+    of `data.image_size`; none: images are refused."""
     width: int = 32
     """Channels of the first layers of a trained tower; the last has four times as many."""
     dropout: float = 0.5
@@ -101,11 +101,11 @@ class AugmentConfig:
     colour: float = 0.2
     """Largest relative change of brightness, contrast and saturation."""
     time_masks: int = 2
-    """Stretches of a mel that are silenced (SpecAugment, Park et al. 2019)."""
+    """Intervals of a mel that are masked (SpecAugment, Park et al. 2019)."""
     time_share: float = 0.1
-    """Longest such stretch, as a share of the mel."""
+    """Longest such interval, as a share of the mel."""
     frequency_masks: int = 2
-    """Bands of a mel that are silenced."""
+    """Bands of a mel that are masked."""
     frequency_bins: int = 12
     """Widest such band, in mel bins."""
     gain_db: float = 3.0

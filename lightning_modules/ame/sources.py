@@ -20,22 +20,33 @@ PICTURES_AT_ONCE = 64
 
 
 class TextSource(nn.Module):
-    """Texts -> unit vectors [b, 512]. `open_vocabulary`: any text has a place, also one without emotion.
+    """Base of the text encodings: texts to unit vectors.
 
-    A text whose style the source cannot express raises `RefusedStyle`. One of your own is named by import path in
-    `ame.text.encoding` and made as `Class(config)` with the `TextConfig`.
+    A class of your own is named by import path in `ame.text.encoding` and constructed as `Class(config)` with the
+    `TextConfig`.
     """
 
     open_vocabulary: bool = True
+    """Whether the source encodes any text, also one without emotion."""
 
     @abstractmethod
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "b 512"]:
-        """Unit vectors of texts."""
+        """Encode texts.
+
+        Args:
+            texts: b texts.
+
+        Returns:
+            Vectors of unit length.
+
+        Raises:
+            RefusedStyle: the source cannot express the style of a text.
+        """
 
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where the source's weights are."""
+        """Device of the source's weights."""
 
 
 def mean_hidden(tower: Any, tokens: Tensor, mask: Tensor) -> Float[Tensor, "b d"]:

@@ -26,8 +26,8 @@ class BackboneConfig:
     """What turns per-frame features into expression over time; the kinds of Table 3 share one count of weights."""
 
     kind: str = "transformer"
-    """transformer: windowed attention; gru: recurrent; mlp: each frame by itself (Table 3); or `module:Class`, one of
-    your own, made as `Class(BackboneConfig)`."""
+    """transformer: windowed attention; gru: recurrent; mlp: each frame separately (Table 3); or `module:Class`, a class
+    of your own, constructed as `Class(BackboneConfig)`."""
     width: int = 96
     """Channels of a frame's features."""
     heads: int = 4
@@ -37,7 +37,8 @@ class BackboneConfig:
     past: int = 25
     """Frames that one attention layer looks back."""
     future: int = 3
-    """Frames that one attention layer looks ahead; look-ahead of the whole is `layers * future`, also for the GRU."""
+    """Frames that one attention layer looks ahead; the look-ahead of the network is `layers * future`, also for the
+    GRU."""
 
     def __post_init__(self) -> None:
         known(BACKBONES, kind=self.kind)
@@ -57,7 +58,7 @@ class EACWeights:
     mouth: float = 0.2
     """Distance of the 20 mouth landmarks in mm; needs the face model."""
     opening: float = 0.0
-    """1 - correlation of the mouth's opening with the truth over a stretch: quiet mouths count as much as lively
+    """1 - correlation of the mouth's opening with the truth over a stretch: small movements count as much as large
     ones; needs the face model."""
     emotion: float = 0.3
     """L_emo: distance of a frozen emotion network's features of the rendered prediction and `emotion_target`."""
@@ -86,14 +87,14 @@ class EACConfig:
     emotion_frames: int = 1
     """Frames of such a clip that are rendered; 1 where the target is the photo, of which a batch has one each."""
     other_modalities: float = 0.25
-    """Share of batches conditioned on a picture or a voice in place of text."""
+    """Share of batches conditioned on an image or a voice instead of text."""
     slider_share: float = 0.5
     """Share of text conditions that are another level's code, moved to the clip's level by the level slider."""
     dropout: float = 0.0
     """Dropout of the speech feature, of its projection and of the backbone's output, for sets of few people."""
     mean_share: float = 1.0
-    """Share of the error of a stretch's mean that counts in the losses of coefficients and mouth: small where few
-    people train, whose mean faces say nothing of other people's."""
+    """Share of the error of a stretch's mean that counts in the losses of coefficients and mouth: small for training
+    sets of few people, whose mean faces do not generalise."""
     steps: int = 1000
     """Training batches."""
     batch_size: int = 24

@@ -44,14 +44,17 @@ def without_gradients(method: F) -> F:
 
 
 class StageModule(FrozenParts, pl.LightningModule):
-    """A LightningModule whose state is what it trains, and nothing of the frozen networks that it leans on.
+    """Base of AME, EAC and HEF: a LightningModule whose state is what it trains, without frozen networks that it uses.
 
-    `seed` may be set before `fit`; the batch number k then draws its random numbers from (seed, k, rank) whether or not
-    the run was interrupted. A checkpoint carries the config and, while `embed_parents` is true, what the frozen parents
-    are built from, so that `load_from_checkpoint` needs nothing else.
+    `seed` may be set before `fit`; batch k draws its random numbers from (seed, k, rank), whether or not the run was
+    interrupted. A checkpoint carries the config and, while `embed_parents` is true, the recipes of the frozen parents,
+    so that `load_from_checkpoint` needs nothing else.
 
-    A subclass implements `training_step`, `configure_optimizers`, `evaluate_batch` and `summary`. One that overrides
-    another method of this class calls its parent's.
+    A subclass implements `training_step`, `configure_optimizers`, `evaluate_batch` and `summary`. Other methods that it
+    overrides must call those of this class.
+
+    Args:
+        config: dataclass with the settings of the stage.
     """
 
     def __init__(self, config: Any) -> None:
@@ -145,7 +148,19 @@ class StageModule(FrozenParts, pl.LightningModule):
     def load_from_checkpoint(  # pyright: ignore[reportIncompatibleMethodOverride]
         cls: type[S], checkpoint_path: Path | str, map_location: torch.device | str | None = None, **given: Any
     ) -> S:
-        """The module of a Lightning checkpoint; `given` constructor arguments take the place of those it carries."""
+        """Load the module of a Lightning checkpoint.
+
+        Args:
+            checkpoint_path: file that a training wrote.
+            map_location: device of the module; None: the CPU.
+            given: constructor arguments that replace those of the checkpoint, such as `encoder`.
+
+        Returns:
+            The module with the weights of the checkpoint.
+
+        Raises:
+            UserError: the file cannot be read, does not fit, or lacks a constructor argument.
+        """
         checkpoint = read_checkpoint(Path(checkpoint_path))
         config = given.pop("config", None) or checkpoint.get("hyper_parameters", {}).get("config")
         if config is None:

@@ -1,4 +1,4 @@
-"""Toy actors: deterministic pictures, differences between people, and what strangers' eyes make of them."""
+"""Toy actors: deterministic pictures, differences between people, and how other networks see them."""
 
 from pathlib import Path
 

@@ -12,13 +12,13 @@ class JudgeWeights:
     landmarks: float = 10.0
     """Mean distance of the 68 landmarks, in halves of the image's width."""
     mouth: float = 30.0
-    """The same of the mouth's landmarks, each set centred: the mouth's shape, whatever its place."""
+    """The same for the mouth's landmarks, each set centred: the shape of the mouth, not its position."""
     emotion: float = 1.0
     """Cross-entropy of the eight emotions."""
     identity: float = 0.5
-    """Contrast of persons."""
+    """Contrast between people."""
     sync: float = 1.0
-    """Contrast of sounds that belong to five frames and sounds that do not."""
+    """Contrast between audio that belongs to five frames and audio that does not."""
 
     def __post_init__(self) -> None:
         at_least(0, **vars(self))
@@ -31,11 +31,11 @@ class CriticsConfig:
     steps: int = 400
     """Training batches."""
     batch_size: int = 48
-    """Pictures, and as many renders, in a batch."""
+    """Images in a batch, and the same number of renders."""
     width: int = 16
     """Channels of the first layer; the last has four times as many."""
     renders: int = 4
-    """Renders of each picture's expression and pose: first on its own face and light, then on other people's."""
+    """Renders of each image's expression and pose: first with its own face and light, then with other people's."""
     learning_rate: float = 3e-3
     """Peak rate of AdamW; cosine decay."""
 
@@ -53,15 +53,15 @@ class JudgesConfig:
     steps: int = 450
     """Training batches."""
     batch_size: int = 48
-    """Pictures in a batch."""
+    """Images in a batch."""
     pictures_per_person: int = 4
-    """Pictures of one person in a batch, for the contrast of persons."""
+    """Images of one person in a batch, for the contrast between people."""
     clip_frames: int = 8
-    """Frames of each judge actor's clip that join the pictures."""
+    """Frames of each judge actor's clip that are added to the images."""
     sync_clips: int = 8
     """Clips in a batch of the sync network."""
     sync_windows: int = 12
-    """Windows of each of them; each is contrasted with all others."""
+    """Windows of each such clip; each is contrasted with all others."""
     width: int = 16
     """Channels of the first layer; the last has four times as many."""
     temperature: float = 0.1
@@ -69,7 +69,7 @@ class JudgesConfig:
     learning_rate: float = 3e-3
     """Peak rate of AdamW; cosine decay."""
     held_out: float = 0.15
-    """Share of the people that are kept for the judges' own test; of the clips' actors at least one."""
+    """Share of the people that are held out for testing the judges, at least one of the clips' actors among them."""
 
     def __post_init__(self) -> None:
         at_least(1, steps=self.steps, batch_size=self.batch_size, pictures_per_person=self.pictures_per_person)

@@ -7,7 +7,7 @@ from lightning_modules.training.bounds import at_least, positive, share
 
 @dataclass(frozen=True)
 class ClipPriorConfig:
-    """Training of the small CLIP on the toy world's captioned pictures."""
+    """Training of the small CLIP on the toy world's captioned images."""
 
     steps: int = 2500
     """Training batches."""
@@ -20,7 +20,7 @@ class ClipPriorConfig:
     weight_decay: float = 0.05
     """AdamW's decay of matrices."""
     word_dropout: float = 0.05
-    """Share of caption words replaced by the unknown word, so that new words do no harm later."""
+    """Share of caption words replaced by the unknown word, so that unknown words are tolerated later."""
 
     def __post_init__(self) -> None:
         at_least(1, steps=self.steps)
