@@ -13,6 +13,7 @@ from experiments.stages.base import (
     clips_of,
     data_of,
     data_section,
+    feature_section,
     open_store,
     renderer,
     require_coefficients,
@@ -30,8 +31,9 @@ class HEF(NetworkStage):
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
-        losses = {"losses.networks": loss_names(config, _losses(config))}
-        return {"hef": config.hef, **losses, **data_section(data_of(config, "hef")), "trainer": config.trainer}
+        data, losses = data_of(config, "hef"), {"losses.networks": loss_names(config, _losses(config))}
+        voice = feature_section(data, "voice") if config.hef.voice_codes > 0 else {}
+        return {"hef": config.hef, **losses, **data_section(data), **voice, "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
         """An emotion space of HEF's own encoding, and the critics where a loss has no published network.
@@ -53,12 +55,13 @@ class HEF(NetworkStage):
         return config.hef.resolution
 
     def data(self, run: StageRun) -> "pl.LightningDataModule":
-        """The clips, with HEF's share of unlabelled ones, and neighbouring targets where a loss compares them."""
+        """The clips, with HEF's share of unlabelled ones, successive targets and sound where a loss needs them."""
         from datamodules.mead import MEADDataModule
 
         config, hef = data_of(run.config, "hef"), run.config.hef
-        wanted = {"unlabelled": hef.unlabelled, "neighbours": hef.weights.temporal > 0}
-        return MEADDataModule(config, "hef", hef.batch_size, run.seed, hef.resolution, **wanted)
+        drawn = {"successive": hef.successive, "parts": hef.micro_batches, "sound": hef.needs_sound}
+        size = hef.resolution
+        return MEADDataModule(config, "hef", hef.batch_size, run.seed, size, unlabelled=hef.unlabelled, **drawn)
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with coefficients, pictures large enough, and the face model."""
@@ -67,6 +70,8 @@ class HEF(NetworkStage):
         store = open_store(data)
         require_coefficients(config, store)
         store.coefficients_of(data.coefficients)
+        if config.hef.voice_codes > 0:
+            store.speech_form(data.voice)
         if store.size < config.hef.resolution:
             raise UserError(
                 f"hef.resolution: {config.hef.resolution} px exceeds the {store.size} px of {store.path}; "

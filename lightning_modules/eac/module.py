@@ -13,7 +13,7 @@ from datamodules.batches import EACBatch
 from datamodules.mead import ClipItem
 from face3d.coefficients import EXPRESSION, IDENTITY, with_expression
 from face3d.renderer import Renderer
-from lightning_modules.ame.conditioning import batch_codes
+from lightning_modules.ame.conditioning import batch_codes, even_shares
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.config import EACConfig
@@ -192,7 +192,12 @@ class EACModule(StageModule):
         """Weighted sum of the losses."""
         numbers = self.config
         code = batch_codes(
-            self.encoder, batch, other_modalities=numbers.other_modalities, slider_share=numbers.slider_share
+            self.encoder,
+            batch,
+            batch.image,
+            (batch.voice, batch.voice_mask),
+            shares=even_shares(self.encoder, numbers.other_modalities),
+            slider_share=numbers.slider_share,
         )
         known = batch.speech, batch.mask, code, batch.coefficients[:, 0, IDENTITY]
         if numbers.pose:

@@ -7,6 +7,7 @@ from conventions.errors import UserError
 from datamodules.config import StageDataConfig
 from lightning_modules.ame.config import TEXT_SOURCES
 from lightning_modules.training.bounds import at_least, below_one, known, positive, share
+from lightning_modules.training.configs import IF_CHANGED
 from lightning_modules.training.extra_losses import check_losses
 
 BASE_SIZE = 8
@@ -152,6 +153,11 @@ class HEFConfig:
     clips count as one style among the others."""
     image_codes: float = 0.2
     """Share of batches whose emotion is read off the target frame instead of a prompt, where the encoder can."""
+    voice_codes: float = field(default=0.0, metadata=IF_CHANGED)
+    """Share of batches whose emotion is taken from the clips' voices instead of a prompt, where the encoder can; clips
+    without sound keep theirs from a prompt."""
+    slider_share: float = field(default=0.0, metadata=IF_CHANGED)
+    """Share of text conditions that are another level's code, moved to the clip's level by the level slider."""
     evaluate_frames: int = field(default=4, metadata={"numbers": False})
     """Frames of each test clip that this stage's own metrics look at."""
 
@@ -170,6 +176,7 @@ class HEFConfig:
                 f"{self.micro_batches} parts is odd"
             )
 
+
     def _check_numbers(self) -> None:
         at_least(1, width=self.width, max_width=self.max_width, style_dim=self.style_dim)
         at_least(1, mapping_layers=self.mapping_layers, discriminator_width=self.discriminator_width)
@@ -178,7 +185,10 @@ class HEFConfig:
         at_least(0, warmup_steps=self.warmup_steps)
         positive(learning_rate=self.learning_rate, discriminator_learning_rate=self.discriminator_learning_rate)
         positive(generator_clip=self.generator_clip, discriminator_clip=self.discriminator_clip)
-        share(image_codes=self.image_codes, unlabelled=self.unlabelled)
+        share(image_codes=self.image_codes, voice_codes=self.voice_codes, unlabelled=self.unlabelled)
+        share(slider_share=self.slider_share)
+        if self.image_codes + self.voice_codes > 1:
+            raise ValueError(f"voice_codes: {self.voice_codes} is impossible; with image_codes it must be at most 1")
         below_one(ema_decay=self.ema_decay, betas=max(self.betas))
         at_least(0, betas=min(self.betas))
 
@@ -186,6 +196,16 @@ class HEFConfig:
     def knows_motion(self) -> bool:
         """Whether the projected motion of the 3DMM is given."""
         return self.motion == "projected"
+
+    @property
+    def successive(self) -> int:
+        """Targets of a batch that follow each other in a clip."""
+        return 2 if self.weights.temporal > 0 else 1
+
+    @property
+    def needs_sound(self) -> bool:
+        """Whether training batches hold sound."""
+        return self.voice_codes > 0
 
     @property
     def sizes(self) -> tuple[int, ...]:

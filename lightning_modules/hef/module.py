@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from conventions.errors import UserError
-from datamodules.batches import HEFBatch
+from datamodules.batches import HEFBatch, HEFSoundBatch
 from face3d.renderer import Renderer
-from lightning_modules.ame.conditioning import plain_codes, text_codes
-from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
+from lightning_modules.ame.conditioning import batch_codes, plain_codes
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 from lightning_modules.hef import losses
 from lightning_modules.hef.augment import augmented, displaced
 from lightning_modules.hef.config import HEFConfig
@@ -153,7 +153,7 @@ class HEFModule(StageModule):
         if len(batch) % count:
             raise UserError(f"hef.micro_batches: {count} does not divide a batch of {len(batch)}; batch_size= must fit")
         chunks = [getattr(batch, field.name).chunk(count) for field in dataclasses.fields(batch)]
-        return [self._augmented(HEFBatch(*values)) for values in zip(*chunks, strict=True)]
+        return [self._augmented(type(batch)(*values)) for values in zip(*chunks, strict=True)]
 
     def _augmented(self, frames: HEFBatch) -> Task:
         config = self.config.augment
@@ -178,11 +178,13 @@ class HEFModule(StageModule):
         )
 
     def training_codes(self, frames: HEFBatch) -> EmotionCode:
-        """Codes of random prompts; in a share `image_codes` of the batches, of the target frames themselves."""
-        draw = float(torch.rand(()))
-        if "image" in self.encoder.modalities and draw < self.config.image_codes:
-            return self.encoder.encode_image(frames.target).detach()
-        return text_codes(self.encoder, frames, slider_share=0.0).detach()
+        """Codes of random prompts; in shares of the batches of the target frames themselves, or of their voices."""
+        config, voice = self.config, None
+        if isinstance(frames, HEFSoundBatch):
+            voice = frames.voice, frames.voice_mask
+        shares: dict[Modality, float] = {"image": config.image_codes, "audio": config.voice_codes}
+        slider = config.slider_share
+        return batch_codes(self.encoder, frames, frames.target, voice, shares=shares, slider_share=slider)
 
     @torch.no_grad()
     def geometry(

@@ -221,3 +221,19 @@ def test_planning_loads_no_torch(make_store: Callable[..., Path]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@dataclass(frozen=True)
+class Later(Outer):
+    switch: float = field(default=0.0, metadata={"numbers": "if changed"})
+
+
+def test_a_switch_that_came_later_counts_where_it_is_used() -> None:
+    assert hash_of(Later()) == hash_of(Outer())
+    assert hash_of(Later(switch=0.5)) != hash_of(Outer())
+    assert canonical(Later(switch=0.5))["switch"] == 0.5
+
+
+@pytest.mark.parametrize("word", ["hef.voice_codes=0.1", "hef.slider_share=0.5"])
+def test_conditions_of_hef_reach_hef_alone(word: str) -> None:
+    assert changed(hashes(), hashes(word)) == {"hef", "evaluate"}
