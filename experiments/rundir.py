@@ -49,6 +49,10 @@ class RunFolder:
         """Videos and picture strips of the evaluation."""
         return self.path / "samples"
 
+    def strip(self, step: int) -> Path:
+        """Pictures of validation clips that training writes after so many batches."""
+        return self.samples / "train" / f"step-{step:07d}.png"
+
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder; empty when it is absent, cut, or holds an entry of another type."""
         try:

@@ -92,8 +92,14 @@ class Mirror:
             if step >= self._sent and part not in self._parts:  # training and validation share a step
                 self._parts = {part} | (self._parts if step == self._sent else set())
                 values = {name: value for name, value in row.items() if name not in NOT_SCALARS and value is not None}
-                live.log({**values, "batch": step, "_timestamp": row["time"]}, step=step)
+                shown = self._pictures(step) if any(name.startswith("val/") for name in values) else {}
+                live.log({**values, **shown, "batch": step, "_timestamp": row["time"]}, step=step)
                 self._sent = step
+
+    def _pictures(self, step: int) -> dict[str, Any]:
+        """The pictures of validation clips that training wrote after so many batches, if it did."""
+        path = self.folder.strip(step)
+        return {"val/pictures": _wandb().Image(str(path))} if path.is_file() else {}
 
     def _media(self) -> dict[str, Any]:
         import wandb
