@@ -25,7 +25,9 @@ def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
     """Names of a dataclass's fields that change numbers, sorted, each with the value at which it is left out."""
     fields = sorted(dataclasses.fields(kind), key=lambda one: one.name)
     kinds = [(one, one.metadata.get("numbers", True)) for one in fields]
-    return tuple((one.name, one.default if kind == "if changed" else dataclasses.MISSING) for one, kind in kinds if kind)
+    return tuple(
+        (one.name, one.default if kind == "if changed" else dataclasses.MISSING) for one, kind in kinds if kind
+    )
 
 
 def canonical(value: Any) -> Any:

@@ -18,7 +18,16 @@ from experiments.stages.base import (
     renderer,
     require_coefficients,
 )
-from experiments.stages.loss_networks import check_loss_networks, critics_parent, load_losses, loss_files, loss_names
+from experiments.stages.loss_networks import (
+    SYNC,
+    check_loss_networks,
+    critics_parent,
+    lip_sync_parent,
+    load_losses,
+    loss_files,
+    loss_names,
+    sync_expert,
+)
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -36,7 +45,7 @@ class HEF(NetworkStage):
         return {"hef": config.hef, **losses, **data_section(data), **voice, "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
-        """An emotion space of HEF's own encoding, and the critics where a loss has no published network.
+        """An emotion space of HEF's own encoding, and the networks of losses that have no published network.
 
         So the encoding ablation compares EAC alone (the paper's Fig. 10).
         """
@@ -44,7 +53,8 @@ class HEF(NetworkStage):
         if config.ame.text.encoding != config.hef.text_encoding:
             text = dataclasses.replace(config.ame.text, encoding=config.hef.text_encoding)
             own = dataclasses.replace(config, ame=dataclasses.replace(config.ame, text=text))
-        return {"ame": ("ame", own), **critics_parent(config, _losses(config))}
+        wanted = _losses(config)
+        return {"ame": ("ame", own), **critics_parent(config, wanted), **lip_sync_parent(config, "hef", wanted)}
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
         """The prompts, the face model where it is a file, and the published networks of losses."""
@@ -87,17 +97,19 @@ class HEF(NetworkStage):
         config, critics, wanted = run.config.hef, parents.get("critics"), _losses(run.config)
         drawn = renderer(run.config, data_of(run.config, "hef"), config.resolution)
         networks = load_losses(run.config, wanted)
+        sync = sync_expert(parents, networks)
         if critics is not None:
             own = {"emotion": critics.photo_emotion, "identity": critics.photo_identity}
             own["perceptual"] = critics.perceptual()
-            networks = {role: own[role] for role in wanted} | networks
+            networks = {role: network for role, network in own.items() if role in wanted} | networks
         parts = (networks.get(role) for role in ("emotion", "identity", "perceptual"))
-        return HEFModule(config, parents["ame"].encoder, drawn, *parts)
+        return HEFModule(config, parents["ame"].encoder, drawn, *parts, sync)
 
 
 def _losses(config: ExperimentConfig) -> tuple[str, ...]:
     weights = config.hef.weights
     named = {"emotion": weights.emotion, "identity": weights.identity, "perceptual": weights.perceptual}
+    named[SYNC] = weights.sync
     return tuple(role for role, weight in named.items() if weight > 0)
 
 

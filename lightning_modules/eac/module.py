@@ -9,7 +9,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from conventions.errors import UserError
-from datamodules.batches import EACBatch
+from datamodules.batches import EACBatch, EACSoundBatch
 from datamodules.mead import ClipItem
 from face3d.coefficients import EXPRESSION, IDENTITY, with_expression
 from face3d.renderer import Renderer
@@ -25,6 +25,7 @@ from lightning_modules.eac.evaluation import (
     silent_speech,
     slider_metrics,
 )
+from lightning_modules.eac.lip_sync import prediction_loss
 from lightning_modules.eac.losses import (
     coefficient_loss,
     emotion_loss,
@@ -52,14 +53,16 @@ SAMPLE_FRAMES = 25
 class EACModule(StageModule):
     """Optimisation of an `ExpressionNetwork`.
 
-    `renderer` gives the face model of the mouth loss and draws for L_emo; `emotion_critic` has
-    `features(images [n, 3, s, s], landmarks [n, 68, 2]) -> [n, d]`. Either may be absent where no weight needs it.
+    `renderer` gives the face model of the mouth loss and draws for L_emo and the lip-sync loss; `emotion_critic` has
+    `features(images [n, 3, s, s], landmarks [n, 68, 2]) -> [n, d]`; `sync_expert` is one of
+    `lightning_modules.training.lip_sync`. Each may be absent where no weight needs it.
     """
 
     config: EACConfig
     encoder: EmotionEncoder
     renderer: Renderer | None
     emotion_critic: nn.Module | None
+    sync_expert: nn.Module | None
     basis: Tensor | None
 
     def __init__(
@@ -68,19 +71,23 @@ class EACModule(StageModule):
         encoder: EmotionEncoder,
         renderer: Renderer | None = None,
         emotion_critic: nn.Module | None = None,
+        sync_expert: nn.Module | None = None,
     ) -> None:
         config = as_config(EACConfig, config)
         super().__init__(config)
-        for name in ("mouth", "opening", "emotion"):
+        for name in ("mouth", "opening", "emotion", "sync"):
             if getattr(config.weights, name) > 0 and renderer is None:
                 raise UserError(f"eac.weights.{name} > 0 needs renderer=, a face3d.renderer.Renderer")
         if config.weights.emotion > 0 and emotion_critic is None:
             raise UserError("eac.weights.emotion > 0 needs emotion_critic=, a network with features(images, landmarks)")
+        if config.weights.sync > 0 and sync_expert is None:
+            raise UserError("eac.weights.sync > 0 needs sync_expert=, a network with audio(mfcc) and video(frames)")
         self.network = ExpressionNetwork(config.backbone, config.speech, config.dropout, config.pose)
         self.extra_losses = load_losses(config.extra_losses)
         self.add_frozen("encoder", encoder)
         self.add_frozen("renderer", renderer)
         self.add_frozen("emotion_critic", emotion_critic)
+        self.add_frozen("sync_expert", sync_expert)
         basis = mouth_basis(renderer.model) if renderer is not None else None
         self.register_buffer("basis", basis, persistent=False)
         self._parts: dict[str, Readout] = {}
@@ -153,6 +160,8 @@ class EACModule(StageModule):
             losses["opening"] = opening_loss(predicted, true, mask, self.basis)
         if weights.emotion > 0:
             losses["emotion"] = self.emotion_loss(batch, predicted)
+        if weights.sync > 0:
+            losses["sync"] = self.sync_loss(batch, predicted)
         return losses | {name: loss(predicted, batch) for name, (loss, _) in self.extra_losses.items()}
 
     def total(self, losses: Mapping[str, Tensor]) -> Float[Tensor, ""]:
@@ -176,6 +185,14 @@ class EACModule(StageModule):
         with torch.no_grad():
             target = self._emotion_features(true, placement, batch.image[:clips] if photo else None)
         return emotion_loss(self._emotion_features(made, placement), target)
+
+    def sync_loss(self, batch: EACBatch, predicted: Float[Tensor, "b t 64"]) -> Float[Tensor, ""]:
+        """Distance of the rendered prediction from its sound on a window of a few clips."""
+        assert self.renderer is not None
+        assert self.sync_expert is not None
+        if not isinstance(batch, EACSoundBatch):
+            raise UserError("eac.weights.sync > 0 needs batches with sound: MEADDataModule(..., sound=True)")
+        return prediction_loss(self.sync_expert, self.renderer, batch, predicted, self.config.sync_clips)
 
     def _emotion_features(self, coefficients: Tensor, placement: Tensor, photo: Tensor | None = None) -> Tensor:
         """Of the render of coefficients, or of a photo with their landmarks."""

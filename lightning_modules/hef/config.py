@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from conventions.errors import UserError
+from conventions.rates import FRAMES_PER_WINDOW
 from datamodules.config import StageDataConfig
 from lightning_modules.ame.config import TEXT_SOURCES
 from lightning_modules.training.bounds import at_least, below_one, known, positive, share
@@ -81,7 +82,10 @@ class HEFWeights:
     """Total variation of the flow, in the same units."""
     temporal: float = 0.0
     """Error of the change between neighbouring frames; with a weight, half of a batch's targets are the other half's
-    next frames."""
+    next frames (where `sync` has none)."""
+    sync: float = field(default=0.0, metadata=IF_CHANGED)
+    """Distance of a lip-sync expert's embeddings of the sound and of five frames after one another; with a weight, each
+    part of a batch begins with as many such windows as fit."""
     gradient_penalty: float = 1.0
     """R1 (Mescheder et al. 2018), gamma / 2 times the squared gradient at real frames."""
 
@@ -170,12 +174,25 @@ class HEFConfig:
         self._check_numbers()
         if self.batch_size % self.micro_batches:
             raise UserError(f"hef.micro_batches: {self.micro_batches} does not divide hef.batch_size {self.batch_size}")
-        if self.weights.temporal > 0 and self.batch_size // self.micro_batches % 2:
+        if self.successive == 2 and self.batch_size // self.micro_batches % 2:
             raise UserError(
                 f"hef.weights.temporal: needs pairs of neighbours; hef.batch_size {self.batch_size} in "
                 f"{self.micro_batches} parts is odd"
             )
 
+        if self.weights.sync > 0:
+            self._check_windows()
+
+    def _check_windows(self) -> None:
+        if self.batch_size // self.micro_batches < FRAMES_PER_WINDOW:
+            raise UserError(
+                f"hef.weights.sync: needs {FRAMES_PER_WINDOW} frames after one another; hef.batch_size "
+                f"{self.batch_size} in {self.micro_batches} parts is too small"
+            )
+        if self.augment.share > 0:
+            raise UserError(
+                "hef.weights.sync: needs hef.augment.share 0; augmentation changes each frame of a window by itself"
+            )
 
     def _check_numbers(self) -> None:
         at_least(1, width=self.width, max_width=self.max_width, style_dim=self.style_dim)
@@ -200,12 +217,14 @@ class HEFConfig:
     @property
     def successive(self) -> int:
         """Targets of a batch that follow each other in a clip."""
+        if self.weights.sync > 0:
+            return FRAMES_PER_WINDOW
         return 2 if self.weights.temporal > 0 else 1
 
     @property
     def needs_sound(self) -> bool:
         """Whether training batches hold sound."""
-        return self.voice_codes > 0
+        return self.voice_codes > 0 or self.weights.sync > 0
 
     @property
     def sizes(self) -> tuple[int, ...]:

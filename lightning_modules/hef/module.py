@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from conventions.errors import UserError
+from conventions.rates import FRAMES_PER_WINDOW
 from datamodules.batches import HEFBatch, HEFSoundBatch
 from face3d.renderer import Renderer
 from lightning_modules.ame.conditioning import batch_codes, plain_codes
@@ -30,6 +31,7 @@ from lightning_modules.training.adversarial import refuse_half_precision, silenc
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.ema import ExponentialAverage
 from lightning_modules.training.extra_losses import load_losses
+from lightning_modules.training.lip_sync import lip_sync_loss
 from lightning_modules.training.optimisers import make_optimizer
 from lightning_modules.training.parents import Recipe
 from lightning_modules.training.stage import Phase, Rows, StageModule, without_gradients
@@ -44,6 +46,7 @@ class HEFModule(StageModule):
     `emotion_critic` (`features(images, landmarks)`) and `identity_critic` (`embed(images, landmarks)`) are frozen
     networks of losses; without one, its loss is left out. Landmarks [b, 68, 2] in [-1, 1] are those of the target's
     face model. `perceptual` maps images to a list of features; without it, fixed random features take its place.
+    `sync_expert` (see `lightning_modules.training.lip_sync`) may be absent where `weights.sync` is 0.
     """
 
     config: HEFConfig
@@ -52,6 +55,7 @@ class HEFModule(StageModule):
     perceptual: Any
     emotion_critic: Any
     identity_critic: Any
+    sync_expert: Any
 
     def __init__(
         self,
@@ -61,10 +65,13 @@ class HEFModule(StageModule):
         emotion_critic: nn.Module | None = None,
         identity_critic: nn.Module | None = None,
         perceptual: nn.Module | None = None,
+        sync_expert: nn.Module | None = None,
     ) -> None:
         config = as_config(HEFConfig, config)
         if renderer.size != config.resolution:
             raise UserError(f"hef.resolution is {config.resolution}, renderer= draws {renderer.size} px")
+        if config.weights.sync > 0 and sync_expert is None:
+            raise UserError("hef.weights.sync > 0 needs sync_expert=, a network with audio(mfcc) and video(frames)")
         super().__init__(config)
         self.automatic_optimization = False
         self.current_batch = 0
@@ -77,6 +84,7 @@ class HEFModule(StageModule):
         self.add_frozen("emotion_critic", emotion_critic)
         self.add_frozen("identity_critic", identity_critic)
         self.add_frozen("perceptual", perceptual or RandomFeatures())
+        self.add_frozen("sync_expert", sync_expert)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam for each network, generator first."""
@@ -221,9 +229,23 @@ class HEFModule(StageModule):
         similarity = self.objective.similarity(made, part)
         terms = {**similarity, "adversarial": adversarial}
         if self.config.weights.temporal > 0:
-            terms["temporal"] = losses.temporal_loss(made.image, part.frames.target)
+            terms["temporal"] = losses.temporal_loss(made.image, part.frames.target, self.config.successive)
+        if self.config.weights.sync > 0:
+            terms["sync"] = self.sync_loss(made.image, part)
         total = self.objective.total(terms, self.current_batch)
         return total, made.image, {**terms, "generator": total}
+
+    def sync_loss(self, generated: Float[Tensor, "b 3 r r"], part: Task) -> Float[Tensor, ""]:
+        """Distance of the windows with which a part begins from their sound."""
+        frames, length = part.frames, FRAMES_PER_WINDOW
+        if not isinstance(frames, HEFSoundBatch):
+            raise UserError(
+                "hef.weights.sync > 0 needs windows with sound: MEADDataModule(..., successive=5, sound=True)"
+            )
+        windows = slice(0, len(frames) // length * length)
+        shown = (one[windows].unflatten(0, (-1, length)) for one in (generated, part.keypoints))
+        sound, heard = (one[windows][::length] for one in (frames.sound, frames.window))
+        return lip_sync_loss(self.sync_expert, sound, *shown, heard)
 
     def discriminator_loss(self, part: Task, generated: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """GAN loss, and each `penalty_every` batches the gradient penalty at real frames."""
