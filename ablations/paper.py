@@ -127,6 +127,10 @@ TABLE_ENGINEERING = PaperTable(
         PaperRow("HEF's training", "loss on neighbouring frames", "hef_temporal"),
         PaperRow("HEF's training", "mouth and eyes judged", "hef_parts"),
         PaperRow("HEF's training", "augmented pairs", "hef_augmented"),
+        PaperRow("HEF's conditions", "voices' codes too", "hef_voice"),
+        PaperRow("HEF's conditions", "levels moved by the slider too", "hef_slider"),
+        PaperRow("lip-sync loss", "of EAC", "eac_sync"),
+        PaperRow("lip-sync loss", "of HEF", "hef_sync"),
     ),
 )
 

@@ -8,6 +8,9 @@ MEL_BINS = 80
 MEL_STEPS_PER_FRAME = 4
 """10 ms hop: four mel columns for each video frame."""
 
+FRAMES_PER_WINDOW = 5
+"""Frames that SyncNet and its stand-ins compare with their sound at once."""
+
 MFCC_WINDOW = 28
 MFCC_COEFFICIENTS = 13
 """EAMM's layout: a window of 28 steps (10 ms hop) x 13 coefficients centred on each video frame."""

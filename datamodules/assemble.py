@@ -11,12 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS, STYLES, Style
+from conventions.rates import FRAMES_PER_WINDOW, SAMPLES_PER_FRAME
 from datamodules.audio import MEL_FLOOR_DB
-from datamodules.batches import AMEBatch, Batch, EACBatch, HEFBatch
+from datamodules.batches import AMEBatch, Batch, EACBatch, EACSoundBatch, HEFBatch, HEFSoundBatch
 from datamodules.clips import Clips, StoredClip
 from datamodules.rows import Rows
-from datamodules.sampling import SameActorPairs, Sampler, StyleBalanced, generator, stretch
-from datamodules.store import Store
+from datamodules.sampling import SameActorPairs, Sampler, StyleBalanced, generator, stretch, stretch_about
+from datamodules.store import INT16_MAX, Store
 
 
 def tensor(rows: np.ndarray) -> Tensor:
@@ -68,6 +69,8 @@ class _Maker(ABC):
     speech: str
     coefficients: str
     voice: str
+    sound: bool = False
+    """Whether the batches hold the sound itself."""
 
     @classmethod
     def sampler_of(cls, clips: Clips) -> Sampler:
@@ -104,6 +107,10 @@ class _Maker(ABC):
         """Columns of `voice` for each video frame."""
         return math.prod(self.store.speech_form(self.voice).shape[:-1])
 
+    def _sounds(self, rows: Sequence[slice], frames: int) -> Float[Tensor, "n samples"]:
+        """16 kHz sound of some rows in [-1, 1], filled up with silence."""
+        return torch.stack([_pad(self.store.audio[r], frames).flatten() for r in rows]) / INT16_MAX
+
     def _mask(self, rows: Sequence[slice], steps: int = 1) -> Tensor:
         lengths = torch.tensor([(r.stop - r.start) * steps for r in rows], dtype=torch.int64)
         return torch.arange(self.frames * steps)[None] < lengths[:, None]
@@ -130,7 +137,7 @@ class _EAC(_Maker):
         clips, rows, image, shown = self._stretches(step)
         store, frames, speech = self.store, self.frames, self.store.speech(self.speech)
         vectors = store.coefficients_of(self.coefficients)
-        return EACBatch(
+        batch = EACBatch(
             speech=torch.stack([_pad(speech[r], frames) for r in rows]),
             mask=self._mask(rows),
             coefficients=torch.stack([_pad(vectors[r], frames) for r in rows]),
@@ -140,6 +147,7 @@ class _EAC(_Maker):
             voice=self._voices(rows),
             **_label_tensors(clips),
         )
+        return EACSoundBatch(**vars(batch), sound=self._sounds(rows, frames)) if self.sound else batch
 
 
 class _HEF(_Maker):
@@ -149,11 +157,12 @@ class _HEF(_Maker):
         return SameActorPairs(clips)
 
     def __call__(self, step: int) -> HEFBatch:
-        pairs = self.sampler.draw(self._random(step), self.batch_size)
+        random = self._random(step)
+        pairs = self.sampler.draw(random, self.batch_size)
         sources = [(pair.source, pair.source_index) for pair in pairs]
         targets = [(pair.target, pair.target_index) for pair in pairs]
         vectors = self.store.coefficients_of(self.coefficients)
-        return HEFBatch(
+        batch = HEFBatch(
             source=self._images(sources),
             target=self._images(targets),
             source_coefficients=self._rows(vectors, sources),
@@ -162,6 +171,30 @@ class _HEF(_Maker):
             target_placement=self._rows(self.store.placement, targets),
             **_label_tensors([pair.target for pair in pairs]),
         )
+        return HEFSoundBatch(**vars(batch), **self._heard(random, targets)) if self.sound else batch
+
+    def _heard(self, random: np.random.Generator, frames: Sequence[tuple[StoredClip, int]]) -> dict[str, Tensor]:
+        """What `HEFSoundBatch` adds: the voice about each frame, and the sound of the window that begins there."""
+        spans = [stretch_about(random, clip, index, self.frames) for clip, index in frames]
+        rows = [
+            slice(clip.start + first, clip.start + first + count * clip.has_audio)
+            for (clip, _), (first, count) in zip(frames, spans, strict=True)
+        ]
+        return {
+            "voice": self._voices(rows),
+            "voice_mask": self._mask(rows, self._columns),
+            "sound": torch.stack([self._around_window(clip, index) for clip, index in frames]),
+            "window": torch.tensor([clip.has_audio and clip.length >= FRAMES_PER_WINDOW for clip, _ in frames]),
+        }
+
+    def _around_window(self, clip: StoredClip, index: int) -> Float[Tensor, "4480"]:
+        """Sound of a window with a frame on either side; silence beyond the clip, and where it has none."""
+        first, last = max(0, index - 1), min(clip.length, index + FRAMES_PER_WINDOW + 1)
+        frames = torch.zeros(FRAMES_PER_WINDOW + 2, SAMPLES_PER_FRAME)
+        if clip.has_audio:
+            known = tensor(self.store.audio[clip.start + first : clip.start + last]) / INT16_MAX
+            frames[first - index + 1 : last - index + 1] = known
+        return frames.flatten()
 
     def _images(self, frames: Sequence[tuple[StoredClip, int]]) -> Tensor:
         return torch.cat([pictures(self.store, clip, [index], self.size) for clip, index in frames])
@@ -186,8 +219,9 @@ def maker(
     sampler: Sampler | None = None,
     coefficients: str = "measured",
     voice: str = "mel",
+    sound: bool = False,
 ) -> Callable[[int], Batch]:
     """The function from a batch's number to the batch of a view; `sampler` in place of the view's own."""
     kind = _MAKERS[view]
     drawn = sampler or kind.sampler_of(clips)
-    return kind(store, drawn, batch_size, seed, rank, frames, size, speech, coefficients, voice)
+    return kind(store, drawn, batch_size, seed, rank, frames, size, speech, coefficients, voice, sound)

@@ -81,6 +81,19 @@ class EACBatch(Batch):
     style: Int[Tensor, " b"]
     """Index in `conventions.emotions.STYLES`; -1 for an unknown level or no label."""
 
+    @property
+    def voice_mask(self) -> Bool[Tensor, "b tn"]:
+        """True where `voice` is sound, False where it is padding."""
+        return self.mask.repeat_interleave(self.voice.shape[1] // self.mask.shape[1], dim=1)
+
+
+@dataclass(frozen=True)
+class EACSoundBatch(EACBatch):
+    """With the sound itself, for a lip-sync expert."""
+
+    sound: Float[Tensor, "b samples"]
+    """16 kHz sound in [-1, 1] of the stretch; 0 where it is padding."""
+
 
 @dataclass(frozen=True)
 class HEFBatch(Batch):
@@ -109,6 +122,21 @@ class HEFBatch(Batch):
     def true_coefficients(self) -> tuple[Float[Tensor, "b 257"], Float[Tensor, "b 257"]]:
         """Source's and target's, with which results are compared."""
         return self.source_coefficients, self.target_coefficients
+
+
+@dataclass(frozen=True)
+class HEFSoundBatch(HEFBatch):
+    """With the sound of each target's clip; silence where it has none."""
+
+    voice: Float[Tensor, "b tn d"]
+    """As `AMEBatch.voice`, of a stretch about the target."""
+    voice_mask: Bool[Tensor, "b tn"]
+    """True where `voice` is sound, False where it is padding."""
+    sound: Float[Tensor, "b 4480"]
+    """16 kHz sound in [-1, 1] of seven frames, of which the target is the second: those of a window of SyncNet that
+    begins there, and one before and after it."""
+    window: Bool[Tensor, " b"]
+    """Whether the clip has sound, and as many frames as a window."""
 
 
 @dataclass(frozen=True)

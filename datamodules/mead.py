@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError, nearest
 from datamodules import assemble
-from datamodules.batches import EACBatch, Reenacted
+from datamodules.batches import EACSoundBatch, Reenacted
 from datamodules.clips import Clips, StoredClip
 from datamodules.config import DataConfig
 from datamodules.endless import EndlessData, MakeBatch, item_loader
@@ -82,13 +82,13 @@ class ClipItem:
         moved = {k: v.to(device, non_blocking=non_blocking) for k, v in fields.items() if isinstance(v, Tensor)}
         return dataclasses.replace(self, **moved)
 
-    def as_batch(self) -> EACBatch:
+    def as_batch(self) -> EACSoundBatch:
         """The whole clip as a batch of one; its picture is the middle frame."""
         count, device = len(self.frames), self.frames.device
         emotion = EMOTIONS.index(self.emotion) if self.emotion in EMOTIONS else -1
         labels = (emotion, self.level or 0, self.style)
         emotion, level, style = (torch.tensor([value], device=device) for value in labels)
-        return EACBatch(
+        return EACSoundBatch(
             speech=self.speech[None],
             mask=torch.ones(1, count, dtype=torch.bool, device=device),
             coefficients=self.coefficients[None],
@@ -99,6 +99,7 @@ class ClipItem:
             emotion=emotion,
             level=level,
             style=style,
+            sound=self.audio[None],
         )
 
 
@@ -137,7 +138,9 @@ class MEADDataModule(EndlessData):
         val_clips: most clips of the validation actors, evenly taken.
         evaluate_frames: frames of each clip that HEF is validated and tested on.
         unlabelled: share of HEF's training pairs that come from clips without emotion label (see `SameActorPairs`).
-        neighbours: whether every second target of HEF's training pairs is the frame after the one before.
+        successive: targets of HEF's training pairs that follow each other in a clip (see `SameActorPairs`).
+        parts: equal parts into which HEF's module splits a batch; no part cuts such a group of targets.
+        sound: whether training batches contain the audio itself (`EACSoundBatch`, `HEFSoundBatch`).
 
     Raises:
         UserError: no store or no view is given, or the store or the split cannot be read.
@@ -153,7 +156,9 @@ class MEADDataModule(EndlessData):
         val_clips: int = 16,
         evaluate_frames: int = 4,
         unlabelled: float = 0.0,
-        neighbours: bool = False,
+        successive: int = 1,
+        parts: int = 1,
+        sound: bool = False,
     ) -> None:
         super().__init__(config.workers)
         if not config.store:
@@ -165,7 +170,7 @@ class MEADDataModule(EndlessData):
         self.batch_size, self.seed = batch_size, seed
         self.resolution = resolution or config.image_size
         self.max_val_clips, self.evaluate_frames = val_clips, evaluate_frames
-        self.unlabelled, self.neighbours = unlabelled, neighbours
+        self.unlabelled, self.successive, self.parts, self.sound = unlabelled, successive, parts, sound
         self.store = Store(config.store)
         self.split = Split.load(config.split)
 
@@ -225,9 +230,10 @@ class MEADDataModule(EndlessData):
             self.config.clip_frames,
             self.resolution,
             self.config.speech,
-            SameActorPairs(clips, self.unlabelled, self.neighbours) if self.view == "hef" else None,
+            SameActorPairs(clips, self.unlabelled, self.successive, self.parts) if self.view == "hef" else None,
             self.config.coefficients,
             self.config.voice,
+            self.sound,
         )
 
     def val_dataloader(self) -> list[DataLoader]:

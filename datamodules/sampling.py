@@ -67,21 +67,31 @@ class SameActorPairs:
     """Draws (source, target) frames: the target style-balanced, the source from any clip of that actor and view.
 
     A share `unlabelled` of the targets has no emotion label, where there are clips of both kinds; with 0, such clips
-    count as one style among the others. With `neighbours`, pairs 2k and 2k + 1 have one source and successive targets.
+    count as one style among the others. With `successive` n > 1, each of the `parts` in which a batch is worked
+    through begins with groups of n pairs that have one source, and frames after one another as targets.
     """
 
-    def __init__(self, clips: Clips, unlabelled: float = 0.0, neighbours: bool = False) -> None:
+    def __init__(self, clips: Clips, unlabelled: float = 0.0, successive: int = 1, parts: int = 1) -> None:
         without = len(clips.where(emotion=lambda name: name is None))
         mixed = unlabelled > 0 and 0 < without < len(clips)
         self._clips, self._targets = clips, Mixed(clips, unlabelled) if mixed else StyleBalanced(clips)
-        self._people, self._neighbours = clips.groups("actor", "view"), neighbours
+        self._people, self._successive, self._parts = clips.groups("actor", "view"), successive, parts
 
     def draw(self, random: np.random.Generator, count: int) -> list[Pair]:
         """`count` pairs; source and target may come from one clip."""
-        if not self._neighbours:
-            return [self._pair(random, place) for place in self._targets.places(random, count)]
-        firsts = [self._pair(random, place) for place in self._targets.places(random, count // 2)]
-        return [pair for first in firsts for pair in neighbours(first)]
+        if self._successive == 1:
+            return self._pairs(random, count)
+        groups, singles = divmod(count // self._parts, self._successive)
+        firsts, others = (self._pairs(random, number * self._parts) for number in (groups, singles))
+        drawn: list[Pair] = []
+        for part in range(self._parts):
+            for first in firsts[part * groups : (part + 1) * groups]:
+                drawn += following(first, self._successive)
+            drawn += others[part * singles : (part + 1) * singles]
+        return drawn
+
+    def _pairs(self, random: np.random.Generator, count: int) -> list[Pair]:
+        return [self._pair(random, place) for place in self._targets.places(random, count)] if count else []
 
     def _pair(self, random: np.random.Generator, place: int) -> Pair:
         source = self._clips[self._people.draw(random, int(self._people.of[place]))]
@@ -89,13 +99,21 @@ class SameActorPairs:
         return Pair(source, int(random.integers(source.length)), target, int(random.integers(target.length)))
 
 
-def neighbours(pair: Pair) -> tuple[Pair, Pair]:
-    """The pair, or the one before it at a clip's end, and the one with the next frame as its target."""
-    first = max(0, min(pair.target_index, pair.target.length - 2))
-    return replace(pair, target_index=first), replace(pair, target_index=min(first + 1, pair.target.length - 1))
+def following(pair: Pair, count: int) -> list[Pair]:
+    """`count` pairs whose targets follow each other, from the pair's own on; from an earlier one at a clip's end."""
+    last = pair.target.length - 1
+    first = max(0, min(pair.target_index, last + 1 - count))
+    return [replace(pair, target_index=min(first + step, last)) for step in range(count)]
 
 
 def stretch(random: np.random.Generator, clip: StoredClip, frames: int) -> tuple[int, int]:
     """(first frame, number of frames) of a random stretch of at most `frames` frames."""
     length = min(frames, clip.length)
     return int(random.integers(clip.length - length + 1)), length
+
+
+def stretch_about(random: np.random.Generator, clip: StoredClip, index: int, frames: int) -> tuple[int, int]:
+    """(first frame, number of frames) of a random stretch of at most `frames` frames that has frame `index` in it."""
+    length = min(frames, clip.length)
+    least, most = max(0, index - length + 1), min(index, clip.length - length)
+    return int(random.integers(least, most + 1)), length

@@ -26,6 +26,10 @@ CALLBACKS = Registry("callback", "callbacks", {})
 """Lightning callbacks of the user's own, by import path or entry point (`trainer.callbacks`)."""
 
 
+SHOWN_CLIPS = 3
+"""Validation clips whose pictures are written during training."""
+
+
 class DivergedError(Exception):
     """A loss or a weight that is not finite: the run has failed and cannot go on."""
 
@@ -175,10 +179,15 @@ def _suffix(trainer: pl.Trainer, optimizer: Optimizer) -> str:
 
 
 class SampleStrips(pl.Callback):
-    """Writes what the module shows of the first validation batch to samples/train, every `every` batches."""
+    """Writes what the module shows of some validation clips to samples/train, every `every` batches."""
 
     def __init__(self, folder: RunFolder, every: int, val_every: int) -> None:
         self.folder, self.every, self.val_every = folder, every, val_every
+        self._shown: list[dict[str, Tensor]] = []
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget what an interrupted validation showed."""
+        self._shown = []
 
     def on_validation_batch_end(
         self,
@@ -189,14 +198,21 @@ class SampleStrips(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """One strip of pictures and one video."""
-        step = trainer.global_step
-        due = step // self.every > (step - self.val_every) // self.every
-        if batch_idx == dataloader_idx == 0 and due and trainer.is_global_zero:
+        """Keep the pictures of clips that are evenly taken from all."""
+        step, count = trainer.global_step, int(trainer.num_val_batches[0])
+        due = step // self.every > (step - self.val_every) // self.every and trainer.is_global_zero
+        if due and dataloader_idx == 0 and batch_idx in {count * part // SHOWN_CLIPS for part in range(SHOWN_CLIPS)}:
             with torch.no_grad():
                 rows = pl_module.samples(batch)  # pyright: ignore[reportCallIssue]
             if rows:
-                write_strip(self.folder.samples / "train", f"step-{step:07d}", rows)
+                self._shown.append({name: frames.cpu() for name, frames in rows.items()})
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """One strip of pictures and one video, clip after clip."""
+        if self._shown:
+            rows = {name: torch.cat([clip[name] for clip in self._shown]) for name in self._shown[0]}
+            place = self.folder.strip(trainer.global_step)
+            write_strip(place.parent, place.stem, rows)
 
 
 def run_callbacks(work: Work, config: TrainerConfig) -> list[pl.Callback]:

@@ -10,11 +10,12 @@ from experiments.compose import experiment_sources, experiment_texts, merge, nes
 from experiments.identity import digest_of, hash_of, run_id
 from experiments.schema import ExperimentConfig
 from experiments.stage import Stage, StageRun
-from experiments.stages import ame, clip, critics, eac, evaluate, gpt2, hef, judges, references
+from experiments.stages import ame, clip, critics, eac, evaluate, gpt2, hef, judges, lip_sync, references
 from metrics.published import refuse_shared
 
 STAGES: Mapping[str, Stage] = {
-    module.STAGE.name: module.STAGE for module in (clip, gpt2, critics, judges, ame, eac, hef, references, evaluate)
+    module.STAGE.name: module.STAGE
+    for module in (clip, gpt2, critics, judges, lip_sync, ame, eac, hef, references, evaluate)
 }
 """Every stage by name, parents before children."""
 

@@ -21,20 +21,26 @@ _PLAIN = {str, bool, int, type(None)}
 
 
 @functools.cache
-def _fields(kind: type) -> tuple[str, ...]:
-    """Names of a dataclass's fields that change numbers, sorted."""
-    return tuple(sorted(one.name for one in dataclasses.fields(kind) if one.metadata.get("numbers", True)))
+def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Names of a dataclass's fields that change numbers, sorted, each with the value at which it is left out."""
+    fields = sorted(dataclasses.fields(kind), key=lambda one: one.name)
+    kinds = [(one, one.metadata.get("numbers", True)) for one in fields]
+    return tuple(
+        (one.name, one.default if kind == "if changed" else dataclasses.MISSING) for one, kind in kinds if kind
+    )
 
 
 def canonical(value: Any) -> Any:
     """`value` as plain JSON data: dataclass fields that change numbers, whole floats as integers, keys sorted.
 
-    A field whose metadata has `numbers=False` is left out.
+    A field whose metadata has `numbers=False` is left out, and at its default one with `numbers="if changed"`: a switch
+    that came later, so that runs of before keep their identity.
     """
     if type(value) in _PLAIN:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: canonical(getattr(value, name)) for name in _fields(type(value))}
+        given = [(name, getattr(value, name), default) for name, default in _fields(type(value))]
+        return {name: canonical(own) for name, own, default in given if own != default}
     if isinstance(value, Mapping):
         return {str(key): canonical(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, list | tuple):

@@ -55,6 +55,10 @@ class RunFolder:
         """Videos and picture strips of the evaluation."""
         return self.path / "samples"
 
+    def strip(self, step: int) -> Path:
+        """Pictures of validation clips that training writes after so many batches."""
+        return self.samples / "train" / f"step-{step:07d}.png"
+
     def read(self, name: str) -> dict[str, Any]:
         """Read a JSON file of the folder.
 

@@ -8,6 +8,7 @@ from lightning_modules.ame.config import AMEConfig
 from lightning_modules.eac.config import EACConfig
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.standins.judges.config import JudgesConfig
+from lightning_modules.standins.lip_sync.config import LipSyncConfig
 from lightning_modules.standins.priors.config import PriorConfig
 
 NO_NUMBERS = {"numbers": False}
@@ -103,7 +104,8 @@ class MetricNetworksConfig:
 
     def choice(self) -> str | dict[str, str]:
         """The choice as `metrics.published` reads it."""
-        return _choice(self)
+        found = _by_role(self)
+        return self.all if set(found.values()) == {self.all} else found
 
 
 @dataclass(frozen=True)
@@ -120,16 +122,16 @@ class LossNetworksConfig:
     """L_emo of EAC and HEF's emotion loss."""
     perceptual: str = ""
     """HEF's perceptual loss."""
+    sync: str = "standin"
+    """The lip-sync expert of EAC and HEF. `all` has no part in it: the published one is the network of Sync."""
 
-    def choice(self) -> str | dict[str, str]:
+    def choice(self) -> dict[str, str]:
         """The choice as `metrics.published` reads it."""
-        return _choice(self)
+        return _by_role(self)
 
 
-def _choice(networks: MetricNetworksConfig | LossNetworksConfig) -> str | dict[str, str]:
+def _by_role(networks: MetricNetworksConfig | LossNetworksConfig) -> dict[str, str]:
     given = {field.name: getattr(networks, field.name) for field in fields(networks) if field.name != "all"}
-    if not any(given.values()):
-        return networks.all
     return {role: value or networks.all for role, value in given.items()}
 
 
@@ -138,6 +140,7 @@ class LossesConfig:
     """What the losses of EAC and HEF share."""
 
     networks: LossNetworksConfig = field(default_factory=LossNetworksConfig)
+    lip_sync: LipSyncConfig = field(default_factory=LipSyncConfig)
 
 
 @dataclass(frozen=True)

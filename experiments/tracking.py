@@ -86,8 +86,14 @@ class Mirror:
             step, part = int(row["step"]), (int(row["step"]), frozenset(row))
             if step >= self._sent and part not in self._parts:  # training and validation share a step
                 self._parts = {part} | (self._parts if step == self._sent else set())
-                live.log({**scalars_of(row), "batch": step, "_timestamp": row["time"]}, step=step)
+                shown = self._pictures(step) if any(name.startswith("val/") for name in row) else {}
+                live.log({**scalars_of(row), **shown, "batch": step, "_timestamp": row["time"]}, step=step)
                 self._sent = step
+
+    def _pictures(self, step: int) -> dict[str, Any]:
+        """The pictures of validation clips that training wrote after so many batches, if it did."""
+        path = self.folder.strip(step)
+        return {"val/pictures": _wandb().Image(str(path))} if path.is_file() else {}
 
     def _media(self) -> dict[str, Any]:
         import wandb

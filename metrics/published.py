@@ -42,7 +42,7 @@ NETWORKS = {role: Registry(f"{role} network", f"networks.{role}", known) for rol
 """The registry of each role; its first name is the default."""
 
 METRIC_ROLES = tuple(USES)
-LOSS_ROLES = ("identity", "emotion", "perceptual")
+LOSS_ROLES = ("identity", "emotion", "perceptual", "sync")
 """Roles in losses: torch modules with gradients to the images."""
 
 

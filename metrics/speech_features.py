@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from conventions.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
+from conventions.rates import FRAMES_PER_WINDOW, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 WINDOW = 400
 HOP = 160
@@ -23,7 +23,6 @@ PREEMPHASIS = 0.97
 LIFTER = 22
 INT16 = 32768.0
 
-FRAMES_PER_WINDOW = 5
 STEPS_PER_WINDOW = 20
 STEPS_PER_FRAME = 4
 
@@ -59,8 +58,8 @@ def syncnet_mfcc(waveform: Float[Tensor, " samples"]) -> Float[Tensor, "steps 13
     samples = F.pad(samples, (0, max(0, (num_steps - 1) * HOP + WINDOW - len(samples))))
     spectrum = torch.fft.rfft(samples.unfold(0, WINDOW, HOP), n=FFT).abs().square() / FFT
     tiny = torch.finfo(torch.float64).eps
-    filtered = spectrum @ mel_filters().T
-    mfcc = torch.where(filtered == 0, tiny, filtered).log() @ liftered_cosines().T
+    filtered = spectrum @ mel_filters().T.to(spectrum)
+    mfcc = torch.where(filtered == 0, tiny, filtered).log() @ liftered_cosines().T.to(spectrum)
     energy = spectrum.sum(dim=1)
     mfcc[:, 0] = torch.where(energy == 0, tiny, energy).log()
     return mfcc.float()

@@ -169,12 +169,13 @@ class _Loader:
         return self._filled(GPT2Prior(self.configs[f"{prefix}gpt2"]), f"{prefix}gpt2").parts()
 
     def eac(self, encoder: EmotionEncoder) -> EACModule:
-        weights = dataclasses.replace(self.configs["eac"].weights, mouth=0.0, emotion=0.0)
+        weights = dataclasses.replace(self.configs["eac"].weights, mouth=0.0, opening=0.0, emotion=0.0, sync=0.0)
         assert isinstance(weights, EACWeights)
         return self._filled(EACModule(dataclasses.replace(self.configs["eac"], weights=weights), encoder), "eac")
 
     def hef(self, encoder: EmotionEncoder, renderer: Renderer) -> HEFModule:
-        module = HEFModule(self.configs["hef"], encoder, renderer)
+        weights = dataclasses.replace(self.configs["hef"].weights, sync=0.0)
+        module = HEFModule(dataclasses.replace(self.configs["hef"], weights=weights), encoder, renderer)
         self._filled(module.average.network, "hef")
         return module.eval().requires_grad_(False)
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conventions.errors import UserError
 from experiments.schema import ExperimentConfig
@@ -18,7 +18,19 @@ from experiments.stages.base import (
     renderer,
     require_coefficients,
 )
-from experiments.stages.loss_networks import check_loss_networks, critics_parent, load_losses, loss_files, loss_names
+from experiments.stages.loss_networks import (
+    SYNC,
+    check_loss_networks,
+    critics_parent,
+    lip_sync_parent,
+    load_losses,
+    loss_files,
+    loss_names,
+    sync_expert,
+)
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 
 class EAC(NetworkStage):
@@ -36,12 +48,22 @@ class EAC(NetworkStage):
         return {**whole, "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
-        """The emotion space, and the critics where L_emo has a weight and no published network."""
-        return {"ame": ("ame", config), **critics_parent(config, _losses(config))}
+        """The emotion space, and the networks of losses that have a weight and no published network."""
+        wanted = _losses(config)
+        own = {**critics_parent(config, wanted), **lip_sync_parent(config, "eac", wanted)}
+        return {"ame": ("ame", config), **own}
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
-        """The prompts, the face model where it is a file, and the published network of L_emo."""
+        """The prompts, the face model where it is a file, and the published networks of losses."""
         return loss_files(config, _losses(config))
+
+    def data(self, run: StageRun) -> "pl.LightningDataModule":
+        """The clips, with their sound where a loss needs it."""
+        from datamodules.mead import MEADDataModule
+
+        config, eac = run.config, run.config.eac
+        size, sound = self.size(config), eac.weights.sync > 0
+        return MEADDataModule(data_of(config, "eac"), "eac", eac.batch_size, run.seed, size, sound=sound)
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with audio and coefficients, and the face model where a loss draws or measures it."""
@@ -64,18 +86,20 @@ class EAC(NetworkStage):
 
         config, critics, data = run.config, parents.get("critics"), data_of(run.config, "eac")
         drawn = renderer(config, data, config.data.image_size) if _needs_face(config) else None
-        emotion = critics.face_emotion if critics else load_losses(config, _losses(config)).get("emotion")
+        published = load_losses(config, _losses(config))
+        emotion = critics.face_emotion if critics else published.get("emotion")
         numbers = dataclasses.replace(config.eac, speech=open_store(data).speech_form(data.speech))
-        return EACModule(numbers, parents["ame"].encoder, drawn, emotion)
+        return EACModule(numbers, parents["ame"].encoder, drawn, emotion, sync_expert(parents, published))
 
 
 def _losses(config: ExperimentConfig) -> tuple[str, ...]:
-    return ("emotion",) if config.eac.weights.emotion > 0 else ()
+    weights = config.eac.weights
+    return tuple(role for role, weight in {"emotion": weights.emotion, SYNC: weights.sync}.items() if weight > 0)
 
 
 def _needs_face(config: ExperimentConfig) -> bool:
     weights = config.eac.weights
-    return max(weights.mouth, weights.opening, weights.emotion) > 0
+    return max(weights.mouth, weights.opening, weights.emotion, weights.sync) > 0
 
 
 STAGE = EAC()

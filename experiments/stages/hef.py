@@ -13,11 +13,21 @@ from experiments.stages.base import (
     clips_of,
     data_of,
     data_section,
+    feature_section,
     open_store,
     renderer,
     require_coefficients,
 )
-from experiments.stages.loss_networks import check_loss_networks, critics_parent, load_losses, loss_files, loss_names
+from experiments.stages.loss_networks import (
+    SYNC,
+    check_loss_networks,
+    critics_parent,
+    lip_sync_parent,
+    load_losses,
+    loss_files,
+    loss_names,
+    sync_expert,
+)
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -31,11 +41,12 @@ class HEF(NetworkStage):
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
-        losses = {"losses.networks": loss_names(config, _losses(config))}
-        return {"hef": config.hef, **losses, **data_section(data_of(config, "hef")), "trainer": config.trainer}
+        data, losses = data_of(config, "hef"), {"losses.networks": loss_names(config, _losses(config))}
+        voice = feature_section(data, "voice") if config.hef.voice_codes > 0 else {}
+        return {"hef": config.hef, **losses, **data_section(data), **voice, "trainer": config.trainer}
 
     def parents(self, config: ExperimentConfig) -> Parents:
-        """An emotion space of HEF's own encoding, and the critics where a loss has no published network.
+        """An emotion space of HEF's own encoding, and the networks of losses that have no published network.
 
         So the encoding ablation compares EAC alone (the paper's Fig. 10).
         """
@@ -43,7 +54,8 @@ class HEF(NetworkStage):
         if config.ame.text.encoding != config.hef.text_encoding:
             text = dataclasses.replace(config.ame.text, encoding=config.hef.text_encoding)
             own = dataclasses.replace(config, ame=dataclasses.replace(config.ame, text=text))
-        return {"ame": ("ame", own), **critics_parent(config, _losses(config))}
+        wanted = _losses(config)
+        return {"ame": ("ame", own), **critics_parent(config, wanted), **lip_sync_parent(config, "hef", wanted)}
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
         """The prompts, the face model where it is a file, and the published networks of losses."""
@@ -54,12 +66,13 @@ class HEF(NetworkStage):
         return config.hef.resolution
 
     def data(self, run: StageRun) -> "pl.LightningDataModule":
-        """The clips, with HEF's share of unlabelled ones, and neighbouring targets where a loss compares them."""
+        """The clips, with HEF's share of unlabelled ones, successive targets and sound where a loss needs them."""
         from datamodules.mead import MEADDataModule
 
         config, hef = data_of(run.config, "hef"), run.config.hef
-        wanted = {"unlabelled": hef.unlabelled, "neighbours": hef.weights.temporal > 0}
-        return MEADDataModule(config, "hef", hef.batch_size, run.seed, hef.resolution, **wanted)
+        drawn = {"successive": hef.successive, "parts": hef.micro_batches, "sound": hef.needs_sound}
+        size = hef.resolution
+        return MEADDataModule(config, "hef", hef.batch_size, run.seed, size, unlabelled=hef.unlabelled, **drawn)
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with coefficients, pictures large enough, and the face model."""
@@ -68,6 +81,8 @@ class HEF(NetworkStage):
         store = open_store(data)
         require_coefficients(config, store)
         store.coefficients_of(data.coefficients)
+        if config.hef.voice_codes > 0:
+            store.speech_form(data.voice)
         if store.size < config.hef.resolution:
             raise UserError(
                 f"hef.resolution: {config.hef.resolution} px exceeds the {store.size} px of {store.path}; "
@@ -83,17 +98,19 @@ class HEF(NetworkStage):
         config, critics, wanted = run.config.hef, parents.get("critics"), _losses(run.config)
         drawn = renderer(run.config, data_of(run.config, "hef"), config.resolution)
         networks = load_losses(run.config, wanted)
+        sync = sync_expert(parents, networks)
         if critics is not None:
             own = {"emotion": critics.photo_emotion, "identity": critics.photo_identity}
             own["perceptual"] = critics.perceptual()
-            networks = {role: own[role] for role in wanted} | networks
+            networks = {role: network for role, network in own.items() if role in wanted} | networks
         parts = (networks.get(role) for role in ("emotion", "identity", "perceptual"))
-        return HEFModule(config, parents["ame"].encoder, drawn, *parts)
+        return HEFModule(config, parents["ame"].encoder, drawn, *parts, sync)
 
 
 def _losses(config: ExperimentConfig) -> tuple[str, ...]:
     weights = config.hef.weights
     named = {"emotion": weights.emotion, "identity": weights.identity, "perceptual": weights.perceptual}
+    named[SYNC] = weights.sync
     return tuple(role for role, weight in named.items() if weight > 0)
 
 

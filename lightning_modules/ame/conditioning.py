@@ -1,15 +1,15 @@
 """Codes of a training batch's emotions, for the stages built on the space: random prompts, pictures and voices."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS, NUM_LEVELS
-from datamodules.batches import EACBatch
-from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 from lightning_modules.ame.intensity import NEUTRAL, ordinal_level
 from lightning_modules.ame.prompts import style_prompt, style_prompts
 
@@ -64,11 +64,7 @@ def text_codes(encoder: EmotionEncoder, labels: Labels, slider_share: float) -> 
     others = encoder.encode_text(random_prompts(_at_random_levels(emotion)))
     other = encoder.with_level(others, ordinal_level(emotion, labels.level).to(others.level))
     swap = torch.rand(len(code)).to(code.vector.device) < slider_share
-    return EmotionCode(
-        torch.where(swap[:, None], other.vector, code.vector),
-        torch.where(swap[:, None], other.token, code.token),
-        torch.where(swap, other.level, code.level),
-    )
+    return choose(swap, other, code)
 
 
 @dataclass(frozen=True)
@@ -84,19 +80,50 @@ def _at_random_levels(emotion: Int[Tensor, " b"]) -> Labels:
     return _Relabelled(torch.where(emotion == NEUTRAL, (NEUTRAL + shift) % len(EMOTIONS), emotion), level)
 
 
+def even_shares(encoder: EmotionEncoder, others: float) -> dict[Modality, float]:
+    """The share `others`, divided evenly among the encoder's modalities besides text."""
+    known: list[Modality] = [modality for modality in encoder.modalities if modality != "text"]
+    return {modality: others / len(known) for modality in known}
+
+
 def batch_codes(
-    encoder: EmotionEncoder, batch: EACBatch, *, other_modalities: float, slider_share: float
+    encoder: EmotionEncoder,
+    labels: Labels,
+    image: Float[Tensor, "b 3 h w"],
+    voice: tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]] | None,
+    *,
+    shares: Mapping[Modality, float],
+    slider_share: float,
 ) -> EmotionCode:
-    """Codes of a batch of clips: text, or in a random share `other_modalities` of the batches picture or voice."""
-    others = [modality for modality in encoder.modalities if modality != "text"]
+    """Codes of a batch of clips: those of a picture or a voice in random shares of the batches, else of text.
+
+    Args:
+        encoder: the emotion space; a modality that it does not take has no share.
+        labels: emotion and level of each clip.
+        image: a picture of each clip in [-1, 1].
+        voice: the voice of each clip and its mask; a clip without sound gets the plainest text's code. None: no share.
+        shares: share of the batches by modality.
+        slider_share: see `text_codes`.
+    """
     draw = float(torch.rand(()))
-    if others and draw < other_modalities:
-        modality = others[int(draw / other_modalities * len(others))]
-        if modality == "image":
-            return encoder.encode_image(batch.image).detach()
-        return encoder.encode_audio(*_voice(batch)).detach()
-    return text_codes(encoder, batch, slider_share).detach()
+    for modality in encoder.modalities:
+        if draw < (share := shares.get(modality, 0.0)):
+            if modality == "image":
+                return encoder.encode_image(image).detach()
+            if voice is not None:
+                return _voice_codes(encoder, labels, *voice).detach()
+        draw -= share
+    return text_codes(encoder, labels, slider_share).detach()
 
 
-def _voice(batch: EACBatch) -> tuple[Float[Tensor, "b t d"], Tensor]:
-    return batch.voice, batch.mask.repeat_interleave(batch.voice.shape[1] // batch.mask.shape[1], dim=1)
+def _voice_codes(encoder: EmotionEncoder, labels: Labels, voice: Tensor, mask: Tensor) -> EmotionCode:
+    return choose(mask.any(dim=1), encoder.encode_audio(voice, mask), plain_codes(encoder, labels))
+
+
+def choose(chosen: Bool[Tensor, " b"], one: EmotionCode, other: EmotionCode) -> EmotionCode:
+    """The rows of `one` where chosen, else those of `other`."""
+    return EmotionCode(
+        torch.where(chosen[:, None], one.vector, other.vector),
+        torch.where(chosen[:, None], one.token, other.token),
+        torch.where(chosen, one.level, other.level),
+    )

@@ -7,6 +7,7 @@ from conventions.registry import Registry
 from datamodules.config import StageDataConfig
 from datamodules.speech_names import SpeechForm
 from lightning_modules.training.bounds import at_least, divides, known, positive, share
+from lightning_modules.training.configs import IF_CHANGED
 from lightning_modules.training.extra_losses import check_losses
 
 BACKBONES = Registry(
@@ -65,6 +66,8 @@ class EACWeights:
     pose: float = 0.3
     """Squared error of the head's motion and of its velocity, in units of 0.1 rad and 1 cm; no effect without
     `eac.pose`."""
+    sync: float = field(default=0.0, metadata=IF_CHANGED)
+    """Distance of a lip-sync expert's embeddings of the sound and of the rendered prediction."""
 
     def __post_init__(self) -> None:
         at_least(0, **vars(self))
@@ -86,6 +89,8 @@ class EACConfig:
     """Clips of a batch that are rendered for L_emo."""
     emotion_frames: int = 1
     """Frames of such a clip that are rendered; 1 where the target is the photo, of which a batch has one each."""
+    sync_clips: int = field(default=4, metadata=IF_CHANGED)
+    """Clips of a batch of which a window of five frames is rendered for the lip-sync loss."""
     other_modalities: float = 0.25
     """Share of batches conditioned on an image or a voice instead of text."""
     slider_share: float = 0.5
@@ -112,7 +117,7 @@ class EACConfig:
     def __post_init__(self) -> None:
         check_losses(self.extra_losses)
         at_least(1, steps=self.steps, batch_size=self.batch_size)
-        at_least(1, emotion_clips=self.emotion_clips, emotion_frames=self.emotion_frames)
+        at_least(1, emotion_clips=self.emotion_clips, emotion_frames=self.emotion_frames, sync_clips=self.sync_clips)
         if self.emotion_target == "photo" and self.emotion_frames != 1:
             raise ValueError(
                 f"emotion_frames: {self.emotion_frames} needs emotion_target: render; a photo is one frame"

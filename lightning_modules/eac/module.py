@@ -9,12 +9,12 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from conventions.errors import UserError
-from datamodules.batches import EACBatch
+from datamodules.batches import EACBatch, EACSoundBatch
 from datamodules.mead import ClipItem
 from datamodules.moments import Moments
 from face3d.coefficients import EXPRESSION, IDENTITY, with_expression
 from face3d.renderer import Renderer
-from lightning_modules.ame.conditioning import batch_codes
+from lightning_modules.ame.conditioning import batch_codes, even_shares
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.config import EACConfig
@@ -26,6 +26,7 @@ from lightning_modules.eac.evaluation import (
     silent_speech,
     slider_metrics,
 )
+from lightning_modules.eac.lip_sync import prediction_loss
 from lightning_modules.eac.losses import (
     coefficient_loss,
     emotion_loss,
@@ -56,9 +57,12 @@ class EACModule(StageModule):
     Args:
         config: settings of EAC, or the plain mapping of a checkpoint.
         encoder: makes the emotion codes; frozen here.
-        renderer: its face model serves the mouth losses, its pictures L_emo; None where neither has a weight.
+        renderer: its face model serves the mouth losses, its pictures L_emo and the lip-sync loss; None where none of
+            them has a weight.
         emotion_critic: network of L_emo with `features(images [n, 3, s, s], landmarks [n, 68, 2]) -> [n, d]`; None
             where L_emo has no weight.
+        sync_expert: network of the lip-sync loss (see `lightning_modules.training.lip_sync`); None where it has no
+            weight.
 
     Raises:
         UserError: a loss has a weight, but its renderer or critic is missing.
@@ -68,6 +72,7 @@ class EACModule(StageModule):
     encoder: EmotionEncoder
     renderer: Renderer | None
     emotion_critic: nn.Module | None
+    sync_expert: nn.Module | None
     basis: Tensor | None
 
     def __init__(
@@ -76,19 +81,23 @@ class EACModule(StageModule):
         encoder: EmotionEncoder,
         renderer: Renderer | None = None,
         emotion_critic: nn.Module | None = None,
+        sync_expert: nn.Module | None = None,
     ) -> None:
         config = as_config(EACConfig, config)
         super().__init__(config)
-        for name in ("mouth", "opening", "emotion"):
+        for name in ("mouth", "opening", "emotion", "sync"):
             if getattr(config.weights, name) > 0 and renderer is None:
                 raise UserError(f"eac.weights.{name} > 0 needs renderer=, a face3d.renderer.Renderer")
         if config.weights.emotion > 0 and emotion_critic is None:
             raise UserError("eac.weights.emotion > 0 needs emotion_critic=, a network with features(images, landmarks)")
+        if config.weights.sync > 0 and sync_expert is None:
+            raise UserError("eac.weights.sync > 0 needs sync_expert=, a network with audio(mfcc) and video(frames)")
         self.network = ExpressionNetwork(config.backbone, config.speech, config.dropout, config.pose)
         self.extra_losses = load_losses(config.extra_losses)
         self.add_frozen("encoder", encoder)
         self.add_frozen("renderer", renderer)
         self.add_frozen("emotion_critic", emotion_critic)
+        self.add_frozen("sync_expert", sync_expert)
         basis = mouth_basis(renderer.model) if renderer is not None else None
         self.register_buffer("basis", basis, persistent=False)
         self._parts: dict[str, Readout] = {}
@@ -189,6 +198,8 @@ class EACModule(StageModule):
             losses["opening"] = opening_loss(predicted, true, mask, self.basis)
         if weights.emotion > 0:
             losses["emotion"] = self.emotion_loss(batch, predicted)
+        if weights.sync > 0:
+            losses["sync"] = self.sync_loss(batch, predicted)
         return losses | {name: loss(predicted, batch) for name, (loss, _) in self.extra_losses.items()}
 
     def total(self, losses: Mapping[str, Tensor]) -> Float[Tensor, ""]:
@@ -220,6 +231,14 @@ class EACModule(StageModule):
             target = self._emotion_features(true, placement, batch.image[:clips] if photo else None)
         return emotion_loss(self._emotion_features(made, placement), target)
 
+    def sync_loss(self, batch: EACBatch, predicted: Float[Tensor, "b t 64"]) -> Float[Tensor, ""]:
+        """Distance of the rendered prediction from its sound on a window of a few clips."""
+        assert self.renderer is not None
+        assert self.sync_expert is not None
+        if not isinstance(batch, EACSoundBatch):
+            raise UserError("eac.weights.sync > 0 needs batches with sound: MEADDataModule(..., sound=True)")
+        return prediction_loss(self.sync_expert, self.renderer, batch, predicted, self.config.sync_clips)
+
     def _emotion_features(self, coefficients: Tensor, placement: Tensor, photo: Tensor | None = None) -> Tensor:
         """Of the render of coefficients, or of a photo with their landmarks."""
         assert self.renderer is not None
@@ -235,7 +254,12 @@ class EACModule(StageModule):
         """Weighted sum of the losses."""
         numbers = self.config
         code = batch_codes(
-            self.encoder, batch, other_modalities=numbers.other_modalities, slider_share=numbers.slider_share
+            self.encoder,
+            batch,
+            batch.image,
+            (batch.voice, batch.voice_mask),
+            shares=even_shares(self.encoder, numbers.other_modalities),
+            slider_share=numbers.slider_share,
         )
         known = batch.speech, batch.mask, code, batch.coefficients[:, 0, IDENTITY]
         if numbers.pose:

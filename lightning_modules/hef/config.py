@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from conventions.errors import UserError
+from conventions.rates import FRAMES_PER_WINDOW
 from datamodules.config import StageDataConfig
 from lightning_modules.ame.config import TEXT_SOURCES
 from lightning_modules.training.bounds import at_least, below_one, known, positive, share
+from lightning_modules.training.configs import IF_CHANGED
 from lightning_modules.training.extra_losses import check_losses
 
 BASE_SIZE = 8
@@ -80,7 +82,10 @@ class HEFWeights:
     """Total variation of the flow, in the same units."""
     temporal: float = 0.0
     """Error of the change between neighbouring frames; with a weight, half of a batch's targets are the other half's
-    next frames."""
+    next frames (where `sync` has none)."""
+    sync: float = field(default=0.0, metadata=IF_CHANGED)
+    """Distance of a lip-sync expert's embeddings of the sound and of five frames after one another; with a weight, each
+    part of a batch begins with as many such windows as fit."""
     gradient_penalty: float = 1.0
     """R1 (Mescheder et al. 2018), gamma / 2 times the squared gradient at real frames."""
 
@@ -152,6 +157,11 @@ class HEFConfig:
     clips count as one style among the others."""
     image_codes: float = 0.2
     """Share of batches whose emotion is read off the target frame instead of a prompt, where the encoder can."""
+    voice_codes: float = field(default=0.0, metadata=IF_CHANGED)
+    """Share of batches whose emotion is taken from the clips' voices instead of a prompt, where the encoder can; clips
+    without sound keep theirs from a prompt."""
+    slider_share: float = field(default=0.0, metadata=IF_CHANGED)
+    """Share of text conditions that are another level's code, moved to the clip's level by the level slider."""
     evaluate_frames: int = field(default=4, metadata={"numbers": False})
     """Frames of each test clip that this stage's own metrics look at."""
 
@@ -164,10 +174,24 @@ class HEFConfig:
         self._check_numbers()
         if self.batch_size % self.micro_batches:
             raise UserError(f"hef.micro_batches: {self.micro_batches} does not divide hef.batch_size {self.batch_size}")
-        if self.weights.temporal > 0 and self.batch_size // self.micro_batches % 2:
+        if self.successive == 2 and self.batch_size // self.micro_batches % 2:
             raise UserError(
                 f"hef.weights.temporal: needs pairs of neighbours; hef.batch_size {self.batch_size} in "
                 f"{self.micro_batches} parts is odd"
+            )
+
+        if self.weights.sync > 0:
+            self._check_windows()
+
+    def _check_windows(self) -> None:
+        if self.batch_size // self.micro_batches < FRAMES_PER_WINDOW:
+            raise UserError(
+                f"hef.weights.sync: needs {FRAMES_PER_WINDOW} frames after one another; hef.batch_size "
+                f"{self.batch_size} in {self.micro_batches} parts is too small"
+            )
+        if self.augment.share > 0:
+            raise UserError(
+                "hef.weights.sync: needs hef.augment.share 0; augmentation changes each frame of a window by itself"
             )
 
     def _check_numbers(self) -> None:
@@ -178,7 +202,10 @@ class HEFConfig:
         at_least(0, warmup_steps=self.warmup_steps)
         positive(learning_rate=self.learning_rate, discriminator_learning_rate=self.discriminator_learning_rate)
         positive(generator_clip=self.generator_clip, discriminator_clip=self.discriminator_clip)
-        share(image_codes=self.image_codes, unlabelled=self.unlabelled)
+        share(image_codes=self.image_codes, voice_codes=self.voice_codes, unlabelled=self.unlabelled)
+        share(slider_share=self.slider_share)
+        if self.image_codes + self.voice_codes > 1:
+            raise ValueError(f"voice_codes: {self.voice_codes} is impossible; with image_codes it must be at most 1")
         below_one(ema_decay=self.ema_decay, betas=max(self.betas))
         at_least(0, betas=min(self.betas))
 
@@ -186,6 +213,18 @@ class HEFConfig:
     def knows_motion(self) -> bool:
         """Whether the projected motion of the 3DMM is given."""
         return self.motion == "projected"
+
+    @property
+    def successive(self) -> int:
+        """Targets of a batch that follow each other in a clip."""
+        if self.weights.sync > 0:
+            return FRAMES_PER_WINDOW
+        return 2 if self.weights.temporal > 0 else 1
+
+    @property
+    def needs_sound(self) -> bool:
+        """Whether training batches hold sound."""
+        return self.voice_codes > 0 or self.weights.sync > 0
 
     @property
     def sizes(self) -> tuple[int, ...]:

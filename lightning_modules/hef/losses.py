@@ -62,9 +62,17 @@ def discriminator_adversarial_loss(
     return F.softplus(-real).mean() + F.softplus(generated).mean()
 
 
-def temporal_loss(generated: Float[Tensor, "b 3 r r"], true: Float[Tensor, "b 3 r r"]) -> Float[Tensor, ""]:
-    """Error of the change between neighbours: frames 2k and 2k + 1 of the batch follow each other in a clip."""
-    return ((generated[1::2] - generated[::2]) - (true[1::2] - true[::2])).abs().mean()
+def temporal_loss(
+    generated: Float[Tensor, "b 3 r r"], true: Float[Tensor, "b 3 r r"], successive: int = 2
+) -> Float[Tensor, ""]:
+    """Error of the change between neighbours: the batch begins with groups of so many frames that follow each other."""
+    count = len(true) // successive * successive
+
+    def changes(frames: Tensor) -> Tensor:
+        places = range(successive - 1)
+        return torch.cat([frames[k + 1 : count : successive] - frames[k:count:successive] for k in places])
+
+    return (changes(generated) - changes(true)).abs().mean()
 
 
 def rate_factor(schedule: Literal["constant", "cosine"], batch: int, steps: int) -> float:

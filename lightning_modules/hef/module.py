@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from conventions.errors import UserError
-from datamodules.batches import HEFBatch
+from conventions.rates import FRAMES_PER_WINDOW
+from datamodules.batches import HEFBatch, HEFSoundBatch
 from face3d.renderer import Renderer
-from lightning_modules.ame.conditioning import plain_codes, text_codes
-from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
+from lightning_modules.ame.conditioning import batch_codes, plain_codes
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 from lightning_modules.hef import losses
 from lightning_modules.hef.augment import augmented, displaced
 from lightning_modules.hef.config import HEFConfig
@@ -30,6 +31,7 @@ from lightning_modules.training.adversarial import refuse_half_precision, silenc
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.ema import ExponentialAverage
 from lightning_modules.training.extra_losses import load_losses
+from lightning_modules.training.lip_sync import lip_sync_loss
 from lightning_modules.training.optimisers import make_optimizer
 from lightning_modules.training.parents import Recipe
 from lightning_modules.training.stage import Phase, Rows, StageModule, without_gradients
@@ -50,6 +52,8 @@ class HEFModule(StageModule):
         identity_critic: frozen network of the identity loss with `embed(images, landmarks)`; without it the loss is
             left out.
         perceptual: maps images to a list of features; by default a network with fixed random weights.
+        sync_expert: network of the lip-sync loss (see `lightning_modules.training.lip_sync`); None where it has no
+            weight.
 
     Raises:
         UserError: `renderer` does not draw at `config.resolution`.
@@ -61,6 +65,7 @@ class HEFModule(StageModule):
     perceptual: Any
     emotion_critic: Any
     identity_critic: Any
+    sync_expert: Any
 
     def __init__(
         self,
@@ -70,10 +75,13 @@ class HEFModule(StageModule):
         emotion_critic: nn.Module | None = None,
         identity_critic: nn.Module | None = None,
         perceptual: nn.Module | None = None,
+        sync_expert: nn.Module | None = None,
     ) -> None:
         config = as_config(HEFConfig, config)
         if renderer.size != config.resolution:
             raise UserError(f"hef.resolution is {config.resolution}, renderer= draws {renderer.size} px")
+        if config.weights.sync > 0 and sync_expert is None:
+            raise UserError("hef.weights.sync > 0 needs sync_expert=, a network with audio(mfcc) and video(frames)")
         super().__init__(config)
         self.automatic_optimization = False
         self.current_batch = 0
@@ -86,6 +94,7 @@ class HEFModule(StageModule):
         self.add_frozen("emotion_critic", emotion_critic)
         self.add_frozen("identity_critic", identity_critic)
         self.add_frozen("perceptual", perceptual or RandomFeatures())
+        self.add_frozen("sync_expert", sync_expert)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam for each network, generator first."""
@@ -162,7 +171,7 @@ class HEFModule(StageModule):
         if len(batch) % count:
             raise UserError(f"hef.micro_batches: {count} does not divide a batch of {len(batch)}; batch_size= must fit")
         chunks = [getattr(batch, field.name).chunk(count) for field in dataclasses.fields(batch)]
-        return [self._augmented(HEFBatch(*values)) for values in zip(*chunks, strict=True)]
+        return [self._augmented(type(batch)(*values)) for values in zip(*chunks, strict=True)]
 
     def _augmented(self, frames: HEFBatch) -> Task:
         config = self.config.augment
@@ -187,11 +196,13 @@ class HEFModule(StageModule):
         )
 
     def training_codes(self, frames: HEFBatch) -> EmotionCode:
-        """Codes of random prompts; in a share `image_codes` of the batches, of the target frames themselves."""
-        draw = float(torch.rand(()))
-        if "image" in self.encoder.modalities and draw < self.config.image_codes:
-            return self.encoder.encode_image(frames.target).detach()
-        return text_codes(self.encoder, frames, slider_share=0.0).detach()
+        """Codes of random prompts; in shares of the batches of the target frames themselves, or of their voices."""
+        config, voice = self.config, None
+        if isinstance(frames, HEFSoundBatch):
+            voice = frames.voice, frames.voice_mask
+        shares: dict[Modality, float] = {"image": config.image_codes, "audio": config.voice_codes}
+        slider = config.slider_share
+        return batch_codes(self.encoder, frames, frames.target, voice, shares=shares, slider_share=slider)
 
     @torch.no_grad()
     def geometry(
@@ -228,9 +239,23 @@ class HEFModule(StageModule):
         similarity = self.objective.similarity(made, part)
         terms = {**similarity, "adversarial": adversarial}
         if self.config.weights.temporal > 0:
-            terms["temporal"] = losses.temporal_loss(made.image, part.frames.target)
+            terms["temporal"] = losses.temporal_loss(made.image, part.frames.target, self.config.successive)
+        if self.config.weights.sync > 0:
+            terms["sync"] = self.sync_loss(made.image, part)
         total = self.objective.total(terms, self.current_batch)
         return total, made.image, {**terms, "generator": total}
+
+    def sync_loss(self, generated: Float[Tensor, "b 3 r r"], part: Task) -> Float[Tensor, ""]:
+        """Distance of the windows with which a part begins from their sound."""
+        frames, length = part.frames, FRAMES_PER_WINDOW
+        if not isinstance(frames, HEFSoundBatch):
+            raise UserError(
+                "hef.weights.sync > 0 needs windows with sound: MEADDataModule(..., successive=5, sound=True)"
+            )
+        windows = slice(0, len(frames) // length * length)
+        shown = (one[windows].unflatten(0, (-1, length)) for one in (generated, part.keypoints))
+        sound, heard = (one[windows][::length] for one in (frames.sound, frames.window))
+        return lip_sync_loss(self.sync_expert, sound, *shown, heard)
 
     def discriminator_loss(self, part: Task, generated: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """GAN loss, and each `penalty_every` batches the gradient penalty at real frames."""

@@ -11,6 +11,9 @@ from conventions.errors import UserError
 
 C = TypeVar("C")
 
+IF_CHANGED = {"numbers": "if changed"}
+"""Field metadata of a switch that came later: part of a run's identity where it differs from its default."""
+
 
 def as_config(kind: type[C], values: C | Mapping[str, Any]) -> C:
     """A config, from itself or a plain nested dictionary; UserError for an unknown key or an impossible value."""

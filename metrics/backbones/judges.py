@@ -178,6 +178,11 @@ class SyncJudge(nn.Module):
         small = at_judge_size(frames.flatten(0, 1)).unflatten(0, (-1, FRAMES_PER_WINDOW))
         return self.lower_halves(small[..., SIZE // 2 :, :])
 
+    def standardise(self, mfcc: Float[Tensor, "n 13 20"]) -> None:
+        """Take the moments of these sounds for those of all."""
+        self.mfcc_mean.copy_(mfcc.mean(dim=(0, 2))[:, None])
+        self.mfcc_scale.copy_(mfcc.std(dim=(0, 2))[:, None].clamp(min=1e-3))
+
     def lower_halves(self, halves: Float[Tensor, "n 5 3 32 64"]) -> Float[Tensor, "n d"]:
         """Embeddings of the lower halves of windows at 64 px."""
         return with_constant(self.picture(halves.flatten(1, 2)))

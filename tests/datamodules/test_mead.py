@@ -20,7 +20,7 @@ from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule, View
 from datamodules.moments import store_statistics
 from datamodules.prepare import prepare
-from datamodules.sampling import Pair, SameActorPairs, StyleBalanced, generator, neighbours
+from datamodules.sampling import Pair, SameActorPairs, StyleBalanced, following, generator
 from datamodules.splits import Split, available
 from datamodules.store import Store
 from face3d.coefficients import EXPRESSION
@@ -271,7 +271,7 @@ def test_pairs_are_of_one_actor(config: DataConfig) -> None:
 
 
 def test_neighbours_follow_each_other(config: DataConfig) -> None:
-    module = MEADDataModule(config, "hef", 6, neighbours=True)
+    module = MEADDataModule(config, "hef", 6, successive=2)
     batch, store = module.batch_maker()(2), Store(config.store)
     rows = [
         next(r for r in range(store.num_frames) if np.array_equal(store.coefficients[r], row))
@@ -280,7 +280,7 @@ def test_neighbours_follow_each_other(config: DataConfig) -> None:
     assert all(after == before + 1 for before, after in zip(rows[::2], rows[1::2], strict=True))
     assert torch.equal(batch.source[::2], batch.source[1::2])
     one = Pair(store.clips[0], 0, store.clips[0], store.clips[0].length - 1)
-    assert [pair.target_index for pair in neighbours(one)] == [store.clips[0].length - 2, store.clips[0].length - 1]
+    assert [pair.target_index for pair in following(one, 2)] == [store.clips[0].length - 2, store.clips[0].length - 1]
 
 
 def test_shipped_splits_load() -> None:

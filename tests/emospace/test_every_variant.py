@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 
 WORDS = [
     *("world.preset=tiny", "prior.clip.steps=2", "prior.gpt2.steps=2", "judges.steps=2", "judges.critics.steps=2"),
-    *("ame.steps=2", "eac.steps=2", "hef.steps=2", "evaluate.max_clips=2", "evaluate.samples=0"),
-    *("tracking.mode=disabled", "data.split=split.yaml"),
+    *("losses.lip_sync.steps=2", "ame.steps=2", "eac.steps=2", "hef.steps=2", "evaluate.max_clips=2"),
+    *("evaluate.samples=0", "tracking.mode=disabled", "data.split=split.yaml"),
 ]
 
 WANTED = [variant for variant in VARIANTS if variant.id != "hef_projected"]
@@ -65,8 +65,8 @@ def test_every_variant_changes_the_numbers_of_what_it_is_compared_with(home: Pat
 def test_shared_stages_are_trained_once(home: Path) -> None:
     """Stand-ins once, an AME for each encoding, an EAC and an HEF for each difference in them."""
     stages = Counter(folder.status["stage"] for folder in finished(home))
-    once = dict.fromkeys(("clip", "gpt2", "critics", "judges"), 1)
-    expected = {**once, "ame": 4, "eac": 10, "hef": 10, "references": 2, "evaluate": len(WANTED)}
+    once = dict.fromkeys(("clip", "gpt2", "critics", "judges", "lip_sync"), 1)
+    expected = {**once, "ame": 4, "eac": 11, "hef": 13, "references": 2, "evaluate": len(WANTED)}
     assert stages == expected
 
 

@@ -221,3 +221,47 @@ def test_planning_loads_no_torch(make_store: Callable[..., Path]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@dataclass(frozen=True)
+class Later(Outer):
+    switch: float = field(default=0.0, metadata={"numbers": "if changed"})
+
+
+def test_a_switch_that_came_later_counts_where_it_is_used() -> None:
+    assert hash_of(Later()) == hash_of(Outer())
+    assert hash_of(Later(switch=0.5)) != hash_of(Outer())
+    assert canonical(Later(switch=0.5))["switch"] == 0.5
+
+
+@pytest.mark.parametrize("word", ["hef.voice_codes=0.1", "hef.slider_share=0.5"])
+def test_conditions_of_hef_reach_hef_alone(word: str) -> None:
+    assert changed(hashes(), hashes(word)) == {"hef", "evaluate"}
+
+
+def test_the_lip_sync_expert_is_a_run_of_its_own_that_eac_and_hef_share() -> None:
+    full = hashes()
+    assert "lip_sync" not in full
+    both = planned("eac.weights.sync=0.3", "hef.weights.sync=0.3")
+    assert both["eac"].parents["lip_sync"] == both["hef"].parents["lip_sync"] == both["lip_sync"]
+    assert changed(full, {stage: run.hash for stage, run in both.items()}) == {"eac", "hef", "evaluate"}
+    one = hashes("eac.weights.sync=0.3")
+    assert changed(full, one) == {"eac", "evaluate"}
+    assert one["lip_sync"] == both["lip_sync"].hash == hashes("eac.weights.sync=0.3", "seed=4")["lip_sync"]
+    assert changed(one, hashes("eac.weights.sync=0.3", "losses.lip_sync.steps=9")) == {"lip_sync", "eac", "evaluate"}
+
+
+def test_a_published_expert_needs_no_run(tmp_path: Path) -> None:
+    for name, content in (("a", b"one"), ("b", b"two")):
+        (tmp_path / f"{name}.model").write_bytes(content)
+    words = ["hef.weights.sync=0.3", f"losses.networks.sync={tmp_path / 'a.model'}"]
+    runs = planned(*words)
+    assert "lip_sync" not in runs
+    assert changed(hashes(*words), hashes(words[0], words[1].replace("a.model", "b.model"))) == {"hef", "evaluate"}
+
+
+def test_the_network_of_sync_cannot_be_the_expert() -> None:
+    words = ["evaluate.networks.sync=syncnet", "losses.networks.sync=syncnet"]
+    with pytest.raises(UserError, match=r"losses\.networks: sync: syncnet is also the metric's sync network"):
+        compose("toy", overrides=words)
+    assert compose("mead").config.losses.networks.choice()["sync"] == "standin", "`all: published` leaves it alone"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
 from experiments.csvfiles import write_csv
 from experiments.graph import StageRun, compose, plan
@@ -52,6 +53,8 @@ def folder(run: StageRun, tmp_path: Path) -> RunFolder:
     (folder.checkpoints / "final.pt").write_bytes(b"weights")
     folder.samples.mkdir()
     (folder.samples / "a.mp4").write_bytes(b"\0" * 64)
+    folder.strip(20).parent.mkdir()
+    Image.new("RGB", (8, 8)).save(folder.strip(20))
     return folder
 
 
@@ -88,6 +91,7 @@ def test_an_offline_run_holds_everything_and_leaves_no_trace_outside(
     assert [item["train/loss"] for item in curve] == [0.1, 0.05, pytest.approx(1 / 30)]
     assert [item["_timestamp"] for item in curve] == [15, 30, 45], "when it was trained, not when it was sent"
     assert (media["_step"], "train/loss" in media) == (31, False)
+    assert [item.get("val/pictures._type") for item in curve] == [None, "image-file", None], "beside the validation"
     assert media["samples/a._type"] == "video-file"
     assert (media["per_clip._type"], media["per_clip.nrows"], media["per_clip.ncols"]) == ("table-file", 2, 2)
 

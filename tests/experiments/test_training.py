@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from conventions.errors import UserError
+from datamodules.endless import item_loader
+from datamodules.video import read_video
 from experiments.callbacks import DivergedError, user_callback
 from experiments.interruption import InterruptedRunError, Interruption
 from experiments.progress import Progress
@@ -99,6 +101,23 @@ def test_what_training_leaves(whole: RunFolder) -> None:
     assert sorted(path.name for path in whole.path.iterdir()) == ["checkpoints", "history.jsonl", "samples"]
     names = sorted(path.name for path in (whole.samples / "train").iterdir())
     assert names == [f"step-{step:07d}.{kind}" for step in (8, 16) for kind in ("mp4", "png")]
+    validated = {row["step"] for row in read_history(whole.history) if "val/loss" in row}
+    assert {8, 16} <= validated, "the pictures belong to rows of the history"
+
+
+def test_pictures_are_of_clips_evenly_taken_from_those_of_validation(tmp_path: Path) -> None:
+    class Numbered(Line):
+        def samples(self, batch: Tensor) -> dict[str, Tensor]:
+            return {"number": batch[0, 0] / 10 * torch.ones(2, 3, 16, 16)}
+
+    class Six(Points):
+        def val_dataloader(self) -> list[DataLoader]:
+            return [item_loader([batch(number) for number in range(6)])]
+
+    folder = RunFolder(tmp_path / "run")
+    run(folder, Numbered(8), Six())
+    shown = read_video(folder.strip(8).with_suffix(".mp4"))[:, 8, 8, 0] / 127.5 - 1
+    assert shown.tolist() == pytest.approx([0, 0, 0.2, 0.2, 0.4, 0.4], abs=0.05)
 
 
 def test_the_modules_own_test(whole: RunFolder) -> None:

@@ -24,7 +24,7 @@ from datamodules.speech_names import SpeechForm
 from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY
 from face3d.morphable import load_model
 from face3d.renderer import Renderer
-from lightning_modules.ame.conditioning import batch_codes, plain_codes, random_prompts, text_codes
+from lightning_modules.ame.conditioning import batch_codes, even_shares, plain_codes, random_prompts, text_codes
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import named_emotions
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
@@ -348,9 +348,10 @@ def test_conditions_of_a_batch() -> None:
     batch, encoder = batch_of(6), WordEncoder()
     prompts = random_prompts(batch)
     assert len(set(prompts)) > 1
-    always = batch_codes(encoder, batch, other_modalities=1.0, slider_share=0.0)
+    given = encoder, batch, batch.image, None
+    always = batch_codes(*given, shares=even_shares(encoder, 1.0), slider_share=0.0)
     assert torch.equal(always.vector, encoder.encode_image(batch.image).vector)
-    never = batch_codes(encoder, batch, other_modalities=0.0, slider_share=0.0)
+    never = batch_codes(*given, shares={}, slider_share=0.0)
     assert not torch.equal(never.vector, always.vector)
     unlabelled = replace(batch, emotion=torch.full((6,), -1), level=torch.full((6,), -1))
     assert plain_codes(encoder, unlabelled).vector.argmax(-1).tolist() == [EMOTIONS.index("neutral")] * 6

@@ -52,6 +52,12 @@ def relight(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     return (images * gain + shift).clamp(-1, 1)
 
 
+def relit_halves(windows: Float[Tensor, "n 5 3 h w"]) -> Float[Tensor, "n 5 3 k w"]:
+    """Lower halves in another light, alike in a window's five frames: frames side by side pass for one picture."""
+    halves = windows[..., windows.shape[-2] // 2 :, :].transpose(1, 2)
+    return relight(halves.flatten(2, 3)).view_as(halves).transpose(1, 2)
+
+
 def mirror(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     """Half of the pictures mirrored."""
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5

@@ -17,7 +17,7 @@ from lightning_modules.standins.judges.speech import SpeechClip
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import make_optimizer, warmup_and_cosine
 from lightning_modules.training.stage import Phase, Rows, StageModule
-from metrics.backbones.judges import SIZE, EmotionJudge, IdentityJudge, LandmarkJudge, SyncJudge
+from metrics.backbones.judges import EmotionJudge, IdentityJudge, LandmarkJudge, SyncJudge
 from metrics.networks import Networks
 from metrics.suite import Suite
 
@@ -61,16 +61,13 @@ class JudgesModule(StageModule):
         return losses.identity_loss(self.identity.embed(moved), batch.person, self.config.temperature)
 
     def _sync_loss(self, batch: JudgeBatch) -> Tensor:
-        """Windows are relit alike in their five frames: frames side by side pass for one picture."""
-        halves = losses.as_float(batch.pictures[..., SIZE // 2 :, :]).transpose(1, 2)
-        relit = losses.relight(halves.flatten(2, 3)).view_as(halves).transpose(1, 2)
+        relit = losses.relit_halves(losses.as_float(batch.pictures))
         return losses.sync_loss(self.sync.audio(batch.sounds), self.sync.lower_halves(relit), self.config.temperature)
 
     def training_step(self, batch: JudgeBatch, batch_idx: int) -> Tensor:
         """Weighted sum of the losses; the sync network standardises sounds by the moments of the first batch."""
         if self.batch_number == 0:
-            self.sync.mfcc_mean.copy_(batch.sounds.mean(dim=(0, 2))[:, None])
-            self.sync.mfcc_scale.copy_(batch.sounds.std(dim=(0, 2))[:, None].clamp(min=1e-3))
+            self.sync.standardise(batch.sounds)
         values = self.losses(batch)
         total = torch.stack([getattr(self.config.weights, name) * value for name, value in values.items()]).sum()
         self.log_scalars({"loss": total, **values})

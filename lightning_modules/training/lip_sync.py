@@ -1,0 +1,49 @@
+"""The lip-sync loss of EAC and HEF: the distance of mouths from their sound, as a frozen expert embeds both.
+
+The expert has `audio(mfcc [n, 13, 20])` and `video(frames [n, 5, 3, h, w])`, as SyncNet and `LipSyncExpert` do. One
+with `own_crop` is given the crop about the face that SyncNet was trained with.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from conventions.rates import FRAMES_PER_WINDOW
+from metrics.face_clip import cut_windows, sync_boxes
+from metrics.speech_features import STEPS_PER_FRAME, STEPS_PER_WINDOW, syncnet_mfcc
+
+SOUND_FRAMES = FRAMES_PER_WINDOW + 2
+"""Frames of a window's sound: one before and one after it, of which the first and the last MFCCs take a part."""
+
+
+def lip_sync_loss(
+    expert: Any,
+    sound: Float[Tensor, "n 4480"],
+    frames: Float[Tensor, "n 5 3 h w"],
+    landmarks: Float[Tensor, "n 5 68 2"],
+    heard: Bool[Tensor, " n"],
+) -> Float[Tensor, ""]:
+    """Mean of 1 - cosine of the embeddings of sound and frames over the windows that are heard; 0 where none is.
+
+    Frames in [-1, 1], landmarks (x, y) in [-1, 1] across them, 16 kHz sound from a frame before each window on.
+    """
+    with torch.no_grad():
+        wanted = expert.audio(window_mfcc(sound))
+    shown = _cropped(frames, landmarks) if expert.own_crop else frames
+    distance = 1 - F.cosine_similarity(expert.video(shown), wanted, dim=1)
+    return torch.where(heard, distance, 0.0).sum() / heard.sum().clamp(min=1)
+
+
+def window_mfcc(sound: Float[Tensor, "n 4480"]) -> Float[Tensor, "n 13 20"]:
+    """The MFCC steps of each window: those of the whole sound, but for its first frame."""
+    steps = slice(STEPS_PER_FRAME, STEPS_PER_FRAME + STEPS_PER_WINDOW)
+    return torch.stack([syncnet_mfcc(one)[steps].T for one in sound])
+
+
+def _cropped(frames: Tensor, landmarks: Tensor) -> Float[Tensor, "n 5 3 224 224"]:
+    height, width = frames.shape[-2:]
+    boxes = torch.cat([sync_boxes(points, width, height) for points in landmarks.detach()])
+    return cut_windows(frames.flatten(0, 1), boxes).unflatten(0, (-1, FRAMES_PER_WINDOW))
