@@ -14,9 +14,8 @@ from jaxtyping import Float
 
 from conventions.published import LANDMARKER
 from datamodules.coefficients import fit, project_keypoints
-from datamodules.landmarks import find_faces
 from face3d.coefficients import EXPRESSION
-from face3d.landmarker import Landmarker
+from face3d.landmarker import Landmarker, find_faces
 from face3d.morphable import PROCEDURAL, load_model
 from toyworld.actors import make_actor, render_frames
 from toyworld.face.head import EXPRESSION_NAMES

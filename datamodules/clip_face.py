@@ -23,12 +23,11 @@ from datamodules.catalogue import ClipRecord
 from datamodules.clock import Clock
 from datamodules.crop import Window, align, bounds, camera_windows, cut, fixed_crop, lie_about, placement, to_crop
 from datamodules.deep3d import Checkpoint, cut_frame, measure, open_network, transform_params
-from datamodules.landmarks import find_faces
 from datamodules.row_offset import measure_offset, mouth_opening
 from datamodules.video import DecodedFrame, VideoInfo, iterate_frames, probe
 from face3d.camera import CROP_WIDENING, FRAME_SIZE
 from face3d.coefficients import EXPRESSION
-from face3d.landmarker import Landmarker
+from face3d.landmarker import Landmarker, find_faces
 from face3d.morphable import MorphableModel, load_model
 
 MIN_FRAMES = 10

@@ -33,7 +33,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         for name, least in (("image_size", 16), ("clip_frames", 1), ("workers", 0)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name}: {getattr(self, name)} is not valid;it must be at least {least}")
+                raise ValueError(f"{name}: {getattr(self, name)} is not valid; it must be at least {least}")
         if not self.views:
             raise ValueError("views: is empty; give for example [front]")
 
@@ -51,7 +51,7 @@ class PoolConfig:
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
-            raise ValueError(f"weight: {self.weight:g} is not valid;it must be more than 0")
+            raise ValueError(f"weight: {self.weight:g} is not valid; it must be more than 0")
 
 
 @dataclass(frozen=True)

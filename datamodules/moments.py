@@ -23,10 +23,14 @@ class Moments:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Moments of the speech feature (all dimensions but its last count as samples) and of the 64 expressions."""
+    """Moments of the speech feature (all dimensions but its last count as samples) and of the 64 expressions.
+
+    `true_expression` is of the exact coefficients where the store has them.
+    """
 
     sound: Moments
     expression: Moments
+    true_expression: Moments
 
 
 def store_statistics(
@@ -38,8 +42,11 @@ def store_statistics(
     """
     rows = store.speech(speech)
     sound = _moments(clips, [rows[clip.rows].reshape(-1, rows.shape[-1]) for clip in clips])
-    vectors = store.coefficients_of(coefficients)
-    return Statistics(sound, _moments(clips, [vectors[clip.rows, EXPRESSION] for clip in clips]))
+    given, true = (
+        _moments(clips, [vectors[clip.rows, EXPRESSION] for clip in clips])
+        for vectors in (store.coefficients_of(coefficients), store.exact)
+    )
+    return Statistics(sound, given, true)
 
 
 def _moments(clips: Sequence[StoredClip], rows: Sequence[np.ndarray]) -> Moments:

@@ -26,7 +26,7 @@ class SpeechForm:
 
     def __post_init__(self) -> None:
         if not self.shape or min(self.shape) < 1:
-            raise ValueError(f"shape: {list(self.shape)} is not valid;it needs one or more positive numbers")
+            raise ValueError(f"shape: {list(self.shape)} is not valid; it needs one or more positive numbers")
 
 
 VOICE = SpeechForm("mel", (MEL_STEPS_PER_FRAME, MEL_BINS))

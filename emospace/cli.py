@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "write one model file for `talk` from a finished run",
     "bench": "print parameters, FLOP, time and memory of each module",
     "report": "write runs, curves, tables and videos as one static page",
+    "publish": "write finished runs into a local Trackio project",
     "wandb": "publish finished runs to W&B; create a dashboard there",
     "demo": "run the whole pipeline on the toy world, in minutes",
 }

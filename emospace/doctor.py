@@ -32,6 +32,7 @@ OPTIONAL = {
     "mediapipe": ("landmarks", "landmarks of real clips and portraits"),
     "onnxruntime": ("identity", "identity and emotion of real clips"),
     "submitit": ("slurm", "sweeps on a Slurm cluster"),
+    "trackio": ("trackio", "publishing runs into a local Trackio project"),
     "wandb_workspaces": ("workspace", "a W&B dashboard grouped by variant"),
 }
 

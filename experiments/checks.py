@@ -1,12 +1,17 @@
-"""What is checked before anything trains: the whole plan against its data and the files that it names."""
+"""What is checked before a run: the whole plan against its data and the files that it names, and finished parents."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from conventions.errors import UserError
+from conventions.files import sha256_of
+from datamodules.manifest import store_hash
 from experiments.stage import StageRun
 from experiments.stages.base import TrainedStage, data_of, open_store
 from experiments.start import source_file
+
+REMEDY = "move the folder away to train it again"
 
 
 def check_plan(planned: Sequence[StageRun], runs: Path) -> None:
@@ -29,3 +34,28 @@ def check_face_models(planned: Sequence[StageRun]) -> None:
                 f"hef.data.store: has coefficients of {names['hef']}, EAC's store has those of {names['eac']}; "
                 "both need one face model"
             )
+
+
+def check_parents(run: StageRun, runs: Path) -> None:
+    """UserError when a finished parent's own files name another configuration or another store."""
+    for role, parent in run.parents.items():
+        folder = parent.folder(runs)
+        place = f"run {run.id}: its parent {role} in {folder.path}"
+        if folder.status.get("hash") != parent.hash:
+            raise UserError(f"{place} has another configuration; {REMEDY}")
+        if store := parent.spec.store(parent.config):
+            wanted, trained_on = store_hash(store), folder.read("provenance.json").get("store", {}).get("hash")
+            if trained_on != wanted:
+                raise UserError(
+                    f"{place} was trained on the store {_short(trained_on)}, not on {_short(wanted)}; {REMEDY}"
+                )
+
+
+def weights_of_parents(run: StageRun, runs: Path) -> Mapping[str, Any]:
+    """SHA-256 of each parent's final weights by role; parents without weights are left out."""
+    files = {role: parent.folder(runs).checkpoints / "final.pt" for role, parent in run.parents.items()}
+    return {role: sha256_of(path) for role, path in files.items() if path.exists()}
+
+
+def _short(value: Any) -> str:
+    return str(value)[:12]

@@ -71,7 +71,7 @@ class LocalLauncher:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         if slots < 1:
-            raise UserError(f"--slots: {slots} is not valid;it must be at least 1")
+            raise UserError(f"--slots: {slots} is not valid; it must be at least 1")
         self.slots, self.gpus, self.command, self.state_of = slots, gpus, command, state_of
         self.variables = variables or {}
         self.board = Board()

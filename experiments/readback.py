@@ -1,11 +1,13 @@
 """A stage run from its folder's files alone, without the command that made it."""
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
-from conventions.errors import UserError
+from conventions.errors import UserError, nearest
 from experiments import legacy
 from experiments.graph import STAGES
-from experiments.rundir import RunFolder
+from experiments.rundir import RunFolder, list_runs
 from experiments.stage import StageRun
 
 
@@ -24,3 +26,17 @@ def read_alone(folder: RunFolder) -> StageRun:
     config = legacy.read_config(folder)
     labels = (STAGES[status["stage"]], status.get("variant", "full"), status["seed"], status["hash"])
     return StageRun(folder.id, *labels, config, {}, status.get("fields", {}))
+
+
+def finished(runs: Path, names: Sequence[str]) -> list[str]:
+    """The runs to publish: those named, else all finished ones; UserError for one that is absent or not finished."""
+    states = {run.id: run.state for run in list_runs(runs)}
+    for name in names:
+        if name not in states:
+            raise UserError(f"run {name!r} is not in {runs}{nearest(name, states)}")
+        if states[name] != "done":
+            raise UserError(f"run {name}: is {states[name]}; only finished runs are published")
+    done = [name for name, state in states.items() if state == "done"]
+    if not done:
+        raise UserError(f"{runs}: contains no finished run; `emospace run toy` makes one")
+    return list(names) or done

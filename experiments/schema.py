@@ -57,7 +57,7 @@ class TrainerConfig:
             _at_least(name, getattr(self, name), 1)
         _at_least("keep_every", self.keep_every, 0)
         if not 0 <= self.gradient_clip < float("inf"):
-            raise ValueError(f"gradient_clip: {self.gradient_clip} is not valid;it must be at least 0")
+            raise ValueError(f"gradient_clip: {self.gradient_clip} is not valid; it must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,9 @@ class EvaluateConfig:
 
     modality: Literal["text", "image", "audio"] = "text"
     """Source of the emotion: the prompt of the style, a frame of another clip of that style, or the speech itself."""
-    clips: Literal["basic", "unseen"] = "basic"
-    """Test clips of MEAD's own styles, or of styles that no training clip shows."""
+    clips: Literal["basic", "unseen", "val"] = "basic"
+    """Test clips of MEAD's own styles (basic), or of styles that no training clip shows (unseen); val: validation clips
+    of MEAD's own styles, to choose settings without the test clips."""
     networks: MetricNetworksConfig = field(default_factory=MetricNetworksConfig)
     max_clips: int = 0
     """Score at most this many clips, evenly taken from all; 0 means every clip."""
@@ -227,9 +228,9 @@ LARGEST_SEED = 2**32 - 1
 
 def _seed(name: str, value: int) -> None:
     if not 0 <= value <= LARGEST_SEED:
-        raise ValueError(f"{name}: {value} is not valid;it must be between 0 and {LARGEST_SEED}")
+        raise ValueError(f"{name}: {value} is not valid; it must be between 0 and {LARGEST_SEED}")
 
 
 def _at_least(name: str, value: int, least: int) -> None:
     if value < least:
-        raise ValueError(f"{name}: {value} is not valid;it must be at least {least}")
+        raise ValueError(f"{name}: {value} is not valid; it must be at least {least}")

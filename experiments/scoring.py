@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS
+from datamodules.clips import Clips
 from datamodules.mead import ClipItem, MEADDataModule, Reference, evenly
 from datamodules.store import StoredClip
 from experiments.networks import Networks, device_of
@@ -101,11 +102,17 @@ def test_data(run: StageRun) -> MEADDataModule:
     return MEADDataModule(data_of(run.config), "hef", 1, run.seed, run.config.hef.resolution)
 
 
+def clips_by_config(run: StageRun, data: MEADDataModule) -> Clips:
+    """The clips that `evaluate.clips` names."""
+    kind = run.config.evaluate.clips
+    return data.val_clips() if kind == "val" else data.test_clips(kind)
+
+
 def chosen_clips(run: StageRun, data: MEADDataModule) -> list[StoredClip]:
-    """The test clips to score: all, or `evaluate.max_clips` of them, evenly taken."""
-    config = run.config.evaluate
-    clips = [clip for clip in data.test_clips(config.clips) if clip.has_coefficients and clip.has_audio]
-    return evenly(clips, config.max_clips or len(clips))
+    """The clips to score: all that can be, or `evaluate.max_clips` of them, evenly taken."""
+    most = run.config.evaluate.max_clips
+    clips = [clip for clip in clips_by_config(run, data) if clip.has_coefficients and clip.has_audio]
+    return evenly(clips, most or len(clips))
 
 
 def emotion_code(
@@ -138,7 +145,6 @@ def speak(
 ) -> Talking:
     """A test clip as the run makes it, its emotion given by `evaluate.modality`."""
     modality, device = run.config.evaluate.modality, pipeline.eac.device
-    pool = data.test_clips(run.config.evaluate.clips)
-    picture = emotion_picture(data, clip, pool) if modality == "image" else source.image
+    picture = emotion_picture(data, clip, clips_by_config(run, data)) if modality == "image" else source.image
     codes = [emotion_code(e, modality, item, picture, device) for e in (pipeline.encoder, pipeline.hef_encoder)]
     return pipeline.talk(item, source, codes[0], codes[1])

@@ -65,7 +65,7 @@ class Resources:
         least |= {"cpus": (self.cpus, 1), "mem": (self.memory_gb, 1)}
         for name, (value, bound) in least.items():
             if value is not None and value < bound:
-                raise UserError(f"--{name}: {value} is not valid;it must be at least {bound}")
+                raise UserError(f"--{name}: {value} is not valid; it must be at least {bound}")
 
 
 def parameters(resources: Resources, name: str, at_once: int, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class SlurmLauncher:
         command: CommandOf = cli_command,
     ) -> None:
         if slots is not None and slots < 1:
-            raise UserError(f"--slots: {slots} is not valid;it must be at least 1")
+            raise UserError(f"--slots: {slots} is not valid; it must be at least 1")
         self.resources, self.runs, self.state_of = resources, runs.resolve(), state_of
         self.slots, self.wait, self.command = slots, wait, command
         self.board = Board()

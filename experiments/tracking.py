@@ -6,7 +6,6 @@ so that what is sent twice lands on what is there.
 """
 
 import contextlib
-import csv
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +16,8 @@ import psutil
 
 from conventions.errors import MissingPackage
 from experiments import wandb_server
-from experiments.goal import last_values
-from experiments.identity import canonical
 from experiments.progress import say
+from experiments.published import clip_table, facts_of, group_of, parents_of, samples_of, scalars_of, summary_of
 from experiments.rundir import HistoryRow, RunFolder, read_history
 from experiments.schema import TrackingConfig
 from experiments.stage import StageRun
@@ -29,7 +27,6 @@ AGENT_VARIABLES = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 
 NAME_LENGTH, TAG_LENGTH = 128, 64
 """W&B refuses longer ones."""
-NOT_SCALARS = {"step", "time"}
 STAGING = "artifacts/staging"
 """Where W&B keeps tables until they are uploaded, below WANDB_DATA_DIR."""
 FINISH_SECONDS = 600.0
@@ -78,9 +75,7 @@ class Mirror:
 
     def _publish(self) -> None:
         live = self._live()
-        metrics = self.folder.read("metrics.json").get("metrics", {})
-        tested = {f"test/{name}": value for name, value in metrics.items()}
-        live.summary.update({**last_values(self.folder, "val"), **tested})
+        live.summary.update(summary_of(self.folder))
         if media := self._media():
             live.log(media, step=self._sent + 1)
         self._lineage(live)
@@ -91,24 +86,17 @@ class Mirror:
             step, part = int(row["step"]), (int(row["step"]), frozenset(row))
             if step >= self._sent and part not in self._parts:  # training and validation share a step
                 self._parts = {part} | (self._parts if step == self._sent else set())
-                values = {name: value for name, value in row.items() if name not in NOT_SCALARS and value is not None}
-                live.log({**values, "batch": step, "_timestamp": row["time"]}, step=step)
+                live.log({**scalars_of(row), "batch": step, "_timestamp": row["time"]}, step=step)
                 self._sent = step
 
     def _media(self) -> dict[str, Any]:
         import wandb
 
-        media: dict[str, Any] = {}
-        for path in sorted(self.folder.samples.glob("*.mp4")):
-            media[f"samples/{path.stem}"] = wandb.Video(str(path), format="mp4")
-        for path in sorted(self.folder.samples.glob("*.png")):
-            media[f"samples/{path.stem}_strip"] = wandb.Image(str(path))
-        table = self.folder.path / "per_clip.csv"
-        if table.exists():
-            with table.open(newline="") as file:
-                columns, *rows = list(csv.reader(file))
-            data = [[_number(cell) for cell in row] for row in rows]
-            media["per_clip"] = wandb.Table(columns=list[Any](columns), data=data)
+        videos, pictures = samples_of(self.folder)
+        media: dict[str, Any] = {name: wandb.Video(str(path), format="mp4") for name, path in videos.items()}
+        media |= {name: wandb.Image(str(path)) for name, path in pictures.items()}
+        if (table := clip_table(self.folder)) is not None:
+            media["per_clip"] = wandb.Table(columns=list[Any](table[0]), data=table[1])
         return media
 
     def _lineage(self, live: Any) -> None:
@@ -116,7 +104,7 @@ class Mirror:
         import wandb
 
         weights = self.folder.checkpoints / "final.pt"
-        parents = self._parents()
+        parents = parents_of(self.folder)
         if weights.exists():
             facts = {"hash": self.run.hash, "parents": parents}
             artifact = wandb.Artifact(_artifact_name(self.run.id), type="weights", metadata=facts)
@@ -128,9 +116,6 @@ class Mirror:
                     live.use_artifact(f"{_artifact_name(parent)}:latest")
                 except Exception:
                     say(f"{self.run.id}: W&B has no weights of its {role}; `emospace wandb publish {parent}` uploads")
-
-    def _parents(self) -> dict[str, str]:
-        return self.folder.read("provenance.json").get("parents", {})
 
     def _live(self) -> Any:
         """The W&B run; on its start it is given what history.jsonl holds already."""
@@ -149,10 +134,10 @@ class Mirror:
                 entity=wandb_server.entity_of(self.config),
                 name=run.title[:NAME_LENGTH],
                 id=None if self.in_agent and self.reported else run.id,
-                group=self.folder.status.get("sweep") or run.config.name,
+                group=group_of(run, self.folder),
                 job_type=run.stage,
                 tags=[tag[:TAG_LENGTH] for tag in self._tags()],
-                config=self._facts(),
+                config=facts_of(run, self.folder),
                 dir=str(self._files),
                 mode=self.mode,
                 resume="allow" if self.mode == "online" else None,
@@ -172,13 +157,6 @@ class Mirror:
     def _tags(self) -> list[str]:
         """Variant, seed, and each config key of the command line with its value."""
         return [self.run.variant, f"seed{self.run.seed}", *(f"{k}={v}" for k, v in self.run.fields.items())]
-
-    def _facts(self) -> dict[str, Any]:
-        """What W&B shows as the run's config: identity, origin, and every field that changes numbers."""
-        run, origin = self.run, self.folder.read("provenance.json")
-        identity = {"hash": run.hash, "stage": run.stage, "variant": run.variant, "parents": self._parents()}
-        known = {name: origin[name] for name in ("git", "packages", "machine", "store") if name in origin}
-        return {**identity, "origin": known, **canonical(run.config), "seed": run.seed}
 
     def _close(self) -> None:
         """Finish W&B's run, also one that failed: left open, it would hold up the end of the process."""
@@ -218,13 +196,6 @@ def _abandon() -> None:
 
 def _artifact_name(run: str) -> str:
     return run.replace(".", "_")
-
-
-def _number(cell: str) -> float | str | None:
-    try:
-        return float(cell) if cell else None
-    except ValueError:
-        return cell
 
 
 @contextlib.contextmanager

@@ -1,11 +1,11 @@
-"""MediaPipe's Face Landmarker on single pictures, and the 68 iBUG landmarks among its 478 mesh points."""
+"""The 68 iBUG landmarks of a picture, from MediaPipe's Face Landmarker (478 mesh points)."""
 
 import atexit
 import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -21,6 +21,9 @@ IBUG = (
     78, 82, 13, 312, 308, 317, 14, 87,
 )  # fmt: skip
 """For each iBUG landmark (jaw, brows, nose, eyes, outer and inner lips) the nearest of MediaPipe's 478 mesh points."""
+
+RIVAL_SIZE = 0.5
+"""A second face counts as a rival of the first when it is at least this share of its width."""
 
 
 class Landmarker:
@@ -91,3 +94,21 @@ def _survive_profiling_timers() -> None:
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and signal.getsignal(signal.SIGPROF) is signal.SIG_DFL:
         signal.signal(signal.SIGPROF, signal.SIG_IGN)
+
+
+class Faces(NamedTuple):
+    """What was found in one picture: the largest face, and whether there is another of like size."""
+
+    landmarks: Float[np.ndarray, "68 2"]
+    """(x, y) in pixels from the picture's outer corner: the middle of the first pixel is (0.5, 0.5)."""
+    rival: bool
+
+
+def find_faces(landmarker: Landmarker, picture: UInt8[np.ndarray, "h w 3"]) -> Faces | None:
+    """The largest face of an RGB picture, or None."""
+    size = np.array([picture.shape[1], picture.shape[0]], np.float32)
+    faces = [face * size for face in landmarker.detect(picture)]
+    if not faces:
+        return None
+    widths = [float(np.ptp(face[:, 0])) for face in faces]
+    return Faces(faces[0], any(width >= RIVAL_SIZE * widths[0] for width in widths[1:]))

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from metrics import features, frechet, image, landmarks, naturalness, sync
+from metrics import clip_means, frechet, naturalness
 from metrics.backbones.videomae import FRAMES as FVD_FRAMES
 from metrics.face_clip import FaceClip, HeldFrames, Images, Made, Part, as_images, sync_boxes
 from metrics.functional.image import PSNR_CEILING, SSIM_WINDOW, frame_psnr, frame_ssim
@@ -32,19 +32,19 @@ Progress = Callable[[int, int], None]
 def metric_classes(networks: Networks) -> dict[str, Metric]:
     """A metric object for each name whose network is there."""
     made: dict[str, Callable[[], Metric]] = {
-        "EFD": features.EmotionFeatureDistance,
-        "LMD": lambda: landmarks.LandmarkDistance(LMD_CROP, "mouth"),
-        "LMD_face": lambda: landmarks.LandmarkDistance(LMD_CROP, "face"),
-        "Sync": sync.SyncConfidence,
-        "SyncDistance": sync.SyncDistance,
-        "SyncOffset": sync.SyncOffset,
-        "CSIM": features.IdentitySimilarity,
-        "CSIM_source": features.SourceSimilarity,
+        "EFD": clip_means.EmotionFeatureDistance,
+        "LMD": lambda: clip_means.LandmarkDistance(LMD_CROP, "mouth"),
+        "LMD_face": lambda: clip_means.LandmarkDistance(LMD_CROP, "face"),
+        "Sync": clip_means.SyncConfidence,
+        "SyncDistance": clip_means.SyncDistance,
+        "SyncOffset": clip_means.SyncOffset,
+        "CSIM": clip_means.IdentitySimilarity,
+        "CSIM_source": clip_means.SourceSimilarity,
         "FID": lambda: frechet.InceptionDistance(networks.by_role["fid"].num_features),
-        "PSNR": image.FramePSNR,
-        "SSIM": image.FrameSSIM,
-        "LPIPS": image.FrameLPIPS,
-        "EmotionAccuracy": features.EmotionAccuracy,
+        "PSNR": clip_means.FramePSNR,
+        "SSIM": clip_means.FrameSSIM,
+        "LPIPS": clip_means.FrameLPIPS,
+        "EmotionAccuracy": clip_means.EmotionAccuracy,
         "FVD": lambda: frechet.VideoDistance(networks.by_role["fvd"].num_features),
         "EFID": lambda: frechet.ExpressionDistance(networks.by_role["expression"].num_features),
         "LipDynamics": naturalness.LipDynamics,

@@ -26,5 +26,6 @@ def finish(run: StageRun, runs: Path, shift: float) -> None:
         "backbones": {"emotion": "judge"},
     }
     folder.write("metrics.json", {**facts, "metrics": metrics})
-    folder.write("provenance.json", {"git": {"commit": "abc"}, "packages": {"torch": "2"}, "store": {"hash": "5" * 64}})
+    origin = {"started": "2026-01-02T03:04:05Z", "git": {"commit": "abc"}}
+    folder.write("provenance.json", {**origin, "packages": {"torch": "2"}, "store": {"hash": "5" * 64}})
     folder.set_status("done", hash=run.hash)

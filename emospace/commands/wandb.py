@@ -5,10 +5,8 @@ workspace           save a view of the project grouped by variant; needs the pac
 """
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
 
-from conventions.errors import EXIT_FAILURE, UserError, nearest
+from conventions.errors import EXIT_FAILURE, UserError
 from emospace.commands.output import add_json, add_runs, print_json
 
 EXAMPLE = "emospace wandb publish --mode offline && wandb sync runs/*/wandb/offline-run-*"
@@ -32,14 +30,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from experiments.readback import read_alone
+    from experiments.readback import finished, read_alone
     from experiments.rundir import RunFolder
     from experiments.schema import TrackingConfig
     from experiments.tracking import Mirror
 
     config = TrackingConfig(mode=options.mode, project=options.project, entity=options.entity)
     rows = []
-    for name in _chosen(options.runs, options.names):
+    for name in finished(options.runs, options.names):
         folder = RunFolder(options.runs / name)
         with folder.lock():
             mirror = Mirror(read_alone(folder), folder, config, target=False)
@@ -50,19 +48,6 @@ def _publish(options: argparse.Namespace) -> int:
     if options.json:
         print_json(rows)
     return 0 if all(row["published"] for row in rows) else EXIT_FAILURE
-
-
-def _chosen(runs: Path, names: Sequence[str]) -> list[str]:
-    """The runs to publish; UserError for one that is not there or not finished."""
-    from experiments.rundir import list_runs
-
-    states = {run.id: run.state for run in list_runs(runs)}
-    for name in names:
-        if name not in states:
-            raise UserError(f"run {name!r} is not in {runs}{nearest(name, states)}")
-        if states[name] != "done":
-            raise UserError(f"run {name}: is {states[name]}; only finished runs are published")
-    return list(names) or [name for name, state in states.items() if state == "done"]
 
 
 def _workspace(options: argparse.Namespace) -> int:

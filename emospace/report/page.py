@@ -1,9 +1,10 @@
 """Compose the page from run folders, tables and videos."""
 
 import json
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -12,38 +13,54 @@ from ablations import formats
 from ablations.sweep_table import SweepTable
 from ablations.tables import Table
 from conventions.files import write_text
-from emospace.report.curves import chart
-from emospace.report.runs import RunView, data_uri, read_runs
+from conventions.rates import VIDEO_FPS
+from emospace.report.curves import points
+from emospace.report.media import Clip, data_uri, read_clip
+from emospace.report.runs import RunView, groups, read_runs
 from emospace.report.tables import table_html
 
+HERE = Path(__file__).parent
+SCRIPTS = ("page.js", "two.js")
 MAX_PICTURES = 6
 MAX_VIDEOS = 2
 
 
-def charts_by_stage(runs: Sequence[RunView], colours: dict[str, int]) -> dict[str, list[Markup]]:
-    """SVG charts of every scalar, grouped by stage."""
-    groups: dict[str, list[Markup]] = {}
-    for stage in dict.fromkeys(run.stage for run in runs):
-        members = [run for run in runs if run.stage == stage and run.history]
-        names = sorted({name for run in members for name in run.history})
-        drawn = [
-            chart(name, {run.name: run.history[name] for run in members if name in run.history}, colours)
-            for name in names
-        ]
-        if any(drawn):
-            groups[stage] = [Markup(svg) for svg in drawn if svg]
-    return groups
+@dataclass(frozen=True)
+class Gallery:
+    """Samples of one run: videos, and pictures by name."""
+
+    run: RunView
+    clips: list[Clip]
+    pictures: list[tuple[str, str]]
 
 
-def stage_colours(runs: Sequence[RunView]) -> dict[str, int]:
-    """A number for each run, counted within its stage: the charts of a stage show no others."""
-    counts = Counter[str]()
-    colours = {}
-    for run in runs:
-        if run.history:
-            colours[run.name] = counts[run.stage]
-            counts[run.stage] += 1
-    return colours
+def galleries(runs: Sequence[RunView]) -> list[Gallery]:
+    """The first samples of each run that has some."""
+    return [
+        Gallery(
+            run,
+            [read_clip(path) for path in run.videos[:MAX_VIDEOS]],
+            [(path.stem, data_uri(path)) for path in run.pictures[:MAX_PICTURES]],
+        )
+        for run in runs
+        if run.pictures or run.videos
+    ]
+
+
+def script_data(runs: Sequence[RunView], group: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, Any]:
+    """What the page's script needs: for each run its labels, curves and config fields."""
+    facts = [
+        {
+            "id": run.name,
+            "stage": run.stage,
+            "group": group[run.name],
+            "label": labels[run.name],
+            "curves": points(run.history),
+            "config": run.config,
+        }
+        for run in runs
+    ]
+    return {"fps": VIDEO_FPS, "runs": facts}
 
 
 def _titled(tables: Sequence[Table], sweeps: Sequence[SweepTable]) -> list[tuple[str, str]]:
@@ -73,26 +90,22 @@ def write_report(
         shown: ids of the runs to show; all of them by default.
     """
     runs = read_runs(runs_folder, shown)
-    colours = stage_colours(runs)
+    group = groups(runs)
+    labels = {run.name: f"{group[run.name]} {run.seed}".strip() for run in runs}
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     page = environment.get_template("page.html").render(
         runs=runs,
-        colours=colours,
-        charts=charts_by_stage(runs, colours),
+        labels=labels,
+        stages=list(dict.fromkeys(run.stage for run in runs)),
+        variants=sorted({run.variant for run in runs}, key=lambda variant: (variant != "full", variant)),
         tables=[(title, Markup(table_html(text))) for title, text in _titled(tables, sweeps)],
         figures=[(path.stem, data_uri(path)) for path in figures],
-        videos=[(caption, data_uri(path)) for caption, path in videos],
-        galleries=[
-            (
-                run.name,
-                [(path.stem, data_uri(path)) for path in run.pictures[:MAX_PICTURES]],
-                [(path.stem, data_uri(path)) for path in run.videos[:MAX_VIDEOS]],
-            )
-            for run in runs
-            if run.pictures or run.videos
-        ],
-        configs=Markup(json.dumps({run.name: run.config for run in runs}).replace("<", "\\u003c")),
+        videos=[read_clip(path, caption) for caption, path in videos],
+        galleries=galleries(runs),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup("\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)),
+        data=Markup(json.dumps(script_data(runs, group, labels)).replace("<", "\\u003c")),
     )
     write_text(out, page)

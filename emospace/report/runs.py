@@ -1,17 +1,16 @@
 """What the page shows of one run folder, read from its files alone."""
 
-import base64
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from experiments.legacy import is_first_identity
 from experiments.rundir import RunFolder, list_runs, read_history
 
-MIME = {".png": "image/png", ".jpg": "image/jpeg", ".mp4": "video/mp4"}
 NOT_A_CURVE = {"step", "time", "seconds"}
 
 
@@ -23,6 +22,8 @@ class RunView:
     title: str
     """Stage, variant, seed and fields given on the command line; empty for runs of the first identity."""
     stage: str
+    variant: str
+    seed: str
     state: str
     reason: str
     config: dict[str, str]
@@ -30,6 +31,7 @@ class RunView:
     history: dict[str, list[tuple[float, float]]]
     pictures: list[Path]
     videos: list[Path]
+    fields: Mapping[str, str]
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, str]:
@@ -58,10 +60,13 @@ def read_run(folder: RunFolder, state: str, reason: str | None) -> RunView:
     config_file = folder.path / "config.yaml"
     config = yaml.safe_load(config_file.read_text()) if config_file.is_file() else {}
     samples = sorted(folder.samples.rglob("*")) if folder.samples.is_dir() else []
+    variant, seed = _labels(folder.id)
     return RunView(
         name=folder.id,
         title=status.get("title", ""),
         stage=status.get("stage", ""),
+        variant=status.get("variant", variant),
+        seed=f"s{status['seed']}" if "seed" in status else seed,
         state=state,
         reason=reason or "",
         config=flatten(config),
@@ -69,7 +74,15 @@ def read_run(folder: RunFolder, state: str, reason: str | None) -> RunView:
         history=curves_of(folder.history),
         pictures=[path for path in samples if path.suffix in (".png", ".jpg")],
         videos=[path for path in samples if path.suffix == ".mp4"],
+        fields=status.get("fields", {}),
     )
+
+
+def _labels(name: str) -> tuple[str, str]:
+    """Variant and seed in a run id; only ids of the first identity name a variant."""
+    parts = name.split(".")
+    seed = next((part for part in parts if part[:1] == "s" and part[1:].isdecimal()), "")
+    return (parts[1] if is_first_identity(name) else "full"), seed
 
 
 def read_runs(runs: Path, shown: Collection[str] | None = None) -> list[RunView]:
@@ -78,6 +91,12 @@ def read_runs(runs: Path, shown: Collection[str] | None = None) -> list[RunView]
     return [read_run(RunFolder(runs / run.id), run.state, run.reason) for run in found]
 
 
-def data_uri(path: Path) -> str:
-    """A file's bytes as a data URI, so that the page is one file."""
-    return f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+def groups(runs: Sequence[RunView]) -> dict[str, str]:
+    """Run -> what it shares with its other seeds: stage, variant and those fields in which runs of its stage differ."""
+    result = {}
+    for run in runs:
+        same = [set(other.fields.items()) for other in runs if other.stage == run.stage]
+        common = set.intersection(*same)
+        own = [f"{key}={value}" for key, value in run.fields.items() if (key, value) not in common]
+        result[run.name] = " ".join([run.stage, run.variant, *own])
+    return result

@@ -25,7 +25,7 @@ class EAC(NetworkStage):
     """Trains `EACModule`."""
 
     name = "eac"
-    version = 2
+    version = 3
     undefined = ("*_correlation", "*slider/*")
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from datamodules.mead import ClipItem, Reference
     from datamodules.store import StoredClip
 
-KINDS = {"basic": ("basic", None), "unseen": ("compound", "new")}
-"""Kinds of clips by `evaluate.clips`; None is a clip without a label."""
+BASIC = ("basic", None)
+CLIPS = {"basic": ("test", BASIC), "unseen": ("test", ("compound", "new")), "val": ("val", BASIC)}
+"""Role of the actors and kinds of the clips by `evaluate.clips`; the kind None is a clip without a label."""
 
 
 class Evaluate(Stage):
@@ -56,19 +57,19 @@ class Evaluate(Stage):
         if unscored(config):
             return
         check_networks(config.evaluate.networks.choice())
-        data, kinds = data_of(config), KINDS[config.evaluate.clips]
+        data, (role, kinds) = data_of(config), CLIPS[config.evaluate.clips]
         open_store(data).speech_form(data.speech)
-        tested = clips_of(open_store(data), data, "test")
+        tested = clips_of(open_store(data), data, role)
         found = tested.where(kind=kinds, has_audio=[True], has_coefficients=[True])
         if not found:
             raise UserError(
-                f"{data.store}: no test clip of {config.evaluate.clips} styles with audio and coefficients in the "
-                f"split {data.split!r}"
+                f"{data.store}: no {role} clip with audio and coefficients for evaluate.clips: "
+                f"{config.evaluate.clips} in the split {data.split!r}"
             )
         if config.evaluate.modality == "image" and not config.evaluate.max_clips:
             for clip in found.groups("emotion", "level").alone():
                 same_style(clip, found)
-        _check_test_actors(config, set(found.values("actor")))
+        _check_actors(config, role, set(found.values("actor")))
 
     def work(self, work: Work) -> Measured:
         """One row for each clip in per_clip.csv, means in metrics.json."""
@@ -79,23 +80,23 @@ class Evaluate(Stage):
 
 def unscored(config: ExperimentConfig) -> str | None:
     """Why the pipeline cannot be scored: a role of the split that no actor has."""
-    split = Split.load(config.data.split)
-    for role in ("test", "judge") if needs_judges(config.evaluate.networks.choice()) else ("test",):
+    split, scored = Split.load(config.data.split), CLIPS[config.evaluate.clips][0]
+    for role in (scored, "judge") if needs_judges(config.evaluate.networks.choice()) else (scored,):
         if not split.actors.get(role) and split.rest != role:
             return f"the split {config.data.split!r} has no {role} actors"
     return None
 
 
-def _check_test_actors(config: ExperimentConfig, tested: set[str]) -> None:
-    """No test actor is a training actor of a stage that has a store or a split of its own."""
+def _check_actors(config: ExperimentConfig, role: str, scored: set[str]) -> None:
+    """No actor with the scored role is a training actor of a stage that has a store or a split of its own."""
     for stage in ("ame", "eac", "hef"):
         for data in trained_on(config, stage):
             if data == config.data:
                 continue
             trained = set(clips_of(open_store(data), data, "train").values("actor"))
-            if both := sorted(trained & tested):
+            if both := sorted(trained & scored):
                 raise UserError(
-                    f"{stage}.data: trains on {', '.join(both)}, test actors of the split {config.data.split!r}; "
+                    f"{stage}.data: trains on {', '.join(both)}, {role} actors of the split {config.data.split!r}; "
                     f"give {stage}.data.split without them"
                 )
 

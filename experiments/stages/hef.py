@@ -27,6 +27,7 @@ class HEF(NetworkStage):
     """Trains `HEFModule`."""
 
     name = "hef"
+    version = 2
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""

@@ -9,12 +9,12 @@ from torch import Tensor
 from torchmetrics.functional import pearson_corrcoef
 
 from conventions.emotions import NUM_LEVELS
+from datamodules.moments import Moments
 from datamodules.speech_features import MFCC, Mel
 from datamodules.speech_names import SpeechForm
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.losses import mouth_opening
-from lightning_modules.eac.network import Standardisation
 from lightning_modules.eac.readout import Readout
 
 
@@ -35,13 +35,13 @@ def correlation(first: Float[Tensor, " t"], second: Float[Tensor, " t"]) -> floa
 def expression_metrics(
     predicted: Float[Tensor, "t 64"],
     true: Float[Tensor, "t 64"],
-    statistics: Standardisation,
+    scale: Moments,
     parts: Mapping[str, Readout],
 ) -> dict[str, float]:
     """Errors of one clip's prediction, of the mean face and of each frame's forerunner, and how parts of the face
     (mouth, brow, lids) follow.
     """
-    deviation, mean_face = statistics.deviation, statistics.mean.expand_as(true)
+    deviation, mean_face = scale.deviation, scale.mean.expand_as(true)
     result = {
         "coefficient_error": normalised_error(predicted, true, deviation),
         "coefficient_error_mean_face": normalised_error(mean_face, true, deviation),

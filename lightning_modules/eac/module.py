@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from conventions.errors import UserError
 from datamodules.batches import EACBatch
 from datamodules.mead import ClipItem
+from datamodules.moments import Moments
 from face3d.coefficients import EXPRESSION, IDENTITY, with_expression
 from face3d.renderer import Renderer
 from lightning_modules.ame.conditioning import batch_codes
@@ -91,6 +92,7 @@ class EACModule(StageModule):
         basis = mouth_basis(renderer.model) if renderer is not None else None
         self.register_buffer("basis", basis, persistent=False)
         self._parts: dict[str, Readout] = {}
+        self._true_scale: Moments | None = None
 
     def on_fit_start(self) -> None:
         """Standardise by the moments of the training data, unless the weights carry some."""
@@ -255,9 +257,12 @@ class EACModule(StageModule):
         self._find_parts()
 
     def on_test_epoch_start(self) -> None:
-        """Find how parts of the face are read off coefficients."""
+        """Find how parts of the face are read off coefficients, and the scale of the exact coefficients."""
         super().on_test_epoch_start()
         self._find_parts()
+        if hasattr(self.data, "statistics"):
+            true = self.data.statistics().true_expression
+            self._true_scale = Moments(true.mean.to(self.device), floored(true.deviation.to(self.device)))
 
     @without_gradients
     def _find_parts(self) -> None:
@@ -277,16 +282,20 @@ class EACModule(StageModule):
     def evaluate_batch(self, batch: ClipItem, loader: int, phase: Phase) -> dict[str, float] | None:
         """Metrics of a whole clip with text as the condition; None where the encoder refuses its style.
 
-        Tests compare with the exact coefficients where the store has them, validation with what training sees.
+        Tests compare with the exact coefficients where the store has them, on their scale; validation compares with
+        what training sees.
         """
         try:
             code = self.clip_code(batch)
         except RefusedStyle:
             return None
-        true = (batch.exact if phase == "test" else batch.coefficients)[:, EXPRESSION]
-        identity, statistics = batch.coefficients[:1, IDENTITY], self.network.expression_statistics
+        own = self.network.expression_statistics
+        true, scale = batch.coefficients[:, EXPRESSION], Moments(own.mean, own.deviation)
+        if phase == "test":
+            true, scale = batch.exact[:, EXPRESSION], self._true_scale or scale
+        identity = batch.coefficients[:1, IDENTITY]
         predicted = self.predict_speech(batch.speech, code, identity)
-        row = expression_metrics(predicted, true, statistics, self._parts)
+        row = expression_metrics(predicted, true, scale, self._parts)
         if loader == 0 and batch.emotion not in (None, "neutral"):
             row |= slider_metrics(
                 lambda code: self.predict_speech(batch.speech, code, identity),
@@ -294,7 +303,7 @@ class EACModule(StageModule):
                 batch.emotion,
                 batch.level or 1,
                 true,
-                statistics.deviation,
+                scale.deviation,
             )
         silence = silent_speech(self.config.speech, len(true), true.device)
         if loader == 0 and silence is not None and self.basis is not None:

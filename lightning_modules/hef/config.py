@@ -52,7 +52,7 @@ class AugmentConfig:
         at_least(0, colour=self.colour, blur=self.blur, grain=self.grain, jpeg=self.jpeg)
         at_least(0, displacement=self.displacement)
         if self.jpeg > 100:
-            raise ValueError(f"jpeg: {self.jpeg} is not valid;it must be at most 100")
+            raise ValueError(f"jpeg: {self.jpeg} is not valid; it must be at most 100")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The flow pyramid: where in the source each pixel of the driven frame comes from, refined from coarse to fine."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -31,21 +30,6 @@ class Flows:
         return resize(self.flows[scale], size), resize(self.visibilities[scale], size)
 
 
-@runtime_checkable
-class Source(Protocol):
-    """What flows need of a portrait: features of its picture and, without known motion, of its render."""
-
-    @property
-    def features(self) -> list[Tensor]:
-        """Of the picture at each scale, coarsest first."""
-        ...
-
-    @property
-    def shapes(self) -> list[Tensor]:
-        """Of the render at each scale, as the drive's."""
-        ...
-
-
 class FlowBlock(nn.Module):
     """One scale: from the state below, the aligned source and the drive to a flow, a visibility and a new state.
 
@@ -55,8 +39,7 @@ class FlowBlock(nn.Module):
 
     def __init__(self, channels: int, above: int, below: int, style_dim: int, knows_motion: bool) -> None:
         super().__init__()
-        renders = channels // 2 if knows_motion else 2 * (channels // 2)
-        self.fuse = ModulatedConvolution(below + channels + renders, channels // 2, style_dim)
+        self.fuse = ModulatedConvolution(below + channels + channels // 2, channels // 2, style_dim)
         self.refine = ModulatedConvolution(channels // 2, above // 2, style_dim)
         self.head = convolution(above // 2 + 3 * knows_motion, 3)
         nn.init.zeros_(self.head.weight)
@@ -99,12 +82,9 @@ class FlowPyramid(nn.Module):
     hierarchical: the same blocks (and parameters) work at 1/8 of the resolution at most, and the last flow serves all
     scales.
 
-    With `hef.motion` rendered, the source is its picture and its render; their features are warped alike, so that each
-    scale compares the drive's render with the source's as far as this is aligned. Flow starts as zero.
-
-    With `hef.motion` projected, a scale gets the source's picture and the part of the 3DMM's motion that is still
-    missing (not residual: the whole motion). Before training, delta_s is this part: flow starts as the motion of the
-    seen skin and learns the rest.
+    With `hef.motion` projected, a scale also gets the part of the 3DMM's motion that is still missing (not residual:
+    the whole motion). Before training, delta_s is this part: flow starts as the motion of the seen skin and learns the
+    rest. With `hef.motion` rendered, flow starts as zero.
     """
 
     def __init__(self, config: HEFConfig) -> None:
@@ -121,7 +101,7 @@ class FlowPyramid(nn.Module):
 
     def forward(
         self,
-        source: Source,
+        source: list[Tensor],
         drive: list[Tensor],
         motion: Float[Tensor, "b 3 r r"] | None,
         style: Float[Tensor, "b d"],
@@ -130,14 +110,12 @@ class FlowPyramid(nn.Module):
 
         `motion` is (x, y, seen).
         """
-        finest, appearances = source.features[-1], source.features
-        if motion is None:
-            appearances = [join(*both) for both in zip(source.features, source.shapes, strict=True)]
+        finest = source[-1]
         no_flow = torch.zeros(len(finest), 2, *finest.shape[2:], device=finest.device)
         still = no_flow, torch.full_like(no_flow[:, :1], VISIBLE_AT_START)
         state, before = drive[0][:, :0], still
         flows = Flows([], [])
-        for size, block, appearance, geometry in zip(self.sizes, self.blocks, appearances, drive, strict=True):
+        for size, block, appearance, geometry in zip(self.sizes, self.blocks, source, drive, strict=True):
             flow, logit = (resize(x, size) for x in (before if self.residual else still))
             unit = 2 / (size if self.residual else BASE_SIZE)
             missing = None if motion is None else missing_motion(motion, flow, unit)

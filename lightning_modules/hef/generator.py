@@ -15,15 +15,11 @@ from lightning_modules.hef.layers import SLOPE, ModulatedConvolution, Pyramid, c
 
 @dataclass(frozen=True)
 class SourceCode:
-    """What is computed once per portrait: images and features at each scale (coarsest first), and its own render.
-
-    `shapes` are features of the render, where motion has to be found in renders (`hef.motion`), else empty.
-    """
+    """What is computed once per portrait: images and features at each scale (coarsest first), and its own render."""
 
     images: list[Tensor]
     features: list[Tensor]
     geometry: Float[Tensor, "b 4 r r"]
-    shapes: list[Tensor]
 
     def expand(self, count: int) -> "SourceCode":
         """One portrait for `count` driven frames, without copying."""
@@ -31,8 +27,7 @@ class SourceCode:
         def grow(x: Tensor) -> Tensor:
             return x.expand(count, -1, -1, -1)
 
-        images, features, shapes = ([grow(x) for x in part] for part in (self.images, self.features, self.shapes))
-        return SourceCode(images, features, grow(self.geometry), shapes)
+        return SourceCode([grow(x) for x in self.images], [grow(x) for x in self.features], grow(self.geometry))
 
 
 @dataclass(frozen=True)
@@ -135,8 +130,7 @@ class Generator(nn.Module):
         super().__init__()
         self.sizes, self.knows_motion = config.sizes, config.knows_motion
         self.source_encoder = Pyramid(3, config.channels)
-        seen = 4 + 4 + 3 if config.knows_motion else 4
-        self.drive_encoder = Pyramid(seen, tuple(c // 2 for c in config.channels))
+        self.drive_encoder = Pyramid(4 + 4 + 3 * config.knows_motion, tuple(c // 2 for c in config.channels))
         self.mapping = Mapping(config)
         self.flow = FlowPyramid(config)
         self.synthesis = Synthesis(config)
@@ -144,8 +138,7 @@ class Generator(nn.Module):
     def encode_source(self, image: Float[Tensor, "b 3 r r"], geometry: Float[Tensor, "b 4 r r"]) -> SourceCode:
         """A portrait in [-1, 1] and its own render (image in [-1, 1], mask), as what `drive` needs of them."""
         images = [resize(image, size) for size in self.sizes]
-        shapes = [] if self.knows_motion else self.drive_encoder(geometry)
-        return SourceCode(images, self.source_encoder(image), geometry, shapes)
+        return SourceCode(images, self.source_encoder(image), geometry)
 
     def drive(
         self,
@@ -160,14 +153,15 @@ class Generator(nn.Module):
         `geometry` is its render and mask; `motion` is the 3DMM's own flow: offsets of seen skin in
         normalised units (0 elsewhere), and where it is seen. It has no effect with `hef.motion` rendered.
         """
+        known = [geometry, source.geometry]
         if self.knows_motion:
             assert motion is not None, "hef.motion=projected needs the motion"
-            cells = torch.cat([motion[:, :2] * (BASE_SIZE / 2), motion[:, 2:]], dim=1)
-            drive = self.drive_encoder(join(geometry, source.geometry, cells))
+            known.append(torch.cat([motion[:, :2] * (BASE_SIZE / 2), motion[:, 2:]], dim=1))
         else:
-            drive, motion = self.drive_encoder(geometry), None
+            motion = None
+        drive = self.drive_encoder(join(*known))
         style = self.mapping(emotion, token, source.features[0], drive[0])
-        flows = self.flow(source, drive, motion, style)
+        flows = self.flow(source.features, drive, motion, style)
         image, warped = self.synthesis(source, drive, flows, style)
         return Animation(image, warped, flows)
 

@@ -8,28 +8,28 @@ def at_least(least: float | int, **values: float | int) -> None:
     """Each value is `least` or more."""
     for name, value in values.items():
         if not value >= least:
-            raise ValueError(f"{name}: {value} is not valid;it must be at least {least}")
+            raise ValueError(f"{name}: {value} is not valid; it must be at least {least}")
 
 
 def positive(**values: float | int) -> None:
     """Each value is greater than 0."""
     for name, value in values.items():
         if not value > 0:
-            raise ValueError(f"{name}: {value} is not valid;it must be greater than 0")
+            raise ValueError(f"{name}: {value} is not valid; it must be greater than 0")
 
 
 def share(**values: float | int) -> None:
     """Each value lies in 0..1."""
     for name, value in values.items():
         if not 0 <= value <= 1:
-            raise ValueError(f"{name}: {value} is not valid;it must be between 0 and 1")
+            raise ValueError(f"{name}: {value} is not valid; it must be between 0 and 1")
 
 
 def below_one(**values: float) -> None:
     """Each value lies in 0..1 and is less than 1, as decays must be."""
     for name, value in values.items():
         if not 0 <= value < 1:
-            raise ValueError(f"{name}: {value} is not valid;it must be at least 0 and less than 1")
+            raise ValueError(f"{name}: {value} is not valid; it must be at least 0 and less than 1")
 
 
 def known(registry: Registry, **names: str) -> None:

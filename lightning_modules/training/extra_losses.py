@@ -35,5 +35,5 @@ def _split(text: str) -> tuple[str, float]:
     except ValueError:
         number = float("nan")
     if not path or not math.isfinite(number):
-        raise ValueError(f"extra_losses: {text!r} is not valid;it must be module:function=weight")
+        raise ValueError(f"extra_losses: {text!r} is not valid; it must be module:function=weight")
     return path, number

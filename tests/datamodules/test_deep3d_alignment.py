@@ -13,10 +13,9 @@ from PIL import Image
 from conventions.published import LANDMARKER
 from datamodules import deep3d
 from datamodules.crop import bounds, camera_windows
-from datamodules.landmarks import find_faces
 from datamodules.video import iterate_frames
 from face3d.keypoints import STANDARD_FIVE
-from face3d.landmarker import Landmarker
+from face3d.landmarker import Landmarker, find_faces
 
 
 def published_alignment(landmarks: np.ndarray, width: int, height: int) -> tuple[float, float, float, float, float]:

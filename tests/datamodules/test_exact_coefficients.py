@@ -65,11 +65,11 @@ def test_networks_get_the_kind_that_is_asked_for(store: Store, tmp_path: Path, k
     assert all(any(np.array_equal(row, other) for other in rows) for row in batch.coefficients[0].numpy())
     pair = hef.batch_maker()(0)
     assert all(any(np.array_equal(row, other) for other in rows) for row in pair.target_coefficients.numpy())
-    assert torch.allclose(
-        eac.statistics().expression.mean,
-        torch.from_numpy(rows[:, EXPRESSION].astype(np.float64)).mean(0).float(),
-        atol=1e-5,
-    )
+    found = eac.statistics()
+    for moments, vectors in ((found.expression, rows), (found.true_expression, store.exact[:])):
+        expressions = torch.from_numpy(vectors[:, EXPRESSION].astype(np.float64))
+        assert torch.allclose(moments.mean, expressions.mean(0).float(), atol=1e-5)
+        assert torch.allclose(moments.deviation, expressions.std(0, correction=0).float(), atol=1e-5)
 
 
 def test_results_are_compared_with_the_exact_ones(store: Store, tmp_path: Path) -> None:

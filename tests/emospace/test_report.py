@@ -1,34 +1,32 @@
 """The static page: curves, tables and run folders as one file."""
 
+import base64
+import io
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from report_runs import make_run, write_clip
 
 from emospace.cli import main
-from emospace.report.curves import chart, thin
+from emospace.report.curves import points, thin
 from emospace.report.page import write_report
-from emospace.report.runs import flatten
+from emospace.report.runs import flatten, groups, read_runs
 from emospace.report.tables import table_html
 
 
-def make_run(runs: Path, name: str, steps: int, parents: Sequence[str] = (), **labels: str) -> None:
-    folder = runs / name
-    labels = {"stage": name.split(".")[0].rpartition("-")[2], **labels}
-    folder.mkdir(parents=True)
-    digest = name.rsplit(".", 1)[-1]
-    (folder / "status.json").write_text(json.dumps({"state": "done", "hash": digest, "heartbeat": 0, **labels}))
-    (folder / "metrics.json").write_text(json.dumps({"hash": digest, "required": ["EFD"], "metrics": {"EFD": 0.25}}))
-    (folder / "config.yaml").write_text(f"eac:\n  steps: {steps}\n")
-    (folder / "provenance.json").write_text(json.dumps({"parents": {run: run for run in parents}}))
-    rows = [json.dumps({"step": step, "train/loss": 1 / step}) for step in range(1, 4)]
-    (folder / "history.jsonl").write_text("\n".join(rows) + '\n{"step": 4, "train/l')
+def data_of(page: str) -> dict[str, Any]:
+    """What the page's script reads."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
+    assert found is not None
+    return json.loads(found[1])
 
 
 def test_page_is_one_file_with_every_run(tmp_path: Path) -> None:
@@ -37,11 +35,10 @@ def test_page_is_one_file_with_every_run(tmp_path: Path) -> None:
     make_run(runs, "toy-eac.eac_mlp.s0.bbbbbbbb", 200)
     write_report(out, runs, [])
     page = out.read_text()
-    assert "toy-eac.full.s0.aaaaaaaa" in page
-    assert "toy-eac.eac_mlp.s0.bbbbbbbb" in page
-    assert page.count("<polyline") == 2
-    assert "train/loss" in page
-    assert '"eac.steps": "100"' in page
+    facts = {run["id"]: run for run in data_of(page)["runs"]}
+    assert set(facts) == {"toy-eac.full.s0.aaaaaaaa", "toy-eac.eac_mlp.s0.bbbbbbbb"}
+    assert facts["toy-eac.full.s0.aaaaaaaa"]["curves"] == {"train/loss": [[1, 1], [2, 0.5], [3, 0.33333]]}
+    assert facts["toy-eac.full.s0.aaaaaaaa"]["config"]["eac.steps"] == "100"
     assert "http://" not in page
     assert "https://" not in page
 
@@ -53,11 +50,36 @@ def test_thin_keeps_range_and_last_step() -> None:
     assert thinned[-1] == (999.0, 1.0)
 
 
-def test_chart_leaves_out_what_is_not_finite() -> None:
-    assert chart("loss", {"a": [(0.0, float("nan"))]}, {"a": 0}) == ""
-    drawn = chart("<loss>", {"a": [(0.0, 1.0), (1.0, float("inf")), (2.0, 3.0)]}, {"a": 0})
-    assert "&lt;loss&gt;" in drawn
-    assert drawn.count(",") == len("ab") + 1  # two points, and the axis' own comma
+def test_points_leave_out_what_is_not_finite() -> None:
+    history = {"a": [(0.0, float("nan"))], "b": [(0.0, 1.0), (1.0, float("inf")), (2.0, 1 / 3)]}
+    assert points(history) == {"b": [(0.0, 1.0), (2.0, 0.33333)]}
+
+
+def test_seeds_of_a_variant_are_one_group_and_other_fields_another(tmp_path: Path) -> None:
+    common, other = {"world.preset": "tiny"}, {"world.preset": "tiny", "eac.steps": "3"}
+    make_run(tmp_path, "eac.s0.aaaaaaaa", 1, variant="full", seed=0, fields=common)
+    make_run(tmp_path, "eac.s1.bbbbbbbb", 1, variant="full", seed=1, fields=common)
+    make_run(tmp_path, "eac.s0.cccccccc", 1, variant="full", seed=0, fields=other)
+    make_run(tmp_path, "toy-eac.eac_mlp.s2.dddddddd", 1)
+    runs = [run for run in read_runs(tmp_path) if run.fields]
+    assert groups(runs) == {
+        "eac.s0.aaaaaaaa": "eac full",
+        "eac.s1.bbbbbbbb": "eac full",
+        "eac.s0.cccccccc": "eac full eac.steps=3",
+    }
+    assert [(run.variant, run.seed) for run in read_runs(tmp_path)][-1] == ("eac_mlp", "s2")
+
+
+def test_a_video_shows_its_first_frame_before_it_plays(tmp_path: Path) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "page.html"
+    make_run(runs, "evaluate.s0.aaaaaaaa", 1)
+    write_clip(runs / "evaluate.s0.aaaaaaaa" / "samples" / "clip.mp4", red=True)
+    write_report(out, runs, [])
+    found = re.search(r'<video [^>]*poster="data:image/jpeg;base64,([^"]+)" src="data:video/mp4', out.read_text())
+    assert found is not None
+    first = np.asarray(Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGB"), dtype=int)
+    assert first.shape == (32, 64, 3)
+    assert (first[..., 0] > 200).all()
 
 
 def test_table_html_escapes_and_emboldens() -> None:
@@ -119,7 +141,7 @@ def test_a_browser_shows_the_difference_of_any_two_runs(page: Path, browser: Cal
     page.write_text(page.read_text().replace("</body>", CHOOSE + "</body>"))
     shown = browser(page, "--dump-dom")
     assert "<td>eac.steps</td><td>1</td><td>3</td>" in shown
-    assert shown.count("<polyline") == 3
+    assert shown.count("<polyline class=") == 3, "one curve a run: no two are seeds of one variant"
 
 
 @pytest.mark.slow
@@ -135,20 +157,9 @@ def test_a_browser_paints_it_light_and_dark(
     assert np.abs(pixels - ground).max() > 120, "text stands out from its ground"
 
 
-def test_colours_are_counted_within_a_stage(page: Path) -> None:
-    text = page.read_text()
-    lines = re.findall(r'<polyline class="(c\d)"[^>]*><title>([^<]*)', text)
-    assert lines == [
-        ("c0", "toy-eac.eac_mlp.s0.bbbbbbbb"),
-        ("c1", "toy-eac.full.s0.aaaaaaaa"),
-        ("c0", "toy-hef.full.s0.cccccccc"),
-    ]
-    assert 'alt="figure8" src="data:image/png' in text
-
-
 def shown(out: Path) -> set[str]:
     """Ids of the runs on a page."""
-    return set(re.findall(r"<tr><td><code>([^<]*)", out.read_text()))
+    return set(re.findall(r'<tr class="run" data-run="([^"]*)"', out.read_text()))
 
 
 def test_of_an_experiment_its_runs_are_shown_and_all_that_they_build_on(tmp_path: Path) -> None:
@@ -162,7 +173,7 @@ def test_of_an_experiment_its_runs_are_shown_and_all_that_they_build_on(tmp_path
     assert len(shown(out)) == 4
     assert main([*words, "--preset", "toy"]) == 0
     assert shown(out) == {"ame.s0.aaaaaaaa", "eac.s0.bbbbbbbb", "toy-eac.full.s0.dddddddd"}
-    assert "<td>eac full s0 eac.steps=1</td>" in out.read_text()
+    assert "<p>eac full s0 eac.steps=1</p>" in out.read_text()
 
 
 @pytest.mark.parametrize("words", [["--video", "none.mp4"], ["--figure", "README.md"]])

@@ -15,13 +15,12 @@ from PIL import Image
 from conventions.errors import UserError
 from conventions.published import LANDMARKER
 from datamodules.crop import cut
-from datamodules.landmarks import find_faces
 from emospace.demo import write_astronaut
 from emospace.talking.portrait import MOST_PIXELS, Frame, eye_line, level, read_portrait
 from emospace.talking.square import Square, coverage, cut_square, fill
 from face3d.camera import CROP_WIDENING, default_placement, project
 from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY, TRANSLATION
-from face3d.landmarker import Landmarker
+from face3d.landmarker import Landmarker, find_faces
 from face3d.morphable import MorphableModel, load_model
 
 

@@ -5,33 +5,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from published_runs import planned_runs, write_runs
 
 from emospace.cli import main
-from experiments.graph import StageRun, compose, plan
-from experiments.runner import Measured, write_metrics
+from experiments.graph import StageRun
 from experiments.workspace import NAME, build, logged_names
 
 
 @pytest.fixture(scope="module")
 def planned() -> list[StageRun]:
-    return plan(compose("toy"), lambda path: "5" * 64)
+    return planned_runs()
 
 
 @pytest.fixture
 def runs(planned: list[StageRun], tmp_path: Path) -> Path:
-    """A finished evaluation, whose parents' folders are not here, a finished EAC and a failed HEF."""
-    for run in planned:
-        if run.stage not in ("eac", "hef", "evaluate"):
-            continue
-        folder = run.folder(tmp_path)
-        write_metrics(run, folder, Measured({"EFD": 0.5, "LMD": 2.0} if run.stage == "evaluate" else {}))
-        folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.structured(run.config)))
-        folder.write("provenance.json", {"parents": {role: parent.id for role, parent in run.parents.items()}})
-        if run.stage == "eac":
-            folder.history.write_text('{"step": 10, "time": 1.0, "train/loss": 0.5}\n')
-        state = "failed" if run.stage == "hef" else "done"
-        folder.set_status(state, hash=run.hash, stage=run.stage, variant=run.variant, seed=run.seed)
+    write_runs(planned, tmp_path)
     return tmp_path
 
 

@@ -5,7 +5,6 @@ Needs Gradio (`emospace[web]`), selenium, Chromium and its driver.
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+from browsers import new_browser
 from tiny_model import parts_of, tiny_modules
 
 from conventions.rates import VIDEO_FPS
@@ -34,9 +34,6 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent.parent
 SECONDS = 1.0
 PATIENCE = 600.0
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,1000")
-QUIET = ("--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync")
-
 T = TypeVar("T")
 
 
@@ -87,21 +84,10 @@ def server(material: Path) -> Iterator[tuple[str, Path]]:
 @pytest.fixture
 def visitors() -> Iterator[Callable[[str], Any]]:
     """Opens the page in a browser of its own."""
-    pytest.importorskip("selenium", reason="the browser is driven by selenium")
-    from selenium import webdriver
-
-    browser, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if not browser or not driver:
-        pytest.skip("chromium and chromedriver are not installed")
     opened: list[Any] = []
 
     def visit(address: str) -> Any:
-        options = webdriver.ChromeOptions()
-        options.binary_location = browser
-        for word in (*OPTIONS, *QUIET):
-            options.add_argument(word)
-        options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-        opened.append(webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)))
+        opened.append(new_browser(performance="ALL"))
         opened[-1].set_page_load_timeout(PATIENCE)
         opened[-1].get(address)
         until(lambda: find(opened[-1], "#make"))

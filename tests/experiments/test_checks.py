@@ -22,7 +22,16 @@ FAULTS = {
     "no audio": ({"has_audio": False}, [], "no training clip with audio"),
     "no labels": ({"emotion": None, "level": None, "kind": None}, [], "no training clip with an emotion label for AME"),
     "no judges": ({"actors": [*TRAIN, "M005"]}, [], "at least two judge actors"),
-    "no test clips": ({"actors": [*TRAIN, "W006", "M007"]}, [], "no test clip of basic styles"),
+    "no test clips": (
+        {"actors": [*TRAIN, "W006", "M007"]},
+        [],
+        "no test clip with audio and coefficients for evaluate.clips: basic",
+    ),
+    "no validation clips": (
+        {"actors": [*TRAIN, "M005", "W006", "M007"]},
+        ["evaluate.clips=val"],
+        "no val clip with audio and coefficients for evaluate.clips: val",
+    ),
     "no training actors": ({"actors": ["M005", "W006", "M007"]}, [], "no training clip"),
     "another face model": ({"coefficient_model": "bfm09"}, [], "face_model: '' is not a file"),
     "one clip a style": (

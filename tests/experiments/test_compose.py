@@ -26,7 +26,7 @@ class Module:
 
     def __post_init__(self) -> None:
         if self.steps < 0:
-            raise ValueError(f"steps: {self.steps} is not valid;it must be at least 0")
+            raise ValueError(f"steps: {self.steps} is not valid; it must be at least 0")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from conventions.errors import UserError
+from experiments.checks import check_parents
 from experiments.graph import STAGES, Experiment, compose, plan
-from experiments.parents import check_parents
 from experiments.readback import read_run
 from experiments.rundir import RunLockedError, list_runs
 from experiments.runner import Result, execute, write_metrics

@@ -134,7 +134,14 @@ def test_clips_are_taken_evenly(data: MEADDataModule, tmp_path: Path, limit: int
     everyone = data.test_clips("basic")
     assert len(chosen) == len({clip.id for clip in chosen}) == count
     assert [clip for clip in everyone if clip in chosen] == chosen
+
+
+def test_the_configuration_names_the_scored_clips(data: MEADDataModule, tmp_path: Path) -> None:
+    run = work(RunFolder(tmp_path / "run")).run
     assert [clip.emotion for clip in chosen_clips(configured(run, clips="unseen"), data)] == ["contempt"]
+    for kind, role in (("basic", "test"), ("val", "val"), ("unseen", "test")):
+        actors = {clip.actor for clip in chosen_clips(configured(run, clips=kind), data)}
+        assert actors == {actor for actor in data.store.clips.values("actor") if data.split.role(actor) == role}, kind
 
 
 def test_the_picture_of_an_emotion_is_never_the_clips_own(

@@ -221,7 +221,7 @@ def test_embeddings_are_kept_by_store_and_weights(tmp_path: Path, monkeypatch: p
         (lambda: AudioConfig(width=30, heads=4), "width: 30 must be a multiple of heads"),
         (lambda: AudioConfig(dropout=1.5), "dropout: 1.5 is not valid"),
         (lambda: AMEWeights(null=-1.0), "null: -1.0 is not valid"),
-        (lambda: AMEConfig(learning_rate=0.0), "learning_rate: 0.0 is not valid;it must be greater than 0"),
+        (lambda: AMEConfig(learning_rate=0.0), "learning_rate: 0.0 is not valid; it must be greater than 0"),
         (lambda: AugmentConfig(flip=2.0), "flip: 2.0"),
         (lambda: ClipPriorConfig(steps=0), "steps: 0"),
     ],

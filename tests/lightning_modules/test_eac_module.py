@@ -19,6 +19,7 @@ from datamodules.audio import mfcc_windows
 from datamodules.batches import EACBatch
 from datamodules.endless import EndlessData, item_loader
 from datamodules.mead import ClipItem
+from datamodules.moments import Moments, Statistics
 from datamodules.speech_names import SpeechForm
 from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY
 from face3d.morphable import load_model
@@ -152,6 +153,23 @@ def test_training_lowers_the_loss_without_a_face() -> None:
     assert metrics["mouth_correlation"] > 0.3
     assert metrics["unseen/refused"] == 0.5
     assert "unseen/coefficient_error" in metrics
+
+
+def test_errors_are_on_the_scale_of_the_exact_coefficients() -> None:
+    exact = torch.randn(12, 257)
+    true = Moments(exact[:, EXPRESSION].mean(0), exact[:, EXPRESSION].std(0, correction=0))
+    measured = Moments(true.mean / 100, true.deviation / 100)
+
+    class Data(Clips):
+        def statistics(self) -> Statistics:
+            return Statistics(true, measured, true)
+
+        def test_dataloader(self) -> list[DataLoader]:
+            return [item_loader([replace(BASIC[0], exact=exact)])]
+
+    module = EACModule(PLAIN, WordEncoder())
+    module.network.expression_statistics.set(measured.mean, measured.deviation)
+    assert metrics_of(module, data=Data())["coefficient_error_mean_face"] == pytest.approx(1, abs=0.02)
 
 
 def test_all_losses_reach_the_network(renderer: Renderer) -> None:
@@ -386,7 +404,7 @@ def test_impossible_numbers_are_named() -> None:
     for make, message in (
         (lambda: BackboneConfig(width=36, heads=4), "width: 36 must be a multiple of 2 x heads"),
         (lambda: EACWeights(mouth=-0.5), "mouth: -0.5 is not valid"),
-        (lambda: EACConfig(slider_share=1.2), "slider_share: 1.2 is not valid;it must be between 0 and 1"),
+        (lambda: EACConfig(slider_share=1.2), "slider_share: 1.2 is not valid; it must be between 0 and 1"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             make()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from metrics import features, frechet, functional, image, landmarks, naturalness, sync
+from metrics import clip_means, frechet, functional, naturalness
 from metrics.functional import naturalness as functional_naturalness
 
 CLIPS = 6
@@ -32,37 +32,37 @@ def talk(seed: int, frames: int = 30) -> tuple[torch.Tensor, ...]:
 
 
 CASES = {
-    "psnr": (image.FramePSNR, lambda i: (rand(i, 4), ALL[:4]), lambda v, m: v.mean()),
-    "ssim": (image.FrameSSIM, lambda i: (rand(i, 4), torch.arange(4) > 0), lambda v, m: v[1:].mean()),
-    "lpips": (image.FrameLPIPS, lambda i: (rand(i, 4), ALL[:4]), lambda v, m: v.mean()),
+    "psnr": (clip_means.FramePSNR, lambda i: (rand(i, 4), ALL[:4]), lambda v, m: v.mean()),
+    "ssim": (clip_means.FrameSSIM, lambda i: (rand(i, 4), torch.arange(4) > 0), lambda v, m: v[1:].mean()),
+    "lpips": (clip_means.FrameLPIPS, lambda i: (rand(i, 4), ALL[:4]), lambda v, m: v.mean()),
     "lmd": (
-        lambda: landmarks.LandmarkDistance(256, "face"),
+        lambda: clip_means.LandmarkDistance(256, "face"),
         lambda i: (points(i, 4 + i), points(i + 50, 4 + i), ALL[: 4 + i]),
         lambda a, b, m: functional.landmark_distance(a, b, 256, "face"),
     ),
     "efd": (
-        features.EmotionFeatureDistance,
+        clip_means.EmotionFeatureDistance,
         lambda i: (rand(i, 4, 9), rand(i + 50, 4, 9), ALL[:4]),
         lambda a, b, m: functional.emotion_feature_distance(a, b),
     ),
     "csim": (
-        features.IdentitySimilarity,
+        clip_means.IdentitySimilarity,
         lambda i: (rand(i, 4, 9), rand(i + 50, 4, 9), ALL[:4]),
         lambda a, b, m: functional.cosine_similarity_of_identity(a, b),
     ),
     "csim source": (
-        features.SourceSimilarity,
+        clip_means.SourceSimilarity,
         lambda i: (rand(i, 4, 9), rand(i + 50, 1, 9), ALL[:4]),
         lambda a, b, m: functional.cosine_similarity_of_identity(a, b),
     ),
     "accuracy": (
-        features.EmotionAccuracy,
+        clip_means.EmotionAccuracy,
         lambda i: (rand(i, 4, 8), i, ALL[:4]),
         lambda p, e, m: functional.emotion_accuracy(p.mean(0, keepdim=True), torch.tensor([e])),
     ),
-    "sync": (sync.SyncConfidence, sync_pair, lambda a, v: functional.sync_scores(a, v).confidence),
-    "distance": (sync.SyncDistance, sync_pair, lambda a, v: functional.sync_scores(a, v).distance),
-    "offset": (sync.SyncOffset, sync_pair, lambda a, v: functional.sync_scores(a, v).offset),
+    "sync": (clip_means.SyncConfidence, sync_pair, lambda a, v: functional.sync_scores(a, v).confidence),
+    "distance": (clip_means.SyncDistance, sync_pair, lambda a, v: functional.sync_scores(a, v).distance),
+    "offset": (clip_means.SyncOffset, sync_pair, lambda a, v: functional.sync_scores(a, v).offset),
 }
 SET_CASES = {
     "lips": (naturalness.LipDynamics, talk),
@@ -90,7 +90,7 @@ def test_class_is_the_mean_of_its_functional_twin(name):
 
 
 def test_sync_counts_the_clip_that_is_too_short():
-    metric = sync.SyncConfidence()
+    metric = clip_means.SyncConfidence()
     metric.update(*sync_pair(3))
     assert int(metric.missing) == 1
     assert metric.compute().isnan()

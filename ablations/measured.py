@@ -1,0 +1,180 @@
+"""Measurements for docs/results.json from finished runs: Table 3, unseen styles, and the metrics of single stages.
+
+`python -m ablations.measured --runs RUNS --preset toy --seeds 0 1 2 --machine "two cores, no GPU"` replaces those of
+the same title and keeps the others; `python -m ablations.results` then writes the page.
+"""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablations.results import DOCS, Measurement
+from ablations.statistics import Difference, summarise
+from ablations.tables import Row, Table, ask, build_table
+from conventions.errors import UserError
+from conventions.files import write_text
+from experiments.rundir import RunFolder
+from experiments.stage import StageRun
+
+DIGITS = 4
+ARROWS = {"EFD": "EFD ↓", "LMD": "LMD ↓", "Sync": "Sync ↑"}
+AGREES = {True: "**{}**", False: "{} (against)", None: "{}"}
+"""How an interval is marked, by whether it goes in the paper's direction."""
+AME_METRICS = {
+    "r1_emotion/text-image": "R@1 of emotions, text to image",
+    "r1_emotion/text-audio": "R@1 of emotions, text to audio",
+    "intensity_spearman/text": "rank correlation of intensity and level, text",
+    "intensity_spearman/image": "the same, images",
+    "intensity_spearman/audio": "the same, voices",
+    "unseen_accuracy/image": "unseen styles recognised in images",
+    "unseen_accuracy/audio": "unseen styles recognised in voices",
+}
+EAC_METRICS = {
+    "coefficient_error": "error",
+    "mouth_correlation": "mouth",
+    "brow_correlation": "brows",
+    "slider/coefficient_error": "error with the slider",
+    "slider/left_at_zero": "emotion left at level 0",
+}
+HEF_METRICS = {"PSNR": "PSNR of re-enactment", "flow_error_px": "flow error, px", "still_flow_error_px": "without flow"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A table of one stage's own metrics: a row for each variant that changes this stage."""
+
+    title: str
+    path: tuple[str, ...]
+    """Parents to follow from the evaluation."""
+    variants: Mapping[str, str]
+    metrics: Mapping[str, str]
+
+
+ENCODINGS = {"enc_onehot": "One-hot", "enc_gpt2": "GPT2"}
+STAGES = (
+    Stage("AME: retrieval and intensity", ("eac", "ame"), {"full": "CLIP", **ENCODINGS}, AME_METRICS),
+    Stage(
+        "EAC: ablations",
+        ("eac",),
+        {"full": "full", "eac_wo_emo": "w/o L_emo", **ENCODINGS, "eac_mlp": "MLPs", "eac_gru": "GRUs"},
+        EAC_METRICS,
+    ),
+    Stage(
+        "HEF: ablations", ("hef",), {"full": "full", "hef_wo_res": "w/o res.", "hef_wo_hie": "w/o hie."}, HEF_METRICS
+    ),
+)
+
+
+def number(values: Sequence[float]) -> str:
+    """Mean and, in brackets, standard deviation over seeds."""
+    found = summarise(values)
+    if not found.n:
+        return ""
+    return f"{found.mean:.{DIGITS}g}" + (f" ({found.sd:.2g})" if found.n > 1 else "")
+
+
+def interval(difference: Difference | None, agrees: bool | None) -> str:
+    """The 95 % interval of a difference, bold in the paper's direction."""
+    if difference is None:
+        return ""
+    return AGREES[agrees].format(f"{difference.low:.2g} .. {difference.high:.2g}")
+
+
+def table_rows(table: Table) -> list[list[str]]:
+    """One row for each variant and reference: values, and intervals of the differences to the full model."""
+    against = table.paper.against
+    full = next(row for row in table.rows if row.variant == against)
+    others = [row for row in table.rows if row.variant != against]
+    first = dataclasses.replace(full, group="", title="full model")
+    return [_cells(row, table.paper.metrics) for row in (first, *others, *table.references)]
+
+
+def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
+    directions = {one.metric: interval(one.difference, one.reproduced) for one in row.directions}
+    cells = [row.group, row.title]
+    for metric in metrics:
+        value = row.values.get(metric)
+        shown = "" if value is None or not value.n else f"{value.mean:.{DIGITS}g}"
+        cells += [shown + (f" ({value.sd:.2g})" if value and value.n > 1 else ""), directions.get(metric, "")]
+    return cells
+
+
+def stage_rows(stage: Stage, planned: Mapping[str, Mapping[int, StageRun]], runs: Path) -> list[list[str]]:
+    """One row for each variant: mean and standard deviation over seeds of the stage's test metrics."""
+    return [
+        [title, *(number([document.get(metric, float("nan")) for document in documents]) for metric in stage.metrics)]
+        for variant, title in stage.variants.items()
+        if (documents := _documents(planned[variant], stage.path, runs))
+    ]
+
+
+def _documents(by_seed: Mapping[int, StageRun], path: Sequence[str], runs: Path) -> list[Mapping[str, float]]:
+    found = []
+    for run in by_seed.values():
+        for role in path:
+            run = run.parents[role]
+        if run.folder(runs).state() == "done":
+            found.append(run.folder(runs).read("metrics.json")["metrics"])
+    return found
+
+
+def measure(runs: Path, preset: str, seeds: Sequence[int], machine: str) -> list[Measurement]:
+    """The measurements of an experiment's finished runs; UserError where a run of Table 3 is missing."""
+    table, unseen = (build_table(name, runs, preset, seeds) for name in ("3", "unseen"))
+    if table.missing:
+        raise UserError(f"{runs}: {len(table.missing)} runs of Table 3 are missing, first {table.missing[0]}")
+    planned = ask("3", preset, seeds).planned()
+    date, commit = _origin(next(iter(planned["full"].values())).folder(runs))
+    command = f"emospace table {{}} --preset {preset} --seeds {' '.join(map(str, seeds))} --run"
+
+    def entry(title: str, name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -> Measurement:
+        texts = [list(row) for row in rows]
+        return Measurement(title, command.format(name), date, commit, machine, list(columns), texts, list(notes))
+
+    note = (
+        f"Mean and, in brackets, standard deviation over {len(seeds)} seeds; {len(table.clips)} test clips; substitute "
+        "networks. Difference to the full model: 95 % interval of a bootstrap over seeds, actors and clips. Bold: in "
+        "the paper's direction."
+    )
+    stages = [
+        entry(one.title, "3", ["variant", *one.metrics.values()], stage_rows(one, planned, runs)) for one in STAGES
+    ]
+    tables = [entry("Table 3", "3", _columns(table), table_rows(table), note)]
+    if not unseen.missing:
+        refused = [f"{row.title}: {row.refused} clips refused." for row in unseen.rows if row.refused]
+        tables.append(entry("Unseen styles", "unseen", _columns(unseen), table_rows(unseen), *refused))
+    return [*stages, *tables]
+
+
+def _columns(table: Table) -> list[str]:
+    pairs = [(ARROWS.get(metric, metric), "difference") for metric in table.paper.metrics]
+    return ["group", "variant", *(name for pair in pairs for name in pair)]
+
+
+def _origin(folder: RunFolder) -> tuple[str, str]:
+    """Date and commit of a run."""
+    origin = folder.read("provenance.json")
+    return origin["started"][:10], origin["git"]["commit"][:7]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--preset", default="toy")
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--machine", required=True)
+    options = parser.parse_args()
+    made = {one.title: one for one in measure(options.runs, options.preset, options.seeds, options.machine)}
+    path = DOCS / "results.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    kept = [one for one in content["measured"] if one["title"] not in made]
+    content["measured"] = [*(dataclasses.asdict(one) for one in made.values()), *kept]
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Measurements of the results page are the values of finished runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from finished_runs import BASE, finish
+
+from ablations.measured import measure
+from ablations.results import Measurement
+from ablations.tables import ask
+from conventions.errors import UserError
+from experiments.stage import StageRun
+
+SEEDS = (0, 1, 2)
+SHIFT = {"eac_mlp": 0.05, "eac_gru": -0.05}
+ERROR = {"full": 0.5, "eac_mlp": 0.75}
+
+
+@pytest.fixture(autouse=True)
+def store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.graph.store_hash", lambda path: "5" * 64)
+
+
+def finish_table(name: str, runs: Path) -> Mapping[str, Mapping[int, StageRun]]:
+    planned = ask(name, "toy", SEEDS).planned()
+    for variant, by_seed in planned.items():
+        for run in by_seed.values():
+            finish(run, runs, SHIFT.get(variant, 0.0))
+    return planned
+
+
+def by_title(found: list[Measurement]) -> dict[str, dict[str, list[str]]]:
+    """Measurement -> variant -> cells."""
+    return {one.title: {row[one.columns.index("variant")]: row for row in one.rows} for one in found}
+
+
+def test_tables_and_stages_have_the_values_of_their_runs(tmp_path: Path) -> None:
+    planned = finish_table("3", tmp_path)
+    for variant, error in ERROR.items():
+        for seed, run in planned[variant].items():
+            eac = run.parents["eac"]
+            folder = eac.folder(tmp_path)
+            folder.write("metrics.json", {"hash": eac.hash, "metrics": {"coefficient_error": error + seed}})
+            folder.set_status("done", hash=eac.hash)
+    found = measure(tmp_path, "toy", SEEDS, "a machine")
+    assert {(one.date, one.commit, one.machine) for one in found} == {("2026-01-02", "abc", "a machine")}
+    tables = by_title(found)
+    assert "Unseen styles" not in tables, "its runs are missing"
+    rows, stage = tables["Table 3"], tables["EAC: ablations"]
+    assert float(rows["full model"][2].split()[0]) == pytest.approx(BASE["EFD"], abs=0.01)
+    assert float(rows["MLPs"][2].split()[0]) == pytest.approx(BASE["EFD"] + 0.05, abs=0.01)
+    assert rows["full model"][3] == ""
+    assert rows["MLPs"][3].startswith("**0.0")
+    assert rows["GRUs"][3].endswith("(against)")
+    assert (stage["full"][1], stage["MLPs"][1]) == ("1.5 (1)", "1.75 (1)")
+    assert "GRUs" not in stage, "its stage is not finished"
+
+
+def test_an_incomplete_table_is_not_measured(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="runs of Table 3 are missing"):
+        measure(tmp_path, "toy", SEEDS, "a machine")
+
+
+def test_unseen_styles_are_measured_where_their_runs_are_finished(tmp_path: Path) -> None:
+    finish_table("3", tmp_path)
+    finish_table("unseen", tmp_path)
+    tables = by_title(measure(tmp_path, "toy", SEEDS, "a machine"))
+    assert {"full model", "GPT2", "One-hot"} <= set(tables["Unseen styles"])
