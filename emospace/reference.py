@@ -63,7 +63,8 @@ def _form(action: argparse.Action) -> str:
 
 
 def _meaning(action: argparse.Action) -> str:
-    return f"{action.help}; required" if action.option_strings and action.required else f"{action.help}"
+    text = f"{action.help}".replace("%%", "%")
+    return f"{text}; required" if action.option_strings and action.required else text
 
 
 def _cell(text: str) -> str:

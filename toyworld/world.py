@@ -103,7 +103,7 @@ def write_world(
         raise UserError(f"preset: {preset!r} is unknown; valid: {', '.join(PRESETS)}")
     size = PRESETS[preset].video_size if size is None else size
     if size < 32 or size % 2:
-        raise UserError(f"size: {size} is not valid;an even number of at least 32 pixels is needed")
+        raise UserError(f"size: {size} is not valid; an even number of at least 32 pixels is needed")
     settings = {"format": VERSION, "seed": seed, "preset": preset, "size": size}
     try:
         _claim(root, settings)
