@@ -182,6 +182,11 @@ class Mirror:
             self.failed = True
 
 
+def server_address() -> str:
+    """The address of W&B's server: WANDB_BASE_URL, else that of `wandb login`, else the public one."""
+    return _wandb().setup().settings.base_url
+
+
 def _wandb() -> Any:
     try:
         import wandb

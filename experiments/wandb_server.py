@@ -79,7 +79,7 @@ def finish(live: Any, abandon: Callable[[], None]) -> None:
     thread.start()
     thread.join(PROBE_SECONDS)
     while thread.is_alive():
-        if not _answers(live.settings.base_url):
+        if not answers(live.settings.base_url):
             abandon()
             raise TimeoutError("W&B's server stopped responding; data that were not sent remain in the run folder")
         thread.join(PROBE_SECONDS)
@@ -87,8 +87,8 @@ def finish(live: Any, abandon: Callable[[], None]) -> None:
         raise errors[0]
 
 
-def _answers(address: str) -> bool:
-    """Whether a server answers anything at all in time; the look-up of its name counts too."""
+def answers(address: str) -> bool:
+    """Whether a server answers anything at all in time; the lookup of its name counts too."""
     answered = threading.Event()
 
     def ask() -> None:

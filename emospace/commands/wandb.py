@@ -1,10 +1,13 @@
-"""Publish run folders to Weights & Biases, and create a dashboard there.
+"""Publish run folders to Weights & Biases, and create dashboards there.
 
 publish [RUN ...]   write W&B runs from the folders of these runs (default: all finished runs); never twice
 workspace           save a view of the project grouped by variant; needs the package wandb-workspaces and a key
+report              save a W&B report: tables, samples side by side, bars by variant, curves; needs the same
 """
 
 import argparse
+import sys
+from typing import Any
 
 from conventions.errors import EXIT_FAILURE, UserError
 from emospace.commands.output import add_json, add_runs, print_json
@@ -14,19 +17,31 @@ EXAMPLE = "emospace wandb publish --mode offline && wandb sync runs/*/wandb/offl
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `emospace wandb`."""
-    parser.add_argument("action", choices=("publish", "workspace"), help="what to do")
+    parser.add_argument("action", choices=("publish", "workspace", "report"), help="what to do")
     parser.add_argument("names", metavar="RUN", nargs="*", help="run ids to publish (default: all finished runs)")
     help_mode = "publish: write to runs/ID/wandb, or upload (default auto: upload if WANDB_API_KEY is set)"
     parser.add_argument("--mode", choices=("auto", "offline", "online"), default="auto", help=help_mode)
     parser.add_argument("--project", default="emospace", help="W&B project (default emospace)")
-    parser.add_argument("--entity", default="", help="W&B user or team (default: the key's own; workspace needs it)")
+    help_entity = "W&B user or team (default: the key's own; workspace and report need it)"
+    parser.add_argument("--entity", default="", help=help_entity)
+    help_table = "report: tables to show, as `emospace table` takes them (default 3)"
+    parser.add_argument("--table", nargs="*", default=["3"], help=help_table)
+    parser.add_argument("--preset", help="report: experiment of the tables (default: the table's own, else toy)")
+    help_seeds = "report: seeds of the tables (default: the table's own, else 0)"
+    parser.add_argument("--seeds", type=int, nargs="+", help=help_seeds)
     add_runs(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Publish, or save the workspace."""
-    return _publish(options) if options.action == "publish" else _workspace(options)
+    """Publish, or save the workspace or the report."""
+    if options.action == "publish":
+        return _publish(options)
+    if options.names:
+        raise UserError(f"{options.names[0]!r}: {options.action} takes no run ids; it shows the whole project")
+    if not options.entity:
+        raise UserError(f"--entity: is required; a {options.action} belongs to a W&B user or team")
+    return _save(options, _workspace(options) if options.action == "workspace" else _report(options))
 
 
 def _publish(options: argparse.Namespace) -> int:
@@ -50,24 +65,40 @@ def _publish(options: argparse.Namespace) -> int:
     return 0 if all(row["published"] for row in rows) else EXIT_FAILURE
 
 
-def _workspace(options: argparse.Namespace) -> int:
-    import sys
-
+def _workspace(options: argparse.Namespace) -> Any:
     from experiments.workspace import build, logged_names
 
-    if options.names:
-        raise UserError(f"{options.names[0]!r}: workspace takes no run ids; it shows the whole project")
-    if not options.entity:
-        raise UserError("--entity: is required; a workspace belongs to a W&B user or team")
-    workspace = build(logged_names(options.runs), options.entity, options.project)
+    return build(logged_names(options.runs), options.entity, options.project)
+
+
+def _report(options: argparse.Namespace) -> Any:
+    from ablations import formats
+    from ablations.tables import build_table
+    from experiments.workspace import build_report, logged_clips, logged_names
+
+    tables = [build_table(name, options.runs, options.preset, options.seeds) for name in options.table]
+    texts = {f"Table {table.paper.name}: {table.paper.title}": formats.markdown(table) for table in tables}
+    names, clips = logged_names(options.runs), logged_clips(options.runs)
+    return build_report(names, clips, texts, options.entity, options.project)
+
+
+def _save(options: argparse.Namespace, page: Any) -> int:
+    """Save a workspace or a report on W&B's server and print its address."""
+    from experiments.tracking import server_address
+    from experiments.wandb_server import answers
+
+    address = server_address()
     try:
-        workspace.save()
+        if not answers(address):
+            raise ConnectionError(f"{address} does not answer; check the network and WANDB_BASE_URL")
+        page.save()
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
-        print(f"emospace wandb: W&B did not save the workspace ({type(error).__name__}: {first})", file=sys.stderr)
+        why = f"{type(error).__name__}: {first}"
+        print(f"emospace wandb: W&B did not save the {options.action} ({why})", file=sys.stderr)
         return EXIT_FAILURE
     if options.json:
-        print_json({"url": workspace.url})
+        print_json({"url": page.url})
     else:
-        print(workspace.url)
+        print(page.url)
     return 0
