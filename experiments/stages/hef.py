@@ -98,13 +98,19 @@ class HEF(NetworkStage):
         config, critics, wanted = run.config.hef, parents.get("critics"), _losses(run.config)
         drawn = renderer(run.config, data_of(run.config, "hef"), config.resolution)
         networks = load_losses(run.config, wanted)
-        sync = sync_expert(parents, networks)
         if critics is not None:
             own = {"emotion": critics.photo_emotion, "identity": critics.photo_identity}
             own["perceptual"] = critics.perceptual()
             networks = {role: network for role, network in own.items() if role in wanted} | networks
-        parts = (networks.get(role) for role in ("emotion", "identity", "perceptual"))
-        return HEFModule(config, parents["ame"].encoder, drawn, *parts, sync)
+        return HEFModule(
+            config,
+            parents["ame"].encoder,
+            drawn,
+            emotion_critic=networks.get("emotion"),
+            identity_critic=networks.get("identity"),
+            perceptual=networks.get("perceptual"),
+            sync_expert=sync_expert(parents, networks),
+        )
 
 
 def _losses(config: ExperimentConfig) -> tuple[str, ...]:
