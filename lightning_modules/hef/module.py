@@ -200,6 +200,8 @@ class HEFModule(StageModule):
         config, voice = self.config, None
         if isinstance(frames, HEFSoundBatch):
             voice = frames.voice, frames.voice_mask
+        elif config.voice_codes > 0:
+            raise UserError("hef.voice_codes > 0 needs batches with sound: MEADDataModule(..., sound=True)")
         shares: dict[Modality, float] = {"image": config.image_codes, "audio": config.voice_codes}
         slider = config.slider_share
         return batch_codes(self.encoder, frames, frames.target, voice, shares=shares, slider_share=slider)

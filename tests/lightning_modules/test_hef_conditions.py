@@ -11,6 +11,7 @@ from torch import Tensor
 from toy_store import write_store
 
 from conventions.emotions import EMOTIONS
+from conventions.errors import UserError
 from datamodules.batches import HEFBatch, HEFSoundBatch
 from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule
@@ -103,6 +104,13 @@ def test_voices_are_of_a_stretch_about_the_target_and_windows_begin_there(config
         assert torch.allclose(sound[640 : 640 * (1 + inside)], audio[row * 640 : (row + inside) * 640], atol=1e-6)
         assert torch.equal(sound[640 * (1 + inside) :].abs() > 0, torch.zeros(640 * (6 - inside)) > 0) or inside == 5
     assert batch.voice_mask.sum(1).unique().tolist() == [4 * module.config.clip_frames]
+
+
+def test_voices_need_batches_with_sound(config: DataConfig) -> None:
+    batch = MEADDataModule(config, "hef", 6, resolution=16).batch_maker()(0)
+    assert isinstance(batch, HEFBatch)
+    with pytest.raises(UserError, match=r"hef\.voice_codes > 0 needs batches with sound"):
+        sources(batch, voice_codes=0.1)
 
 
 def test_shares_of_more_than_all_batches_are_impossible() -> None:
