@@ -2,13 +2,17 @@
 
 import contextlib
 import io
+import os
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 from conventions.errors import MissingPackage, UserError
 from experiments.published import clip_table, facts_of, group_of, samples_of, scalars_of, tested
 from experiments.rundir import RunFolder, read_history
 from experiments.stage import StageRun
+
+ELSEWHERE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")
 
 
 def publish(run: StageRun, folder: RunFolder, project: str) -> bool:
@@ -19,7 +23,7 @@ def publish(run: StageRun, folder: RunFolder, project: str) -> bool:
     """
     trackio = _trackio()
     name = f"{run.stage} {run.variant} s{run.seed} {folder.digest}"
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), _local():
         _remove(trackio, project, name)
         live = _start(trackio, run, folder, project, name)
         last = 0
@@ -44,6 +48,16 @@ def _start(trackio: Any, run: StageRun, folder: RunFolder, project: str, name: s
         )
     except ValueError as error:
         raise UserError(f"project {project!r}: {error}") from error
+
+
+@contextlib.contextmanager
+def _local() -> Iterator[None]:
+    """Hide the variables with which Trackio sends runs to a server instead."""
+    hidden = {name: os.environ.pop(name) for name in ELSEWHERE if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _media(trackio: Any, folder: RunFolder) -> dict[str, Any]:

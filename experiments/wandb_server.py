@@ -16,6 +16,8 @@ START_SECONDS = 5.0
 """How long a run waits for W&B's server before it goes on without."""
 PROBE_SECONDS = 2.0
 """How long the server may take to answer while an upload is waited for."""
+SILENT_PROBES = 2
+"""So many probes without an answer, one after another, end the wait: a server that works on an upload may miss one."""
 
 _WORDS = {"online": "online", "run": "online", "shared": "online", "disabled": "disabled"}
 _silent: set[tuple[str | None, str | None]] = set()
@@ -78,8 +80,10 @@ def finish(live: Any, abandon: Callable[[], None]) -> None:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(PROBE_SECONDS)
+    silent = 0
     while thread.is_alive():
-        if not answers(live.settings.base_url):
+        silent = 0 if answers(live.settings.base_url) else silent + 1
+        if silent == SILENT_PROBES:
             abandon()
             raise TimeoutError("W&B's server stopped responding; data that were not sent remain in the run folder")
         thread.join(PROBE_SECONDS)

@@ -26,6 +26,7 @@ class FakeTrackio:
         self.media = SimpleNamespace(get_project_media_path=lambda project, run: Path(f"/nowhere/{project}/{run}"))
 
     def init(self, **given: Any) -> SimpleNamespace:
+        assert not {"TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"} & os.environ.keys(), "the project is a local one"
         assert given["name"] not in self.runs, "an earlier copy is removed first"
         rows = list[tuple[int, Mapping[str, Any]]]()
         name = given["name"]
@@ -74,6 +75,7 @@ def test_finished_runs_are_written_once_however_often(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fake = FakeTrackio()
+    monkeypatch.setenv("TRACKIO_SPACE_ID", "me/space")
     monkeypatch.setitem(sys.modules, "trackio", fake)  # pyright: ignore[reportArgumentType]
     monkeypatch.setitem(sys.modules, "trackio.media", fake.media)  # pyright: ignore[reportArgumentType]
     for _ in range(2):

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from tiny_stage import write_tiny
 
 from conventions.errors import UserError
-from datamodules.manifest import VERSION
 from emospace.cli import main
 from emospace.points import check_points, read_point, read_points
 from emospace.sweeps import is_sweep
@@ -94,17 +94,6 @@ def test_an_agent_of_wandb_starts_what_our_launcher_starts(
         assert (environment["WANDB_SWEEP_ID"], environment["WANDB_RUN_ID"]) == ("s1", "r1")
 
 
-TINY = """
-data: {store: store}
-prior: {gpt2: {steps: 20}}
-trainer: {accelerator: cpu}
-"""
-MANIFEST = json.dumps(
-    {"format": "emospace-store", "version": VERSION, "hash": "5" * 64}
-    | {"coefficient_model": None, "clips": 0, "frames": 0}
-)
-
-
 @pytest.mark.slow
 def test_a_run_that_an_agent_started_is_done_though_no_server_answers(
     agents_home: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,9 +101,7 @@ def test_a_run_that_an_agent_started_is_done_though_no_server_answers(
     command = '["${env}", "${interpreter}", -m, emospace.cli, run, tiny.yaml, --stage, gpt2, "${args_no_hyphens}"]'
     sweep = agents_home / "sweep.yaml"
     sweep.write_text(f"method: grid\nparameters: {{prior_seed: {{values: [4]}}}}\ncommand: {command}\n")
-    (agents_home / "tiny.yaml").write_text(TINY)
-    (agents_home / "store").mkdir()
-    (agents_home / "store" / "manifest.json").write_text(MANIFEST)
+    write_tiny(agents_home)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(SWEEPS.parent.parent))
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
@@ -138,9 +125,7 @@ def tiny(agents_home: Path) -> Path:
     command = '["${env}", "${interpreter}", -m, emospace.cli, run, tiny.yaml, --stage, gpt2, "${args_no_hyphens}"]'
     text = f"name: seeds\nmethod: grid\nmetric: {{name: test/perplexity}}\ncommand: {command}\n"
     (agents_home / "sweep.yaml").write_text(text + "parameters: {prior_seed: {values: [0, 1, 2]}}\n")
-    (agents_home / "tiny.yaml").write_text(TINY)
-    (agents_home / "store").mkdir()
-    (agents_home / "store" / "manifest.json").write_text(MANIFEST)
+    write_tiny(agents_home)
     return agents_home / "sweep.yaml"
 
 
