@@ -36,7 +36,7 @@ FAULTS = {
     "another face model": ({"coefficient_model": "bfm09"}, [], "face_model: '' is not a file"),
     "one clip a style": (
         {"actors": [*TRAIN, "M005", "W006", "M007"]},
-        ["evaluate.modality=image"],
+        ["evaluate.modality=image", "evaluate.max_clips=0"],
         "no test clip other",
     ),
     "nothing to start from": ({}, ["init_from.eac=nowhere"], "init_from: nowhere: is neither a run"),

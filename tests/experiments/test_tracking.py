@@ -242,6 +242,9 @@ class FakeWandb:
     def finish(self) -> None:
         pass
 
+    def Image(self, path: str) -> str:  # noqa: N802
+        return path
+
 
 @pytest.mark.parametrize("target", [True, False])
 def test_inside_an_agent_only_the_target_takes_the_agents_run(

@@ -92,7 +92,7 @@ def test_wrong_weights_are_one_line_naming_key_and_both_shapes(tmp_path: Path) -
         load_state(nn.Linear(2, 4), nn.Linear(2, 3).state_dict(), "x.ckpt")
     with pytest.raises(UserError, match="'bias' is missing"):
         load_state(nn.Linear(2, 4), nn.Linear(2, 4, bias=False).state_dict(), "x.ckpt")
-    with pytest.raises(UserError, match="'bias' has no place"):
+    with pytest.raises(UserError, match="weight 'bias' does not belong to this network; valid: weight"):
         load_state(nn.Linear(2, 4, bias=False), nn.Linear(2, 4).state_dict(), "x.ckpt")
 
 

@@ -115,14 +115,16 @@ def test_a_loss_and_a_metric_do_not_share_a_network(weights: Path) -> None:
         refuse_shared("published", "published", weights)
     refuse_shared("standin", "published", weights)
     refuse_shared("published", "standin", weights)
-    refuse_shared({"identity": "arcface", "emotion": "hsemotion_b2"}, "published", weights)
+    with pytest.raises(UserError, match=r"losses\.networks: sync: syncnet is also the metric's sync network"):
+        refuse_shared({"sync": "syncnet", "identity": "standin", "emotion": "standin"}, "published", weights)
+    refuse_shared({"identity": "arcface", "emotion": "hsemotion_b2", "sync": "standin"}, "published", weights)
     path = str(weights / "enet_b0_8_best_vgaf.onnx")
     with pytest.raises(UserError, match=r"emotion: .*is also the metric's emotion network"):
-        refuse_shared({"identity": "standin", "emotion": path}, "published", weights)
+        refuse_shared({"identity": "standin", "emotion": path, "sync": "standin"}, "published", weights)
 
 
 def test_loss_networks_are_frozen_modules_with_gradients_to_the_images(weights: Path) -> None:
-    choice = {"identity": "standin", "perceptual": "standin", "emotion": "hsemotion"}
+    choice = {"identity": "standin", "perceptual": "standin", "emotion": "hsemotion", "sync": "standin"}
     found = published.load_loss_networks(choice, weights)
     assert list(found) == ["emotion"]
     images = torch.rand(2, 3, 64, 64, requires_grad=True)
