@@ -104,7 +104,7 @@ class HEF(NetworkStage):
             own["perceptual"] = critics.perceptual()
             networks = {role: network for role, network in own.items() if role in wanted} | networks
         parts = (networks.get(role) for role in ("emotion", "identity", "perceptual"))
-        return HEFModule(config, parents["ame"].encoder, drawn, *parts, sync)
+        return HEFModule(config, parents["ame"].encoder, drawn, *parts, sync_expert=sync)
 
 
 def _losses(config: ExperimentConfig) -> tuple[str, ...]:

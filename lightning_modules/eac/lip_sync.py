@@ -35,6 +35,6 @@ def prediction_loss(
     rows = torch.arange(len(mask), device=starts.device)[:, None]
     made = with_expression(batch.coefficients[rows, frames].flatten(0, 1), predicted[rows, frames].flatten(0, 1))
     drawn = renderer(made, batch.placement[rows, frames].flatten(0, 1))
-    shown = (part.unflatten(0, (-1, FRAMES_PER_WINDOW)) for part in (drawn.image, drawn.keypoints))
+    images, points = (part.unflatten(0, (-1, FRAMES_PER_WINDOW)) for part in (drawn.image, drawn.keypoints))
     heard = mask.sum(dim=1) >= FRAMES_PER_WINDOW
-    return lip_sync_loss(expert, window_sound(batch.sound[:clips], starts), *shown, heard)
+    return lip_sync_loss(expert, window_sound(batch.sound[:clips], starts), images, points, heard)

@@ -255,9 +255,9 @@ class HEFModule(StageModule):
                 "hef.weights.sync > 0 needs windows with sound: MEADDataModule(..., successive=5, sound=True)"
             )
         windows = slice(0, len(frames) // length * length)
-        shown = (one[windows].unflatten(0, (-1, length)) for one in (generated, part.keypoints))
+        images, points = (one[windows].unflatten(0, (-1, length)) for one in (generated, part.keypoints))
         sound, heard = (one[windows][::length] for one in (frames.sound, frames.window))
-        return lip_sync_loss(self.sync_expert, sound, *shown, heard)
+        return lip_sync_loss(self.sync_expert, sound, images, points, heard)
 
     def discriminator_loss(self, part: Task, generated: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """GAN loss, and each `penalty_every` batches the gradient penalty at real frames."""
