@@ -1,7 +1,11 @@
-"""Curves as the page's script draws them: thinned, rounded, by run and scalar."""
+"""Curves as the page's script draws them: thinned, rounded, by run and scalar; behind them a preset's reference run."""
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+from emospace.report.runs import RunView
+from experiments.reference_curves import reference_curves
 
 MAX_POINTS = 160
 DIGITS = 5
@@ -26,3 +30,16 @@ def points(history: Mapping[str, Curve]) -> dict[str, list[tuple[float, float]]]
         for name, curve in finite.items()
         if curve
     }
+
+
+def references(runs: Sequence[RunView]) -> dict[str, dict[str, Any]]:
+    """Stage -> name and curves of the reference run of the first experiment that has one for this stage."""
+    found: dict[str, dict[str, Any]] = {}
+    for experiment in dict.fromkeys(run.experiment for run in runs):
+        stages = {run.stage for run in runs if run.experiment == experiment}
+        for stage, run in reference_curves(experiment).items():
+            if stage in stages and stage not in found:
+                memory = f"{run.memory_bytes / 2**30:.1f} GiB"
+                name = f"reference: {experiment}, seed {run.seed}, {run.seconds:.0f} s, {memory}"
+                found[stage] = {"name": name, "curves": run.curves}
+    return found

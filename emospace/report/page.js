@@ -1,6 +1,6 @@
 "use strict";
 const $ = id => document.getElementById(id), all = (query, root = document) => [...root.querySelectorAll(query)];
-const { runs, fps } = JSON.parse($("data").textContent);
+const { runs, fps, references } = JSON.parse($("data").textContent);
 const byId = new Map(runs.map(run => [run.id, run]));
 const COLOURS = 8, WIDTH = 340, HEIGHT = 170, LEFT = 52, RIGHT = 8, TOP = 8, FLOOR = HEIGHT - 22;
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
@@ -36,10 +36,11 @@ function joined(curves) {
   });
 }
 
-function chart(scalar, drawn) {
+function chart(scalar, drawn, reference) {
   const curves = drawn.map(line => ({ ...line, points: joined(line.own.map(run => run.curves[scalar]).filter(Boolean)) })).filter(line => line.points.length);
   if (!curves.length) return null;
-  const points = curves.flatMap(line => line.points), over = (pick, values) => values.reduce((best, value) => pick(best, value));
+  const known = (reference?.curves[scalar] ?? []).map(([step, value]) => ({ step, mean: value, low: value, high: value }));
+  const points = [...curves.flatMap(line => line.points), ...known], over = (pick, values) => values.reduce((best, value) => pick(best, value));
   const x0 = over(Math.min, points.map(point => point.step)), x1 = over(Math.max, points.map(point => point.step));
   const y0 = over(Math.min, points.map(point => point.low)), y1 = over(Math.max, points.map(point => point.high));
   const x = step => (LEFT + (step - x0) / ((x1 - x0) || 1) * (WIDTH - LEFT - RIGHT)).toFixed(1);
@@ -54,7 +55,7 @@ function chart(scalar, drawn) {
   figure.innerHTML = `<figcaption>${text(scalar)}</figcaption><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" aria-hidden="true"><path class="axis" d="M${LEFT},${TOP}V${FLOOR}H${WIDTH - RIGHT}"/>`
     + `<text x="${LEFT - 4}" y="${TOP + 8}" class="end">${short(y1)}</text><text x="${LEFT - 4}" y="${FLOOR}" class="end">${y1 > y0 ? short(y0) : ""}</text>`
     + `<text x="${LEFT}" y="${HEIGHT - 6}">${x1 > x0 ? x0 : ""}</text><text x="${WIDTH - RIGHT}" y="${HEIGHT - 6}" class="end">step ${x1}</text>`
-    + `${curves.map(band).join("")}${curves.map(line).join("")}<path class="cursor"/></svg><output class="readout"></output>`;
+    + `${known.length ? `<polyline class="reference" points="${known.map(p => `${x(p.step)},${y(p.mean)}`).join(" ")}"><title>${text(reference.name)}</title></polyline>` : ""}${curves.map(band).join("")}${curves.map(line).join("")}<path class="cursor"/></svg><output class="readout"></output>`;
   readable(figure, curves, x);
   return figure;
 }
@@ -87,13 +88,15 @@ function drawCurves(chosen) {
   for (const stage of new Set(runs.map(run => run.stage))) {
     const drawn = lines(stage, chosen, grouped);
     const scalars = [...new Set(drawn.flatMap(line => line.own.flatMap(run => Object.keys(run.curves))))].sort();
-    const charts = scalars.map(scalar => chart(scalar, drawn)).filter(Boolean);
+    const reference = $("reference").checked ? references[stage] : undefined;
+    const charts = scalars.map(scalar => chart(scalar, drawn, reference)).filter(Boolean);
     if (!charts.length) continue;
     const part = document.createElement("details"), head = document.createElement("summary"), legend = document.createElement("p"), grid = document.createElement("div");
     part.open = !(closed.get(stage) ?? (narrow && place.children.length));
     part.addEventListener("toggle", () => closed.set(stage, !part.open));
     head.textContent = `${stage} (${charts.length})`;
-    legend.innerHTML = drawn.map(line => `<span class="key"><svg width="26" height="8" aria-hidden="true"><path ${line.style} d="M0,4H26"/></svg>${text(line.name)}</span>`).join("");
+    legend.innerHTML = drawn.map(line => `<span class="key"><svg width="26" height="8" aria-hidden="true"><path ${line.style} d="M0,4H26"/></svg>${text(line.name)}</span>`).join("")
+      + (reference ? `<span class="key"><svg width="26" height="8" aria-hidden="true"><path class="reference" d="M0,4H26"/></svg>${text(reference.name)}</span>` : "");
     grid.className = "grid"; grid.append(...charts);
     part.append(head, legend, grid);
     place.append(part);

@@ -14,7 +14,7 @@ from ablations.sweep_table import SweepTable
 from ablations.tables import Table
 from conventions.files import write_text
 from conventions.rates import VIDEO_FPS
-from emospace.report.curves import points
+from emospace.report.curves import points, references
 from emospace.report.media import Clip, data_uri, read_clip
 from emospace.report.runs import RunView, groups, read_runs
 from emospace.report.tables import table_html
@@ -48,7 +48,7 @@ def galleries(runs: Sequence[RunView]) -> list[Gallery]:
 
 
 def script_data(runs: Sequence[RunView], group: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, Any]:
-    """What the page's script needs: for each run its labels, curves and config fields."""
+    """What the page's script needs: labels, curves and config fields of each run, and reference curves."""
     facts = [
         {
             "id": run.name,
@@ -60,7 +60,7 @@ def script_data(runs: Sequence[RunView], group: Mapping[str, str], labels: Mappi
         }
         for run in runs
     ]
-    return {"fps": VIDEO_FPS, "runs": facts}
+    return {"fps": VIDEO_FPS, "runs": facts, "references": references(runs)}
 
 
 def _titled(tables: Sequence[Table], sweeps: Sequence[SweepTable]) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ class RunView:
     title: str
     """Stage, variant, seed and fields given on the command line; empty for runs of the first identity."""
     stage: str
+    experiment: str
     variant: str
     seed: str
     state: str
@@ -65,6 +66,7 @@ def read_run(folder: RunFolder, state: str, reason: str | None) -> RunView:
         name=folder.id,
         title=status.get("title", ""),
         stage=status.get("stage", ""),
+        experiment=status.get("experiment", ""),
         variant=status.get("variant", variant),
         seed=f"s{status['seed']}" if "seed" in status else seed,
         state=state,

@@ -43,6 +43,17 @@ def test_page_is_one_file_with_every_run(tmp_path: Path) -> None:
     assert "https://" not in page
 
 
+def test_reference_curves_are_those_of_the_experiment_and_its_stages(tmp_path: Path) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "page.html"
+    make_run(runs, "eac.s0.aaaaaaaa", 1, experiment="toy")
+    make_run(runs, "hef.s0.bbbbbbbb", 1, experiment="mine")
+    write_report(out, runs, [])
+    found = data_of(out.read_text())["references"]
+    assert set(found) == {"eac"}, "no reference for the experiment 'mine'"
+    assert found["eac"]["name"].startswith("reference: toy, seed 0, ")
+    assert found["eac"]["curves"]["train/loss"][-1][0] == 1000
+
+
 def test_thin_keeps_range_and_last_step() -> None:
     curve = [(float(step), 1.0) for step in range(1000)]
     thinned = thin(curve, most=50)
