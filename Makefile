@@ -4,7 +4,7 @@ PYTHON ?= python3
 EMOSPACE_VENV ?= .venv
 BIN := $(EMOSPACE_VENV)/bin
 PACKAGES := conventions face3d datamodules metrics toyworld lightning_modules experiments ablations emospace
-CODE := $(PACKAGES) tests benchmarks
+CODE := $(PACKAGES) tests benchmarks studies
 
 .PHONY: env demo model test test-slow lint clean
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from conventions.errors import EXIT_USAGE
 from conventions.files import write_text
@@ -26,6 +26,7 @@ MOST_POINTS = 24
 DIGITS = 4
 """Significant digits of a value."""
 
+Step = TypeVar("Step", int, float)
 Curve = Sequence[tuple[int, float]]
 """(trained batches, value)."""
 
@@ -63,12 +64,12 @@ def collect(runs: Path, preset: str) -> dict[str, ReferenceRun]:
     return {stage: _reference(first[stage]) for stage in STAGES if stage in first}
 
 
-def thinned(curve: Curve, most: int = MOST_POINTS) -> list[tuple[int, float]]:
-    """At most so many points: means of neighbours, each at the step of its last."""
+def thin(curve: Sequence[tuple[Step, float]], most: int, digits: int) -> list[tuple[Step, float]]:
+    """At most so many points of so many digits: means of neighbours, each at the step of its last."""
     size = -(-len(curve) // most)
     groups = [curve[first : first + size] for first in range(0, len(curve), size or 1)]
     means = [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
-    return [(step, float(f"{value:.{DIGITS}g}")) for step, value in means]
+    return [(step, float(f"{value:.{digits}g}")) for step, value in means]
 
 
 def _reference(folder: RunFolder) -> ReferenceRun:
@@ -86,7 +87,7 @@ def _reference(folder: RunFolder) -> ReferenceRun:
         memory_bytes=int(status.get("peak_memory_bytes", 0)),
         machine={name: machine[name] for name in ("cpus", "threads", "gpus") if name in machine},
         started=str(origin.get("started", "")),
-        curves={name: thinned(curve) for name, curve in sorted(curves.items())},
+        curves={name: thin(curve, MOST_POINTS, DIGITS) for name, curve in sorted(curves.items())},
     )
 
 

@@ -36,7 +36,7 @@ DETECTED = (
 """Vertices where MediaPipe puts the points that stand for the 68 landmarks (`face3d/landmarker.py`).
 
 They lie 4 mm from iBUG's on average, up to 22 mm along the jaw, where the detector has few points to choose from.
-`benchmarks/ict_keypoints.py` finds them on clips of eight people.
+`studies/ict_keypoints.py` finds them on clips of eight people.
 """
 
 DETECTED_DEVIATION = 0.02

@@ -1,4 +1,4 @@
-"""Every benchmark imports: none uses what the code no longer has."""
+"""Every benchmark and study imports: none uses what the code no longer has."""
 
 import importlib
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+FILES = [path for folder in ("benchmarks", "studies") for path in (ROOT / folder).glob("*.py")]
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
-def test_a_benchmark_imports(name: str) -> None:
-    importlib.import_module(f"benchmarks.{name}")
+@pytest.mark.parametrize("name", sorted(f"{path.parent.name}.{path.stem}" for path in FILES))
+def test_it_imports(name: str) -> None:
+    importlib.import_module(name)

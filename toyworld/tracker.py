@@ -6,7 +6,7 @@ fit, started at the truth so that it costs 30 ms a clip. What landmarks do not s
 own skin) is lost, and what they show faintly is shrunk and mixed. Skin and light are no part of a landmark fit and
 stay exact.
 
-`python -m benchmarks.tracker` measures the constants below on MediaPipe's landmarks of rendered toy clips, and compares
+`python -m studies.tracker` measures the constants below on MediaPipe's landmarks of rendered toy clips, and compares
 the fits to these landmarks, axis by axis, with this model. The error that all people share there (up to 0.05:
 MediaPipe's landmarks of brows and jaw lie elsewhere than the head's) is left out: a tracker is made for its own model.
 """

@@ -15,7 +15,7 @@ from emospace.commands.output import add_runs, print_json
 if TYPE_CHECKING:
     from ablations.tables import Asked
 
-EXAMPLE = "emospace table 3 --preset toy --seeds 0 1 2 --run"
+EXAMPLE = "emospace table 3 --preset toy --seeds 0 1 2 3 4 --run"
 FORMATS = ("md", "latex", "csv", "json")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emospace.report.runs import RunView
-from experiments.reference_curves import reference_curves
+from experiments.reference_curves import reference_curves, thin
 
 MAX_POINTS = 160
 DIGITS = 5
@@ -13,23 +13,10 @@ DIGITS = 5
 Curve = Sequence[tuple[float, float]]
 
 
-def thin(curve: Curve, most: int = MAX_POINTS) -> list[tuple[float, float]]:
-    """At most `most` points, each the mean of its neighbours; the last point's step is kept."""
-    if len(curve) <= most:
-        return list(curve)
-    size = math.ceil(len(curve) / most)
-    groups = [curve[start : start + size] for start in range(0, len(curve), size)]
-    return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
-
-
 def points(history: Mapping[str, Curve]) -> dict[str, list[tuple[float, float]]]:
     """(step, value) by scalar, thinned, without what is not finite; scalars of which nothing is left are left out."""
     finite = {name: [point for point in curve if math.isfinite(point[1])] for name, curve in history.items()}
-    return {
-        name: [(step, float(f"{value:.{DIGITS}g}")) for step, value in thin(curve)]
-        for name, curve in finite.items()
-        if curve
-    }
+    return {name: thin(curve, MAX_POINTS, DIGITS) for name, curve in finite.items() if curve}
 
 
 def references(runs: Sequence[RunView]) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ def test_the_page_equals_the_measurements(path: Path) -> None:
 def test_every_measurement_has_a_date_and_a_command(path: Path) -> None:
     for one in json.loads(path.with_suffix(".json").read_text())["measured"]:
         assert date.fromisoformat(one["date"])
-        assert one["command"].startswith(("emospace ", "python -m benchmarks."))
+        assert one["command"].startswith(("emospace ", "python -m benchmarks.", "python -m studies."))
 
 
 def test_a_measurement_is_a_table_with_its_origin(tmp_path: Path) -> None:

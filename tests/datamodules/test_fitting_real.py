@@ -17,7 +17,7 @@ WATCHED = ("angry", "happy", "surprised", "speaker_1", "speaker_2", "speaker_3",
 def test_ict_follows_real_faces(real_data: Path, real_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mediapipe")
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
-    from benchmarks import real_fit
+    from studies import real_fit
 
     model = load_ict(real_data / "ict_facekit" / "ict_facekit.npz")
     chosen = [path for path in real_fit.videos(real_data) if path.with_suffix(".mat").is_file()]

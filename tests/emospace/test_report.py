@@ -16,7 +16,7 @@ from PIL import Image
 from report_runs import make_run, write_clip
 
 from emospace.cli import main
-from emospace.report.curves import points, thin
+from emospace.report.curves import points
 from emospace.report.page import write_report
 from emospace.report.runs import flatten, groups, read_runs
 from emospace.report.tables import table_html
@@ -52,13 +52,6 @@ def test_reference_curves_are_those_of_the_experiment_and_its_stages(tmp_path: P
     assert set(found) == {"eac"}, "no reference for the experiment 'mine'"
     assert found["eac"]["name"].startswith("reference: toy, seed 0, ")
     assert found["eac"]["curves"]["train/loss"][-1][0] == 1000
-
-
-def test_thin_keeps_range_and_last_step() -> None:
-    curve = [(float(step), 1.0) for step in range(1000)]
-    thinned = thin(curve, most=50)
-    assert len(thinned) <= 50
-    assert thinned[-1] == (999.0, 1.0)
 
 
 def test_points_leave_out_what_is_not_finite() -> None:

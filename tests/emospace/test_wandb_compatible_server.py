@@ -27,6 +27,8 @@ ROOT = Path(__file__).parent.parent.parent
 ENTITY = "default"
 KEY = "local" + "0" * 40
 PATIENCE = 120.0
+TRIES = 3
+"""W&B's library gives up on a slow server by itself; what was not published is published by the next call."""
 PATIENT = f"""
 import sys
 from experiments import wandb_server
@@ -125,7 +127,8 @@ def test_a_run_is_logged_while_it_trains_and_stays_one_run(client: Client) -> No
     assert run["summary"]["test/perplexity"] == pytest.approx(metrics["perplexity"])
     [weights] = get(f"{client.server}/api/v2/runs/{run['run_id']}/artifacts")["artifacts"]
     assert weights["name"] == run["run_id"].replace(".", "_")
-    client.emospace("wandb", "publish", "--mode", "online", "--project", "live")
+    words = ("wandb", "publish", "--mode", "online", "--project", "live")
+    assert any(client.emospace(*words, check=False).returncode == 0 for _ in range(TRIES))
     assert len(client.runs("live")) == 1
     again = sorted(
         set(client.curve(run["run_id"], name))

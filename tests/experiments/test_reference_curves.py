@@ -52,8 +52,11 @@ def test_curves_are_thinned_and_lead_from_the_first_batches_to_the_last(runs: Pa
     assert len(found["train/loss"]) <= curves.MOST_POINTS
     assert found["train/loss"][-1][0] == 100
     assert found["train/loss"][0][1] == pytest.approx(sum(1 / step for step in range(1, 6)) / 5, rel=1e-3)
-    assert curves.thinned([(3, 1.0)]) == [(3, 1.0)]
-    assert curves.thinned([]) == []
+    assert curves.thin([(3, 1 / 3)], most=5, digits=2) == [(3, 0.33)]
+    assert curves.thin([], most=5, digits=2) == []
+    long = curves.thin([(step, 1.0) for step in range(1000)], most=50, digits=2)
+    assert len(long) <= 50
+    assert long[-1] == (999, 1.0)
 
 
 def test_what_is_kept_is_read_back_and_other_presets_stay(runs: Path, tmp_path: Path) -> None:

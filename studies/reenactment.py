@@ -1,6 +1,6 @@
 """HEF's re-enactment of real people whom it never saw, beside copying the source and the 3DMM's bare warp.
 
-python -m benchmarks.reenactment STORE [--model FILE] [--size 256] [--frames 8] [--weights FOLDER] [--sheet FILE.png]
+python -m studies.reenactment STORE [--model FILE] [--size 256] [--frames 8] [--weights FOLDER] [--sheet FILE.png]
 
 STORE holds real clips (`emospace prepare CLIPS STORE --coefficients landmarks`), of which none was in training. The
 source is the first frame of the actor's first neutral or unlabelled clip and is never scored; the frames to be made are

@@ -1,6 +1,6 @@
 """The tables of docs/real.md, from what the two studies wrote.
 
-python -m benchmarks.real_tables [--eac OUT.json] [--ame OUT.json]
+python -m studies.real_tables [--eac OUT.json] [--ame OUT.json]
 """
 
 import argparse

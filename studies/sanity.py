@@ -1,9 +1,9 @@
 """Do the metrics move the right way? Clips against themselves, blurred, shifted, another speaker, another emotion.
 
-python -m benchmarks.sanity DATA --weights WEIGHTS [--frames 16] [--clips 4]
+python -m studies.sanity DATA --weights WEIGHTS [--frames 16] [--clips 4]
     published networks on real files: DATA holds `talking/` (one speaker a clip) and `mead_styles/` (one actor, one
     emotion a clip), all of one frame size
-python -m benchmarks.sanity STORE --judges PRESET [--runs runs] [--frames 40] [--clips 4]
+python -m studies.sanity STORE --judges PRESET [--runs runs] [--frames 40] [--clips 4]
     the substitute networks of a preset's finished runs on the clips of a store; run it where `emospace run` was
 
 Prints a Markdown table of means over clips and every metric that moves the wrong way; exit 1 where a metric that is

@@ -1,4 +1,4 @@
-"""Errors of landmarks and of fitted coefficients on rendered toy clips: `python -m benchmarks.tracker`.
+"""Errors of landmarks and of fitted coefficients on rendered toy clips: `python -m studies.tracker`.
 
 MediaPipe's landmarks (`EMOSPACE_WEIGHTS`) of toy clips at 256 px are compared with the exact ones: what the constants
 of `toyworld.tracker` are set by. Then the coefficients that `face3d.fitting` finds from them, and those of the model,

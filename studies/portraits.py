@@ -1,6 +1,6 @@
 """Portraits that speak with several emotions: contact sheets, and measures of the frames by independent networks.
 
-python -m benchmarks.portraits PICTURE... --audio SPEECH --out FOLDER [--model FILE] [--size 512] [--weights FOLDER]
+python -m studies.portraits PICTURE... --audio SPEECH --out FOLDER [--model FILE] [--size 512] [--weights FOLDER]
 
 The pictures are filmed as `emospace talk --crop --pose still` does (`astronaut` is the photograph of the demo). A sheet
 `NAME.jpg` has a row for each emotion: the portrait, then frames evenly through the speech. The table's columns are
@@ -25,7 +25,6 @@ from scipy.ndimage import laplace
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from benchmarks.toy_faces import Strangers
 from conventions.published import LANDMARKER
 from datamodules.speech import speech_pieces
 from emospace.demo import write_astronaut
@@ -37,6 +36,7 @@ from emospace.talking.pose import read_pose
 from emospace.talking.schedule import EmotionTrack, parse_schedule
 from face3d.coefficients import EXPRESSION
 from lightning_modules.pipeline import CHUNK
+from studies.toy_faces import Strangers
 from toyworld.action_units import axes
 
 EMOTIONS = ("neutral", "very happy", "very angry", "very sad", "very surprised")

@@ -1,6 +1,6 @@
 """The README's moving picture: the photograph of the demo speaks with three emotions, as an animated WebP.
 
-python -m benchmarks.moving_picture docs/pictures/portrait.webp --audio SPEECH [--model FILE] [--size 384]
+python -m studies.moving_picture docs/pictures/portrait.webp --audio SPEECH [--model FILE] [--size 384]
 
 The photograph is scikit-image's astronaut (public domain, NASA); SPEECH is a sentence of the toy world.
 """

@@ -1,8 +1,8 @@
 """Which vertices of ICT-FaceKit lie where MediaPipe puts the 68 landmarks: how `face3d.ict.DETECTED` was found.
 
-python -m benchmarks.ict_keypoints DATA WEIGHTS [--cache FOLDER] [--left-out]
+python -m studies.ict_keypoints DATA WEIGHTS [--cache FOLDER] [--left-out]
 
-On clips of several people (folders as in `benchmarks/real_fit.py`), in turn: fit the model by its present keypoints,
+On clips of several people (folders as in `studies/real_fit.py`), in turn: fit the model by its present keypoints,
 starting from iBUG's; then make each landmark's keypoint the vertex whose projection lies closest to it over all people
 and frames, with mirrored keypoints on mirrored vertices; until nothing moves. Prints the vertices. --left-out repeats
 this without each person in turn and prints that person's error by iBUG's keypoints, by everybody's and by the others',
@@ -19,12 +19,12 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from benchmarks.real_fit import project, read_clip, videos
 from datamodules.clip_face import MAX_FRAMES, release
 from face3d import camera, ict
 from face3d.coefficients import split
 from face3d.fitting import fit_landmarks
 from face3d.morphable import MorphableModel, load_ict
+from studies.real_fit import project, read_clip, videos
 
 FRAMES, ROUNDS = 24, 8
 """Frames of each person, spread over all clips of it; rounds at most."""

@@ -1,6 +1,6 @@
 """A face model fitted to real faces: how far from the landmarks it stays, and whether its mouth opens with theirs.
 
-python -m benchmarks.real_fit DATA WEIGHTS [--model ict] [--cache FOLDER] [--frames N]
+python -m studies.real_fit DATA WEIGHTS [--model ict] [--cache FOLDER] [--frames N]
 
 DATA holds `talking/`, `mead_styles/` (clips with a `.mat` of Deep3DFaceRecon beside them) and `mead_sample/` (clips
 without one), and `ict_facekit/ict_facekit.npz`. MediaPipe finds the landmarks of every frame at 25 fps, the crop is

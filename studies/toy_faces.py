@@ -1,6 +1,6 @@
 """What networks trained on real faces make of a toy set: MediaPipe's landmarker and its scores, SFace's identities.
 
-`python -m benchmarks.toy_faces TOY_FOLDER WEIGHTS_FOLDER [--every 10]` reads every tenth frame of every clip.
+`python -m studies.toy_faces TOY_FOLDER WEIGHTS_FOLDER [--every 10]` reads every tenth frame of every clip.
 """
 
 import argparse

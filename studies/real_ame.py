@@ -1,6 +1,6 @@
 """AME on real voices and pictures, each group of actors left out once, beside logistic regression on the same features.
 
-python -m benchmarks.real_ame VOICES OUT.json [--pictures PICTURES] [--runs runs] [--folds 4] [key=value ...]
+python -m studies.real_ame VOICES OUT.json [--pictures PICTURES] [--runs runs] [--folds 4] [key=value ...]
 
 VOICES and PICTURES are stores as `experiments/configs/real_ame.yaml` describes them. Actors of VOICES are left out in
 groups of equal size, in the order of their names. Logistic regression sees mean and deviation over time of the features

@@ -1,6 +1,6 @@
 """AME's image encoder on real faces after training on the toy world: which emotion it reads off each frame.
 
-python -m benchmarks.real_styles STORE [--runs runs] [--preset toy] [--seeds 0 1 2] [key=value ...]
+python -m studies.real_styles STORE [--runs runs] [--preset toy] [--seeds 0 1 2] [key=value ...]
 
 STORE holds labelled real clips (`emospace prepare`). Each frame is named after the nearest of the eight emotions, by
 the mean direction of the emotion's prompts; chance is 1/8. A confusion matrix follows: rows are true, columns named.

@@ -1,6 +1,6 @@
 """EAC on real talking clips, each person left out once, beside ridge regression on the same speech features.
 
-python -m benchmarks.real_eac FACES OUT.json [--speech mfcc hf:whisper-tiny.en-encoder:2] [--folds 7] [key=value ...]
+python -m studies.real_eac FACES OUT.json [--speech mfcc hf:whisper-tiny.en-encoder:2] [--folds 7] [key=value ...]
 
 FACES is a store as `experiments/configs/real_eac.yaml` describes it, whose actors are people. Every seventh one, in the
 order of their names, is left out at a time. The truth is the opening of the mouth by the pictures' landmarks, lips over
