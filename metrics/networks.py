@@ -84,7 +84,8 @@ def load_networks(
         weights: folder of the files; it comes before EMOSPACE_WEIGHTS and the user's cache.
         device: where the networks run; MediaPipe always runs on the CPU.
         judges: the trained `JudgesModule` behind the stand-ins.
-        complete: whether a missing network is an error; else its metrics have no value, and `missing` has the reason.
+        complete: whether a missing network that the choice requires is an error; else its metrics have no value, and
+            `missing` has the reason.
 
     Returns:
         One network for each role.

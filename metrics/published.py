@@ -1,9 +1,9 @@
 """Networks by name: for each role a registry of published networks, found by file, and what a choice of them means.
 
 A choice is `published` (the default of each role), `standin` (the small networks that a run trains for itself), or a
-mapping role -> value; a role that the mapping leaves out is `published`. A value is a name of the role's registry,
-`standin`, the path of a file for the role's default network, or an import path `module:attribute` of a class that
-takes the path of its file (`file`, a `WeightFile`, names it).
+mapping role -> value; a role that the mapping leaves out is `published` and may be absent. A value is a name of the
+role's registry, `standin`, the path of a file for the role's default network, or an import path `module:attribute` of a
+class that takes the path of its file (`file`, a `WeightFile`, names it).
 """
 
 import importlib.util
@@ -127,8 +127,10 @@ def entries(choice: Choice, roles: Iterable[str] = METRIC_ROLES) -> dict[str, En
 
 
 def _optional(role: str, choice: Choice) -> bool:
-    """Whether the role may stay empty: an extra metric that the choice does not name."""
-    return role in OPTIONAL and (isinstance(choice, str) or choice.get(role, PUBLISHED) == PUBLISHED)
+    """Whether the role may stay empty: one that a mapping leaves out, or an extra metric without a network by name."""
+    if isinstance(choice, str):
+        return role in OPTIONAL
+    return role not in choice or (role in OPTIONAL and choice[role] == PUBLISHED)
 
 
 def needs_judges(choice: Choice, roles: Iterable[str] = METRIC_ROLES) -> bool:

@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--networks",
         metavar="published|YAML",
-        help="published: require every published network; a YAML file maps role to name, path or module:attribute "
-        "(default: the published networks that are found)",
+        help="published: require every published network; a YAML file maps role to name, path or module:attribute, "
+        "and those are required (default: the published networks that are found)",
     )
     parser.add_argument(
         "--crop", choices=("wide-v1", "none"), default="wide-v1", help="faces (default), or whole frames without Sync"

@@ -58,6 +58,12 @@ def test_what_is_missing_is_one_line_that_names_the_file_and_the_way_round(weigh
     check_networks({role: "standin" for role in METRIC_ROLES if role != "emotion"} | {"emotion": "hsemotion"}, weights)
 
 
+def test_a_mapping_needs_only_the_networks_that_it_names(weights: Path) -> None:
+    check_networks({"emotion": "hsemotion"}, weights)
+    with pytest.raises(UserError, match="identity network is not here"):
+        check_networks({"emotion": "hsemotion", "identity": "published"}, weights)
+
+
 def test_extra_metrics_may_be_missing_unless_they_are_named(weights: Path) -> None:
     rest = {role: "standin" for role in METRIC_ROLES if role not in {*OPTIONAL, "emotion"}}
     check_networks(rest, weights)
