@@ -57,9 +57,9 @@ class WeightFile:
         if path := self.found(given):
             return path
         looked = ", ".join(map(str, weight_folders(given))) or "any folder"
+        remedy = f"`emospace doctor --fetch {self.name}` downloads it" if self.sha256 else f"get it from {self.source}"
         raise UserError(
-            f"{self.name}: not found in {looked} (--weights or EMOSPACE_WEIGHTS name another folder); "
-            f"get it from {self.source}"
+            f"{self.name}: not found in {looked} (--weights or EMOSPACE_WEIGHTS name another folder); {remedy}"
         )
 
     def fetch(self, folder: Path) -> Path:
@@ -74,7 +74,7 @@ class WeightFile:
             raise UserError(f"{self.name}: has no published SHA-256 to check; download it by hand from {self.source}")
         digest = hashlib.sha256()
         with atomic_file(path) as file:
-            for piece in _download(self.source):
+            for piece in _download(self.source, folder):
                 file.write(piece)
                 digest.update(piece)
             if not digest.hexdigest().startswith(self.sha256):
@@ -114,8 +114,8 @@ def _cache() -> Path | None:
         return None
 
 
-def _download(address: str) -> Iterator[bytes]:
-    """The bytes behind an address, piece by piece; whatever goes wrong is one UserError."""
+def _download(address: str, folder: Path) -> Iterator[bytes]:
+    """The bytes behind an address, piece by piece; whatever goes wrong is one UserError that names the `folder`."""
     try:
         with contextlib.closing(urllib.request.urlopen(address, timeout=FETCH_TIMEOUT)) as answer:
             while piece := answer.read(PIECE):
@@ -123,7 +123,7 @@ def _download(address: str) -> Iterator[bytes]:
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise UserError(
-            f"{address}: could not be downloaded ({reason}); download it by hand and put it there"
+            f"{address}: could not be downloaded ({reason}); download it by other means and put it into {folder}"
         ) from error
 
 

@@ -1,7 +1,6 @@
 """What this machine has for emospace: versions, devices, optional packages and weights."""
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import sys
@@ -28,13 +27,15 @@ PACKAGES = (
 )
 
 OPTIONAL = {
-    "espeakng_loader": ("toy", "speech of the toy world"),
+    "espeakng-loader": ("toy", "speech of the toy world"),
     "mediapipe": ("landmarks", "landmarks of real clips and portraits"),
-    "onnxruntime": ("identity", "identity and emotion of real clips"),
+    "protobuf": ("identity", "published networks in ONNX files: identity and emotion"),
     "submitit": ("slurm", "sweeps on a Slurm cluster"),
     "trackio": ("trackio", "publishing runs into a local Trackio project"),
-    "wandb_workspaces": ("workspace", "a W&B dashboard grouped by variant"),
+    "wandb-workspaces": ("workspace", "W&B dashboards and reports"),
+    "gradio": ("web", "the web page that makes talking faces"),
 }
+"""Packages of the extras: the extra of each, and its purpose."""
 
 
 def _version(package: str) -> str | None:
@@ -56,14 +57,17 @@ def fetch(name: str) -> Path:
     files = {file.name: file for file in PUBLISHED}
     if name not in files:
         raise UserError(f"--fetch: no file {name!r} is known{nearest(name, files)}")
-    return files[name].fetch(weight_folders()[0])
+    folders = weight_folders()
+    if not folders:
+        raise UserError("--fetch: no folder to write to; set EMOSPACE_WEIGHTS")
+    return files[name].fetch(folders[0])
 
 
 def examine() -> dict[str, Any]:
     """Everything `emospace doctor` prints."""
     missing = [name for name in PACKAGES if _version(name) is None]
     optional = {
-        name: {"found": importlib.util.find_spec(name) is not None, "extra": extra, "for": purpose}
+        name: {"found": _version(name) is not None, "extra": extra, "for": purpose}
         for name, (extra, purpose) in OPTIONAL.items()
     }
     weights = {

@@ -16,8 +16,9 @@ from ablations.tables import ask
 from ablations.variants import Variant
 from datamodules.splits import Split
 from emospace.cli import COMMANDS, build_parser, parse
+from emospace.demo import EXPERIMENT, SPEECH
 from experiments.compose import experiment_names
-from experiments.graph import plan
+from experiments.graph import compose, plan
 from experiments.sweep import expand_sweep
 
 ROOT = Path(__file__).parent.parent
@@ -84,6 +85,12 @@ def test_config_keys_of_a_command_exist(line: str, tmp_path: Path, monkeypatch: 
     options = parse(build_parser(command), words)
     named = options.experiment if command == "run" else options.preset
     compose_variant(named if named in experiment_names() else "toy", overrides=options.overrides)
+
+
+def test_files_of_the_demo_are_named_where_it_writes_them() -> None:
+    """Start continues with the toy clip and the photograph that `make demo` has left behind."""
+    named = set(re.findall(r"--(?:portrait|audio) (work/\S+)", (ROOT / "docs" / "start.md").read_text()))
+    assert named == {"work/astronaut.png", f"{compose(EXPERIMENT).config.world.root}/{SPEECH}"}
 
 
 def test_make_commands_exist() -> None:

@@ -1,13 +1,18 @@
 """The command line as scripts rely on it: fixed names, one-line errors, exit codes, quick help."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from emospace.cli import COMMANDS, build_parser, main
+from emospace.doctor import OPTIONAL
+
+ROOT = Path(__file__).parents[2]
 
 FIXED = {
     *("doctor", "toy", "prepare", "store", "run", "sweep", "status"),
@@ -94,6 +99,15 @@ def test_doctor_finds_what_the_environment_holds(capsys: pytest.CaptureFixture[s
     found = json.loads(capsys.readouterr().out)
     assert found["missing"] == []
     assert found["packages"]["torch"]
+
+
+def test_doctor_reports_the_packages_of_each_extra() -> None:
+    """What it advises to install brings what it misses; `docs` and `dev` serve the project, not its commands."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = {extra: needed for extra, needed in extras.items() if extra not in ("docs", "dev")}
+    assert {extra for extra, _ in OPTIONAL.values()} == wanted.keys()
+    for package, (extra, _) in OPTIONAL.items():
+        assert package in {re.split("[<>=!]", need)[0] for need in wanted[extra]}
 
 
 def test_full_disk_is_one_line_and_exit_1(

@@ -62,6 +62,8 @@ def test_the_given_folder_comes_first(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("EMOSPACE_WEIGHTS", str(named))
     with pytest.raises(UserError, match=r"w\.bin: not found in .*given, .*named, .*get it from https://makers"):
         file.find(given)
+    with pytest.raises(UserError, match=r"`emospace doctor --fetch w\.bin` downloads it$"):
+        WeightFile("w.bin", "https://makers/w.bin", SHA256).find(given)
     for folder in (named, given):
         folder.mkdir()
         (folder / "w.bin").touch()
@@ -98,7 +100,7 @@ def test_what_is_not_the_published_file_leaves_nothing(
 
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     for address in ("http://127.0.0.1:9/w", "no address"):
-        with pytest.raises(UserError, match="could not be downloaded"):
+        with pytest.raises(UserError, match=f"could not be downloaded .* put it into {tmp_path}$"):
             WeightFile("w.bin", address, SHA256).fetch(tmp_path)
 
 
