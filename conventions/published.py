@@ -10,9 +10,11 @@ LANDMARKER = WeightFile(
 """MediaPipe's Face Landmarker."""
 
 SFACE = WeightFile(
-    "face_recognition_sface.onnx", "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface"
+    "face_recognition_sface.onnx",
+    "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface "
+    "(face_recognition_sface_2021dec.onnx; rename it)",
 )
-"""Face recognition (Zhong et al. 2021); there under the name face_recognition_sface_2021dec.onnx."""
+"""Face recognition (Zhong et al. 2021)."""
 
 ARCFACE = WeightFile("w600k_r50.onnx", "https://github.com/deepinsight/insightface/tree/master/model_zoo (buffalo_l)")
 """Face recognition (Deng et al. 2019), for a loss beside SFace as the metric or the other way round."""

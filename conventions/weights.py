@@ -53,14 +53,16 @@ class WeightFile:
         return None
 
     def find(self, given: Path | str | None = None) -> Path:
-        """Path of the file, as `found`; a UserError with its source when it is nowhere."""
+        """Path of the file, as `found`; a UserError with the way to get it when it is nowhere."""
         if path := self.found(given):
             return path
+        raise UserError(self.absence(given))
+
+    def absence(self, given: Path | str | None = None) -> str:
+        """One line on a file that is nowhere: the folders that were searched, and the way to get it."""
         looked = ", ".join(map(str, weight_folders(given))) or "any folder"
         remedy = f"`emospace doctor --fetch {self.name}` downloads it" if self.sha256 else f"get it from {self.source}"
-        raise UserError(
-            f"{self.name}: not found in {looked} (--weights or EMOSPACE_WEIGHTS name another folder); {remedy}"
-        )
+        return f"{self.name}: not found in {looked} (--weights or EMOSPACE_WEIGHTS name another folder); {remedy}"
 
     def fetch(self, folder: Path) -> Path:
         """The file in `folder`, downloaded there unless it is there; UserError, and no file, where that fails.

@@ -15,7 +15,7 @@ from typing import Any
 from conventions.errors import MissingPackage, UserError, nearest
 from conventions.files import sha256_of
 from conventions.registry import Registry
-from conventions.weights import WeightFile, weight_folders
+from conventions.weights import WeightFile
 from metrics.protocol import OPTIONAL, USES
 
 Choice = str | Mapping[str, str]
@@ -96,9 +96,7 @@ class Entry:
             return None
         if self._is_path:
             return f"{self.value}: no such file (network in the role {self.role})"
-        folders = " or ".join(map(str, weight_folders(weights)))
-        where = "(--weights or EMOSPACE_WEIGHTS name another folder)"
-        return f"put {make.file.name} from {make.file.source} into {folders} {where}"
+        return make.file.absence(weights)
 
     def key(self, weights: Path | None) -> str:
         """What two roles must not share: the file, else the class."""

@@ -1,6 +1,7 @@
 """Describe a store (clips, hours, hash, what was left out), verify, merge or filter stores, or add a speech feature."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from emospace.commands.output import add_json, print_json, progress
@@ -40,6 +41,14 @@ def _selection(text: str) -> tuple[str, list[str]]:
     return name, values.split(",")
 
 
+def _columns(selections: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:
+    """Values by column; a column that is given twice takes the values of both."""
+    found: dict[str, list[str]] = {}
+    for name, values in selections:
+        found.setdefault(name, []).extend(values)
+    return found
+
+
 def run(options: argparse.Namespace) -> int:
     """Print what the store holds."""
     from conventions.errors import UserError
@@ -51,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if options.upgrade:
         upgrade(options.store)
     if options.merge:
-        merge(options.store, options.merge, dict(options.only))
+        merge(options.store, options.merge, _columns(options.only))
     elif options.only:
         raise UserError("--only: selects clips for --merge")
     store = Store(options.store)

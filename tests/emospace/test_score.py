@@ -173,10 +173,10 @@ def test_what_is_missing_is_named_with_its_remedy(truth: Path, capsys: pytest.Ca
         assert any(line.startswith(f"Missing {metric}: ") and file in line for line in lines), metric
     assert main(["score", str(truth), str(truth)]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert "faces are cut by landmarks: put face_landmarker.task" in line
+    assert "faces are cut by landmarks: face_landmarker.task" in line
     assert line.endswith("or give --crop none, which scores whole frames")
     assert main(["score", str(truth), str(truth), "--networks", "published"]) == 2
-    assert "landmarks network is not here: put face_landmarker.task" in capsys.readouterr().err
+    assert "landmarks network is not here: face_landmarker.task" in capsys.readouterr().err
     assert main(["score", str(truth), str(truth), "--networks", "standin", "--crop", "none"]) == 2
     assert "stand-ins are trained by a run" in capsys.readouterr().err
 

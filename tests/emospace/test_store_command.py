@@ -48,7 +48,9 @@ def test_a_corrupted_byte_is_found(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_clips_are_selected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store, out = toy_store.write_store(tmp_path).store, str(tmp_path / "out")
-    code, text, _ = run(capsys, out, "--merge", store, "--only", "level=1,2", "--only", "actor=M001,W002", "--json")
+    code, text, _ = run(
+        capsys, out, "--merge", store, "--only", "level=1", "--only", "level=2", "--only", "actor=M001,W002", "--json"
+    )
     assert code == 0
     assert json.loads(text)["by_actor"] == {"M001": 3, "W002": 3}
     code, _, error = run(capsys, out, "--only", "level=1")
