@@ -171,8 +171,10 @@ def main() -> None:
     made = {one.title: one for one in measure(options.runs, options.preset, options.seeds, options.machine)}
     path = DOCS / "results.json"
     content = json.loads(path.read_text(encoding="utf-8"))
+    figures = {one["title"]: one.get("figure", "") for one in content["measured"]}
     kept = [one for one in content["measured"] if one["title"] not in made]
-    content["measured"] = [*(dataclasses.asdict(one) for one in made.values()), *kept]
+    found = [dataclasses.asdict(one) | {"figure": figures.get(title, "")} for title, one in made.items()]
+    content["measured"] = [*found, *kept]
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -1,9 +1,13 @@
-"""Types and shapes are checked at run time in tests: jaxtyping annotations, enforced by beartype."""
+"""Types and shapes are checked at run time in tests: jaxtyping annotations, enforced by beartype.
+
+Property tests have no time limit: on a busy machine it would be the only thing to fail.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 FLOORS = (
@@ -19,6 +23,8 @@ FLOORS = (
 )
 
 install_import_hook(list(FLOORS), "beartype.beartype")
+settings.register_profile("emospace", deadline=None)
+settings.load_profile("emospace")
 
 
 def _folder(variable: str) -> Path:

@@ -120,7 +120,7 @@ def test_mfcc_agrees_with_its_description() -> None:
         np.testing.assert_allclose(windows[frame], expected, rtol=1e-4, atol=1e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(0, 3))
 def test_windows_follow_the_clock(shift: int, seed: int) -> None:
     """Sound moved by whole frames moves mel and MFCC by as many frames."""

@@ -12,7 +12,7 @@ from face3d.keypoints import STANDARD_FIVE
 FIVE_OF_68 = {36: 0, 39: 0, 42: 1, 45: 1, 30: 2, 48: 3, 54: 4}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(60, 400), st.floats(200, 1700), st.floats(200, 900))
 def test_alignment_finds_the_standard_face(pixels_per_unit: float, x: float, y: float) -> None:
     """The standard face drawn at a known place and size gives back that place and size."""
@@ -49,7 +49,7 @@ def test_params_of_another_picture_size_scale_with_it() -> None:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_placement_maps_the_camera_frame_into_the_crop(seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -32,7 +32,7 @@ def published_alignment(landmarks: np.ndarray, width: int, height: int) -> tuple
     return width, height, float(102 / scale), x[3], x[7]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_alignment_is_the_published_least_squares(seed: int) -> None:
     landmarks = np.random.default_rng(seed).uniform(100, 400, (3, 68, 2)).astype(np.float32)
@@ -40,7 +40,7 @@ def test_alignment_is_the_published_least_squares(seed: int) -> None:
     np.testing.assert_allclose(deep3d.transform_params(landmarks, 640, 480), expected, rtol=1e-4, atol=1e-2)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(30, 400), st.floats(300, 1600), st.floats(300, 800))
 def test_a_face_of_any_size_lies_on_the_template(pixels_per_unit: float, x: float, y: float) -> None:
     """Landmarks through their params into the network's frame: one decimetre is 102 pixels about its middle."""

@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conventions.errors import UserError
@@ -84,7 +84,6 @@ def test_dotted_keys_and_nested_are_inverse() -> None:
     assert nested({"eac.weights.mouth": 1, "seed": 2}) == {"eac": {"weights": {"mouth": 1}}, "seed": 2}
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.floats(0, 1e6))
 def test_any_value_survives_the_round_trip(steps: int, mouth: float) -> None:
     config = merge(Root, ("overrides", parse_overrides([f"eac.steps={steps}", f"eac.weights.mouth={mouth!r}"])))
