@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -127,7 +128,7 @@ def _failed(command: str, line: str, code: int) -> int:
 
 
 def _described(error: Exception) -> str:
-    """What went wrong, on one line: a file that cannot be used, memory, or an error of the program itself."""
+    """What went wrong, on one line: a file, memory, a package that is absent, or an error of the program itself."""
     reason = (str(error).splitlines() or [""])[0]
     number, file = getattr(error, "errno", None), getattr(error, "filename", None)
     if isinstance(error, OSError) or number is not None:  # FFmpeg's errors are no OSErrors, but look like them
@@ -136,6 +137,10 @@ def _described(error: Exception) -> str:
         return "cannot write a checkpoint; is the disk full?"
     if isinstance(error, MemoryError) or "out of memory" in reason:
         return f"out of memory {f'({reason})' if reason else ''}".rstrip()
+    package = (getattr(error, "name", None) or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and package and importlib.util.find_spec(package) is None:
+        remedy = "`make env` installs all packages, `emospace doctor` lists them"
+        return f"the package {package} is not installed in {sys.prefix}; {remedy}"
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(place.filename)}:{place.lineno}"
     return f"internal error: {type(error).__name__}: {reason} ({where}); {TRACEBACK}=1 prints the traceback"

@@ -110,6 +110,18 @@ def test_doctor_reports_the_packages_of_each_extra() -> None:
         assert package in {re.split("[<>=!]", need)[0] for need in wanted[extra]}
 
 
+def test_a_missing_package_is_one_line_with_the_remedy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without() -> None:
+        raise ModuleNotFoundError("No module named 'absent.part'", name="absent.part")
+
+    monkeypatch.setattr("emospace.doctor.examine", without)
+    assert main(["doctor"]) == 1
+    [line] = lines(capsys.readouterr().err)
+    assert line.startswith(f"emospace doctor: the package absent is not installed in {sys.prefix}; `make env`")
+
+
 def test_full_disk_is_one_line_and_exit_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
