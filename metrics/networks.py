@@ -94,7 +94,7 @@ def load_networks(
         UserError: a file is missing or differs from the published one, or a stand-in is chosen without `judges`.
     """
     if complete:
-        check_networks(choice, weights)
+        check_networks(choice, weights, in_run=judges is not None)
     absent = missing_networks(choice, weights)
     chosen = {role: entry for role, entry in entries(choice).items() if role not in absent}
     if any(entry.stand_in for entry in chosen.values()) and judges is None:

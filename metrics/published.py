@@ -147,11 +147,13 @@ def missing_networks(
     return {role: line for role, line in remedies.items() if line is not None}
 
 
-def check_networks(choice: Choice, weights: Path | None = None, roles: Iterable[str] = METRIC_ROLES) -> None:
-    """UserError that names the first absent file, before anything trains; cheap."""
+def check_networks(
+    choice: Choice, weights: Path | None = None, roles: Iterable[str] = METRIC_ROLES, in_run: bool = True
+) -> None:
+    """UserError that names the first absent file, before anything trains; cheap. `in_run`: stand-ins can be trained."""
     for role, line in missing_networks(choice, weights, roles).items():
         if not _optional(role, choice):
-            raise UserError(f"{role} network is not here: {line}; or use --networks {STAND_IN}")
+            raise UserError(f"{role} network is missing: {line}{f'; or use --networks {STAND_IN}' if in_run else ''}")
 
 
 def digests(choice: Choice, weights: Path | None = None, roles: Iterable[str] = METRIC_ROLES) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from conventions.errors import UserError
+from conventions.errors import UserError, nearest
 from datamodules.store import Store
 from emospace.talking.model_file import HEF_WEIGHTS, ModelParts, State
 from experiments import legacy
@@ -25,9 +25,10 @@ def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -
     """The run that is asked for; else the one finished run, of the experiment `preset`, that can talk.
 
     Those are runs of stage evaluate, and of stage hef with a finished EAC where no such evaluation is of it. Full
-    models come before variants. UserError that lists the runs where there are several.
+    models come before variants. UserError that lists the runs where there are several, or names the nearest to
+    a run that is absent.
     """
-    if run_id is not None:
+    if run_id is not None and (runs / run_id / "status.json").is_file():
         return RunFolder(runs / run_id)
     done = _done(runs)
     asked = [run for run in done if preset in (None, _experiment(run))]
@@ -38,6 +39,8 @@ def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -
     what = f"finished run of {preset}" if preset else "finished run"
     if not able:
         raise UserError(f"{runs}: contains no {what} that can talk; `emospace run {preset or 'toy'}` makes one")
+    if run_id is not None:
+        raise UserError(f"run {run_id!r} is not in {runs}{nearest(run_id, [folder.id for folder in able])}")
     return _only(able, f"{runs}: holds more than one {what} that can talk; choose one with --run")
 
 

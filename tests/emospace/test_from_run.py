@@ -40,6 +40,15 @@ def test_an_evaluation_stands_for_its_hef(tmp_path: Path) -> None:
         find_run(tmp_path)
 
 
+def test_a_misspelt_run_is_named_with_the_nearest_that_talks(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="contains no finished run that can talk"):
+        find_run(tmp_path, "hef.s0.1a2b3c4d")
+    finished(tmp_path, "eac.s0.7", "eac")
+    run = finished(tmp_path, "hef.s0.7a2b3c4d", "hef")
+    with pytest.raises(UserError, match=rf"run 'hef.s0.1a2b3c4d' is not in .*; did you mean '{run}'\?"):
+        find_run(tmp_path, "hef.s0.1a2b3c4d")
+
+
 def test_full_models_come_before_variants_and_presets_choose(tmp_path: Path) -> None:
     finished(tmp_path, "evaluate.s0.1", "evaluate", variant="hef_no_residual")
     run = finished(tmp_path, "evaluate.s0.2", "evaluate")

@@ -176,7 +176,9 @@ def test_what_is_missing_is_named_with_its_remedy(truth: Path, capsys: pytest.Ca
     assert "faces are cut by landmarks: face_landmarker.task" in line
     assert line.endswith("or give --crop none, which scores whole frames")
     assert main(["score", str(truth), str(truth), "--networks", "published"]) == 2
-    assert "landmarks network is not here: face_landmarker.task" in capsys.readouterr().err
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "landmarks network is missing: face_landmarker.task" in line
+    assert "standin" not in line, "score trains none"
     assert main(["score", str(truth), str(truth), "--networks", "standin", "--crop", "none"]) == 2
     assert "stand-ins are trained by a run" in capsys.readouterr().err
 

@@ -50,7 +50,7 @@ def test_what_is_missing_is_one_line_that_names_the_file_and_the_way_round(weigh
     with pytest.raises(UserError) as error:
         check_networks("published", weights)
     line = str(error.value)
-    assert line.startswith("landmarks network is not here: face_landmarker.task: not found in ")
+    assert line.startswith("landmarks network is missing: face_landmarker.task: not found in ")
     assert "`emospace doctor --fetch face_landmarker.task` downloads it" in line
     assert line.endswith("; or use --networks standin")
     assert "\n" not in line
@@ -60,14 +60,14 @@ def test_what_is_missing_is_one_line_that_names_the_file_and_the_way_round(weigh
 
 def test_a_mapping_needs_only_the_networks_that_it_names(weights: Path) -> None:
     check_networks({"emotion": "hsemotion"}, weights)
-    with pytest.raises(UserError, match="identity network is not here"):
+    with pytest.raises(UserError, match="identity network is missing"):
         check_networks({"emotion": "hsemotion", "identity": "published"}, weights)
 
 
 def test_extra_metrics_may_be_missing_unless_they_are_named(weights: Path) -> None:
     rest = {role: "standin" for role in METRIC_ROLES if role not in {*OPTIONAL, "emotion"}}
     check_networks(rest, weights)
-    with pytest.raises(UserError, match=r"fvd network is not here: videomae-base/model\.safetensors"):
+    with pytest.raises(UserError, match=r"fvd network is missing: videomae-base/model\.safetensors"):
         check_networks({**rest, "fvd": "videomae"}, weights)
 
 
