@@ -63,7 +63,7 @@ def _sweeps(options: argparse.Namespace) -> "list[SweepTable]":
 def _shown(options: argparse.Namespace, tables: Sequence[str]) -> set[str] | None:
     """Ids of the runs to show: those of the experiment and of the sweeps, where given; None for all."""
     from ablations.tables import ask
-    from emospace.report.shown import runs_of_preset, with_ancestors
+    from emospace.report.runs import runs_of_preset, with_ancestors
     from emospace.sweeps import sweep_folders
     from experiments.sweep import expand_sweep
 

@@ -1,13 +1,14 @@
 """Compose the page from run folders, tables and videos."""
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ablations import formats
 from ablations.sweep_table import SweepTable
@@ -17,7 +18,6 @@ from conventions.rates import VIDEO_FPS
 from emospace.report.curves import points, references
 from emospace.report.media import Clip, data_uri, read_clip
 from emospace.report.runs import RunView, groups, read_runs
-from emospace.report.tables import table_html
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "two.js")
@@ -109,3 +109,21 @@ def write_report(
         data=Markup(json.dumps(script_data(runs, group, labels)).replace("<", "\\u003c")),
     )
     write_text(out, page)
+
+
+def table_html(markdown: str) -> str:
+    """HTML of one Markdown table with text before and after it."""
+    lines = [line.strip() for line in markdown.strip().splitlines()]
+    rows = [line for line in lines if line.startswith("|") and not set(line) <= set("|-: ")]
+    notes = [line for line in lines if line and not line.startswith("|") and not line.startswith("**")]
+    body = "".join(_row(line, "th" if index == 0 else "td") for index, line in enumerate(rows))
+    return f"<table>{body}</table>" + "".join(f"<p>{_inline(note)}</p>" for note in notes)
+
+
+def _row(line: str, tag: str) -> str:
+    cells = line.strip("|").split("|")
+    return "<tr>" + "".join(f"<{tag}>{_inline(cell.strip())}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _inline(text: str) -> str:
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(escape(text)))

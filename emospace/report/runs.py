@@ -8,7 +8,10 @@ from typing import Any
 
 import yaml
 
-from experiments.legacy import is_first_identity
+from ablations.finite import lineage
+from ablations.registry import compose_variant
+from ablations.tables import Asked
+from experiments.legacy import experiment_of, is_first_identity
 from experiments.rundir import RunFolder, list_runs, read_history
 
 NOT_A_CURVE = {"step", "time", "seconds"}
@@ -102,3 +105,16 @@ def groups(runs: Sequence[RunView]) -> dict[str, str]:
         own = [f"{key}={value}" for key, value in run.fields.items() if (key, value) not in common]
         result[run.name] = " ".join([run.stage, run.variant, *own])
     return result
+
+
+def runs_of_preset(preset: str, tables: Sequence[Asked], runs: Path) -> set[str]:
+    """Ids of the runs that the experiment made first, those of its tables whoever made them, and their ancestors."""
+    name = compose_variant(preset).config.name
+    labelled = [one.id for one in list_runs(runs) if (one.experiment or experiment_of(one.id)) == name]
+    planned = [run.id for one in tables for by_seed in one.planned().values() for run in by_seed.values()]
+    return with_ancestors([RunFolder(runs / run) for run in (*labelled, *planned)])
+
+
+def with_ancestors(folders: Collection[RunFolder | None]) -> set[str]:
+    """Ids of some runs and of all that they build on."""
+    return {one.id for one in lineage(*(folder for folder in folders if folder is not None))}

@@ -23,13 +23,11 @@ from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import build_discriminator
 from lightning_modules.hef.evaluation import Reenactment, mean_scores, score
 from lightning_modules.hef.generator import Animation, Generator
-from lightning_modules.hef.layers import resize
+from lightning_modules.hef.layers import RandomFeatures, resize
 from lightning_modules.hef.objective import GeneratorObjective
-from lightning_modules.hef.perceptual import RandomFeatures
 from lightning_modules.hef.tasks import Portrait, Task
-from lightning_modules.training.adversarial import refuse_half_precision, silence_step_hooks
+from lightning_modules.training.adversarial import ExponentialAverage, refuse_half_precision, silence_step_hooks
 from lightning_modules.training.configs import as_config
-from lightning_modules.training.ema import ExponentialAverage
 from lightning_modules.training.extra_losses import load_losses
 from lightning_modules.training.lip_sync import lip_sync_loss
 from lightning_modules.training.optimisers import make_optimizer

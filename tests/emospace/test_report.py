@@ -17,9 +17,8 @@ from report_runs import make_run, write_clip
 
 from emospace.cli import main
 from emospace.report.curves import points
-from emospace.report.page import write_report
+from emospace.report.page import table_html, write_report
 from emospace.report.runs import flatten, groups, read_runs
-from emospace.report.tables import table_html
 
 
 def data_of(page: str) -> dict[str, Any]:

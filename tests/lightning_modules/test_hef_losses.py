@@ -8,8 +8,7 @@ from face3d.grid import warp
 from lightning_modules.hef import losses
 from lightning_modules.hef.evaluation import endpoint_error
 from lightning_modules.hef.flow import Flows
-from lightning_modules.hef.layers import resize
-from lightning_modules.hef.perceptual import RandomFeatures
+from lightning_modules.hef.layers import RandomFeatures, resize
 from metrics.functional.image import frame_psnr
 
 
