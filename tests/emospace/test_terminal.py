@@ -133,6 +133,7 @@ from conventions.files import atomic_file
 from emospace import cli
 from emospace.commands import status
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with SIGINT ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 def run(options):
     with atomic_file(Path({str(tmp_path / "out")!r})) as file:
         file.write(b"half")
