@@ -238,7 +238,9 @@ def test_wrong_folders_are_one_clear_line(raw: Path, tmp_path: Path) -> None:
 
 
 def test_missing_weights_say_where_to_get_them(raw: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"face_landmarker\.task: not found in .* --fetch face_landmarker\.task` downloads it"):
+    with pytest.raises(
+        UserError, match=r"face_landmarker\.task: not found in .* --fetch face_landmarker\.task` downloads it"
+    ):
         prepare(raw, tmp_path / "store", coefficients="landmarks")
     with pytest.raises(UserError, match="not found"):
         LANDMARKER.find(tmp_path)
