@@ -7,12 +7,13 @@ the same title and keeps the others; `python -m ablations.results` then writes t
 import argparse
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablations.results import DOCS, Measurement
-from ablations.statistics import Difference, summarise
+from ablations.statistics import Difference, Summary, summarise
 from ablations.tables import Row, Table, ask, build_table
 from conventions.errors import UserError
 from conventions.files import write_text
@@ -68,10 +69,9 @@ STAGES = (
 )
 
 
-def number(values: Sequence[float]) -> str:
-    """Mean and, in brackets, standard deviation over seeds."""
-    found = summarise(values)
-    if not found.n:
+def number(found: Summary | None) -> str:
+    """Mean and, in brackets, standard deviation over seeds; empty without a value."""
+    if found is None or not found.n:
         return ""
     return f"{found.mean:.{DIGITS}g}" + (f" ({found.sd:.2g})" if found.n > 1 else "")
 
@@ -96,16 +96,14 @@ def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
     directions = {one.metric: interval(one.difference, one.reproduced) for one in row.directions}
     cells = [row.group, row.title]
     for metric in metrics:
-        value = row.values.get(metric)
-        shown = "" if value is None or not value.n else f"{value.mean:.{DIGITS}g}"
-        cells += [shown + (f" ({value.sd:.2g})" if value and value.n > 1 else ""), directions.get(metric, "")]
+        cells += [number(row.values.get(metric)), directions.get(metric, "")]
     return cells
 
 
 def stage_rows(stage: Stage, planned: Mapping[str, Mapping[int, StageRun]], runs: Path) -> list[list[str]]:
     """One row for each variant: mean and standard deviation over seeds of the stage's test metrics."""
     return [
-        [title, *(number([document.get(metric, float("nan")) for document in documents]) for metric in stage.metrics)]
+        [title, *(number(summarise([one.get(metric, math.nan) for one in documents])) for metric in stage.metrics)]
         for variant, title in stage.variants.items()
         if (documents := _documents(planned[variant], stage.path, runs))
     ]
