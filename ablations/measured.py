@@ -1,7 +1,7 @@
-"""Measurements for docs/results.json from finished runs: Table 3, unseen styles, and the metrics of single stages.
+"""Measurements for docs/results.json from finished runs: tables, and with Table 3 the metrics of single stages.
 
-`python -m ablations.measured --runs RUNS --preset toy --seeds 0 1 2 --machine "two cores, no GPU"` replaces those of
-the same title and keeps the others; `python -m ablations.results` then writes the page.
+`python -m ablations.measured --runs RUNS --preset toy --seeds 0 1 2 --machine "two cores, no GPU" --tables 3 unseen`
+replaces those of the same title and keeps the others; `python -m ablations.results` then writes the page.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from experiments.rundir import RunFolder
 from experiments.stage import StageRun
 
 DIGITS = 4
+TITLES = {"3": "Table 3", "unseen": "Unseen styles", "engineering": "Switches that the paper does not have"}
+"""Tables of the page and their titles there."""
 ARROWS = {"EFD": "EFD ↓", "LMD": "LMD ↓", "Sync": "Sync ↑"}
 AGREES = {True: "**{}**", False: "{} (against)", None: "{}"}
 """How an interval is marked, by whether it goes in the paper's direction."""
@@ -119,32 +121,49 @@ def _documents(by_seed: Mapping[int, StageRun], path: Sequence[str], runs: Path)
     return found
 
 
-def measure(runs: Path, preset: str, seeds: Sequence[int], machine: str) -> list[Measurement]:
-    """The measurements of an experiment's finished runs; UserError where a run of Table 3 is missing."""
-    table, unseen = (build_table(name, runs, preset, seeds) for name in ("3", "unseen"))
-    if table.missing:
-        raise UserError(f"{runs}: {len(table.missing)} runs of Table 3 are missing, first {table.missing[0]}")
-    planned = ask("3", preset, seeds).planned()
-    date, commit = _origin(next(iter(planned["full"].values())).folder(runs))
-    command = f"emospace table {{}} --preset {preset} --seeds {' '.join(map(str, seeds))} --run"
+def measure(runs: Path, preset: str, seeds: Sequence[int], machine: str, names: Sequence[str]) -> list[Measurement]:
+    """The measurements of an experiment's finished runs.
 
-    def entry(title: str, name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -> Measurement:
-        texts = [list(row) for row in rows]
-        return Measurement(title, command.format(name), date, commit, machine, list(columns), texts, list(notes))
+    Args:
+        runs: folder of the run folders.
+        preset: experiment of the runs.
+        seeds: seeds to average over.
+        machine: where the runs were trained, in words.
+        names: tables, keys of `TITLES`; Table 3 brings those of its stages.
 
-    note = (
-        f"Mean and, in brackets, standard deviation over {len(seeds)} seeds; {len(table.clips)} test clips; substitute "
-        "networks. Difference to the full model: 95 % interval of a bootstrap over seeds, actors and clips. Bold: in "
-        "the paper's direction."
+    Returns:
+        One measurement for each table and stage.
+
+    Raises:
+        UserError: a run of one of these tables is missing.
+    """
+    measured = []
+    for name in names:
+        table, planned = build_table(name, runs, preset, seeds), ask(name, preset, seeds).planned()
+        if table.missing:
+            raise UserError(
+                f"{runs}: {len(table.missing)} runs of {TITLES[name]} are missing, first {table.missing[0]}"
+            )
+        date, commit = _origin(next(iter(planned["full"].values())).folder(runs))
+        command = f"emospace table {name} --preset {preset} --seeds {' '.join(map(str, seeds))} --run"
+        if name == "3":
+            for stage in STAGES:
+                columns, rows = ["variant", *stage.metrics.values()], stage_rows(stage, planned, runs)
+                measured.append(Measurement(stage.title, command, date, commit, machine, columns, rows))
+        columns, rows = _columns(table), table_rows(table)
+        measured.append(Measurement(TITLES[name], command, date, commit, machine, columns, rows, _notes(table)))
+    return measured
+
+
+def _notes(table: Table) -> list[str]:
+    """How a table was made, and how many clips its variants refused."""
+    seeds = f"{len(table.seeds)} seeds" if len(table.seeds) > 1 else "one seed"
+    what = "Mean and, in brackets, standard deviation over" if len(table.seeds) > 1 else "Values of"
+    first = (
+        f"{what} {seeds}; {len(table.clips)} test clips; substitute networks. Difference to the full model: 95 % "
+        "interval of a bootstrap over seeds, actors and clips. Bold: in the paper's direction."
     )
-    stages = [
-        entry(one.title, "3", ["variant", *one.metrics.values()], stage_rows(one, planned, runs)) for one in STAGES
-    ]
-    tables = [entry("Table 3", "3", _columns(table), table_rows(table), note)]
-    if not unseen.missing:
-        refused = [f"{row.title}: {row.refused} clips refused." for row in unseen.rows if row.refused]
-        tables.append(entry("Unseen styles", "unseen", _columns(unseen), table_rows(unseen), *refused))
-    return [*stages, *tables]
+    return [first, *(f"{row.title}: {row.refused} clips refused." for row in table.rows if row.refused)]
 
 
 def _columns(table: Table) -> list[str]:
@@ -165,14 +184,16 @@ def main() -> None:
     parser.add_argument("--preset", default="toy")
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--machine", required=True)
+    parser.add_argument("--tables", nargs="+", choices=TITLES, default=["3", "unseen"])
     options = parser.parse_args()
-    made = {one.title: one for one in measure(options.runs, options.preset, options.seeds, options.machine)}
+    found = measure(options.runs, options.preset, options.seeds, options.machine, options.tables)
+    made = {one.title: one for one in found}
     path = DOCS / "results.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     figures = {one["title"]: one.get("figure", "") for one in content["measured"]}
     kept = [one for one in content["measured"] if one["title"] not in made]
-    found = [dataclasses.asdict(one) | {"figure": figures.get(title, "")} for title, one in made.items()]
-    content["measured"] = [*found, *kept]
+    new = [dataclasses.asdict(one) | {"figure": figures.get(title, "")} for title, one in made.items()]
+    content["measured"] = [*new, *kept]
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 

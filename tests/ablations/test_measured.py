@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from finished_runs import BASE, finish
 
-from ablations.measured import measure
+from ablations.measured import TITLES, measure
 from ablations.results import Measurement
 from ablations.tables import ask
 from conventions.errors import UserError
@@ -43,10 +43,9 @@ def test_tables_and_stages_have_the_values_of_their_runs(tmp_path: Path) -> None
             folder = eac.folder(tmp_path)
             folder.write("metrics.json", {"hash": eac.hash, "metrics": {"coefficient_error": error + seed}})
             folder.set_status("done", hash=eac.hash)
-    found = measure(tmp_path, "toy", SEEDS, "a machine")
+    found = measure(tmp_path, "toy", SEEDS, "a machine", ["3"])
     assert {(one.date, one.commit, one.machine) for one in found} == {("2026-01-02", "abc", "a machine")}
     tables = by_title(found)
-    assert "Unseen styles" not in tables, "its runs are missing"
     rows, stage = tables["Table 3"], tables["EAC: ablations"]
     assert float(rows["full model"][2].split()[0]) == pytest.approx(BASE["EFD"], abs=0.01)
     assert float(rows["MLPs"][2].split()[0]) == pytest.approx(BASE["EFD"] + 0.05, abs=0.01)
@@ -57,13 +56,18 @@ def test_tables_and_stages_have_the_values_of_their_runs(tmp_path: Path) -> None
     assert "GRUs" not in stage, "its stage is not finished"
 
 
-def test_an_incomplete_table_is_not_measured(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="runs of Table 3 are missing"):
-        measure(tmp_path, "toy", SEEDS, "a machine")
+@pytest.mark.parametrize(("name", "title"), TITLES.items())
+def test_an_incomplete_table_is_not_measured(tmp_path: Path, name: str, title: str) -> None:
+    with pytest.raises(UserError, match=f"runs of {title} are missing"):
+        measure(tmp_path, "toy", SEEDS, "a machine", [name])
 
 
-def test_unseen_styles_are_measured_where_their_runs_are_finished(tmp_path: Path) -> None:
-    finish_table("3", tmp_path)
+def test_each_table_asked_for_is_measured_by_itself(tmp_path: Path) -> None:
     finish_table("unseen", tmp_path)
-    tables = by_title(measure(tmp_path, "toy", SEEDS, "a machine"))
+    finish_table("engineering", tmp_path)
+    tables = by_title(measure(tmp_path, "toy", SEEDS, "a machine", ["unseen", "engineering"]))
+    assert list(tables) == [TITLES["unseen"], TITLES["engineering"]]
     assert {"full model", "GPT2", "One-hot"} <= set(tables["Unseen styles"])
+    rows = tables[TITLES["engineering"]]
+    assert "projected motion" in rows
+    assert not any("the preset" in title for title in rows), "the full model has one row"
