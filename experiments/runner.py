@@ -5,7 +5,7 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +15,7 @@ from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, UserError
 from experiments.checks import check_parents, check_plan, weights_of_parents
 from experiments.graph import Experiment, plan
 from experiments.interruption import InterruptedRunError, Interruption
-from experiments.launch import Launch, find_launch, leading
+from experiments.launch import Launch, find_launch, leading, world_size
 from experiments.progress import Progress, heartbeat, say
 from experiments.provenance import difference, peak_memory_bytes, provenance
 from experiments.rundir import RunFolder, RunLockedError
@@ -50,7 +50,8 @@ class Result:
 def execute(experiment: Experiment, runs: Path, *, force: bool = False) -> Result:
     """Run every stage that an experiment needs and that is not done.
 
-    The whole plan is checked before training starts. If another process trains a shared parent, this one waits for it.
+    The whole plan is checked before training starts. While another process trains a shared parent, this one turns to
+    stages that do not need it, then waits; the processes of a distributed run keep the order of the plan.
 
     Args:
         experiment: what `compose_variant` returns.
@@ -73,13 +74,23 @@ def execute(experiment: Experiment, runs: Path, *, force: bool = False) -> Resul
     check_plan(planned, runs)
     outcomes: list[StageOutcome] = []
     with leading(experiment.config.trainer, launch), Interruption().listening() as interruption:
-        for run in planned:
+        fixed, left = world_size(experiment.config.trainer) > 1, list(planned)
+        while left:
+            run = left[0] if fixed else _next(left, runs)
+            left.remove(run)
             outcomes.append(_run_stage(run, runs, launch, interruption, waits=run is not target))
             if outcomes[-1].state == "failed":
                 return Result(EXIT_FAILURE, run.id, outcomes)
             if outcomes[-1].state == "interrupted":
                 return Result(EXIT_INTERRUPTED, run.id, outcomes)
     return Result(0, target.id, outcomes)
+
+
+def _next(left: Sequence[StageRun], runs: Path) -> StageRun:
+    """The first stage whose parents are done and that no other process is running; else the first one."""
+    ids = {run.id for run in left}
+    ready = (run for run in left if not any(parent.id in ids for parent in run.parents.values()))
+    return next((run for run in ready if run.folder(runs).state() != "running"), left[0])
 
 
 def _run_stage(run: StageRun, runs: Path, launch: Launch, interruption: Interruption, waits: bool) -> StageOutcome:

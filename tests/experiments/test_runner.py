@@ -17,7 +17,7 @@ from experiments.graph import STAGES, Experiment, compose, plan
 from experiments.readback import read_run
 from experiments.rundir import RunLockedError, list_runs
 from experiments.runner import Result, execute, write_metrics
-from experiments.stage import Measured, Work
+from experiments.stage import Measured, StageRun, Work
 
 QUIET = ("tracking.mode=disabled",)
 
@@ -219,6 +219,33 @@ def test_a_waiting_run_takes_over_from_a_killed_one(held: subprocess.Popen, runs
     assert result.exit_code == 0
     assert "clip" in recorder.worked
     assert all(outcome.state == "done" for outcome in result.outcomes)
+
+
+def test_while_a_parent_is_trained_elsewhere_other_stages_are_run(held: subprocess.Popen, runs: Path) -> None:
+    planned, recorder = plan(toy()), Recorder()
+    free = {run.stage for run in planned if not needs(run, "clip")}
+    assert free, "some stages do not need the held one"
+
+    def work(work: Work) -> Measured:
+        if free == {*recorder.worked, work.run.stage}:
+            held.kill()
+        return recorder(work)
+
+    assert run_with(work, toy(), runs).exit_code == 0
+    assert set(recorder.worked[: len(free)]) == free
+    assert sorted(recorder.worked) == sorted(run.stage for run in planned)
+
+
+def needs(run: StageRun, stage: str) -> bool:
+    """Whether a run is of the stage, or has such an ancestor."""
+    return run.stage == stage or any(needs(parent, stage) for parent in run.parents.values())
+
+
+def test_processes_of_a_distributed_run_keep_the_order_of_the_plan(held: subprocess.Popen, runs: Path) -> None:
+    threading.Timer(0.5, held.kill).start()
+    experiment, recorder = toy("trainer.devices=2"), Recorder()
+    assert run_with(recorder, experiment, runs).exit_code == 0
+    assert recorder.worked == [run.stage for run in plan(experiment)]
 
 
 @pytest.mark.parametrize(
