@@ -1,7 +1,8 @@
 """Measurements for docs/results.json from finished runs: tables, and with Table 3 the metrics of single stages.
 
 `python -m ablations.measured --runs RUNS --preset toy --seeds 0 1 2 --machine "two cores, no GPU" --tables 3 unseen`
-replaces those of the same title and keeps the others; `python -m ablations.results` then writes the page.
+replaces those of the same title and keeps the others; `python -m ablations.results` then writes the page. Config words
+such as `hef.steps=400` come first.
 """
 
 import argparse
@@ -121,7 +122,9 @@ def _documents(by_seed: Mapping[int, StageRun], path: Sequence[str], runs: Path)
     return found
 
 
-def measure(runs: Path, preset: str, seeds: Sequence[int], machine: str, names: Sequence[str]) -> list[Measurement]:
+def measure(
+    runs: Path, preset: str, seeds: Sequence[int], machine: str, names: Sequence[str], overrides: Sequence[str] = ()
+) -> list[Measurement]:
     """The measurements of an experiment's finished runs.
 
     Args:
@@ -130,6 +133,7 @@ def measure(runs: Path, preset: str, seeds: Sequence[int], machine: str, names: 
         seeds: seeds to average over.
         machine: where the runs were trained, in words.
         names: tables, keys of `TITLES`; Table 3 brings those of its stages.
+        overrides: config words of the runs, such as `hef.steps=400`.
 
     Returns:
         One measurement for each table and stage.
@@ -139,13 +143,15 @@ def measure(runs: Path, preset: str, seeds: Sequence[int], machine: str, names: 
     """
     measured = []
     for name in names:
-        table, planned = build_table(name, runs, preset, seeds), ask(name, preset, seeds).planned()
+        table = build_table(name, runs, preset, seeds, overrides)
+        planned = ask(name, preset, seeds, overrides).planned()
         if table.missing:
             raise UserError(
                 f"{runs}: {len(table.missing)} runs of {TITLES[name]} are missing, first {table.missing[0]}"
             )
-        date, commit = _origin(next(iter(planned["full"].values())).folder(runs))
-        command = f"emospace table {name} --preset {preset} --seeds {' '.join(map(str, seeds))} --run"
+        date, commit = _origin(next(iter(planned[table.paper.against].values())).folder(runs))
+        words = ["emospace table", name, *overrides, "--preset", preset, "--seeds", *map(str, seeds), "--run"]
+        command = " ".join(words)
         if name == "3":
             for stage in STAGES:
                 columns, rows = ["variant", *stage.metrics.values()], stage_rows(stage, planned, runs)
@@ -180,13 +186,15 @@ def _origin(folder: RunFolder) -> tuple[str, str]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("overrides", metavar="key=value", nargs="*")
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--preset", default="toy")
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--machine", required=True)
     parser.add_argument("--tables", nargs="+", choices=TITLES, default=["3", "unseen"])
     options = parser.parse_args()
-    found = measure(options.runs, options.preset, options.seeds, options.machine, options.tables)
+    asked = (options.runs, options.preset, options.seeds, options.machine, options.tables)
+    found = measure(*asked, options.overrides)
     made = {one.title: one for one in found}
     path = DOCS / "results.json"
     content = json.loads(path.read_text(encoding="utf-8"))

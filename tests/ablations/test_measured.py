@@ -22,8 +22,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.graph.store_hash", lambda path: "5" * 64)
 
 
-def finish_table(name: str, runs: Path) -> Mapping[str, Mapping[int, StageRun]]:
-    planned = ask(name, "toy", SEEDS).planned()
+def finish_table(name: str, runs: Path, *overrides: str) -> Mapping[str, Mapping[int, StageRun]]:
+    planned = ask(name, "toy", SEEDS, overrides).planned()
     for variant, by_seed in planned.items():
         for run in by_seed.values():
             finish(run, runs, SHIFT.get(variant, 0.0))
@@ -64,10 +64,11 @@ def test_an_incomplete_table_is_not_measured(tmp_path: Path, name: str, title: s
 
 def test_each_table_asked_for_is_measured_by_itself(tmp_path: Path) -> None:
     finish_table("unseen", tmp_path)
-    finish_table("engineering", tmp_path)
-    tables = by_title(measure(tmp_path, "toy", SEEDS, "a machine", ["unseen", "engineering"]))
-    assert list(tables) == [TITLES["unseen"], TITLES["engineering"]]
-    assert {"full model", "GPT2", "One-hot"} <= set(tables["Unseen styles"])
-    rows = tables[TITLES["engineering"]]
+    finish_table("engineering", tmp_path, "hef.steps=400")
+    (unseen,) = measure(tmp_path, "toy", SEEDS, "a machine", ["unseen"])
+    (switches,) = measure(tmp_path, "toy", SEEDS, "a machine", ["engineering"], ["hef.steps=400"])
+    assert "engineering hef.steps=400 --preset toy --seeds 0 1 2" in switches.command
+    assert {"full model", "GPT2", "One-hot"} <= set(by_title([unseen])["Unseen styles"])
+    rows = by_title([switches])[TITLES["engineering"]]
     assert "projected motion" in rows
     assert not any("the preset" in title for title in rows), "the full model has one row"
