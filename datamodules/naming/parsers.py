@@ -1,4 +1,4 @@
-"""The parsers of the data sets that need only some lines each: one function for each naming, under the naming's name."""
+"""The parsers of data sets that need only some lines each: one function for each, under the name of its naming."""
 
 import re
 from collections.abc import Mapping
