@@ -20,8 +20,8 @@ from lightning_modules.eac.network import NUM_IDENTITY, ExpressionNetwork
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import Discriminator
 from lightning_modules.hef.generator import Generator, SourceCode
+from lightning_modules.standins.config import ClipPriorConfig
 from lightning_modules.standins.priors.clip import ClipPrior
-from lightning_modules.standins.priors.config import ClipPriorConfig
 from lightning_modules.standins.priors.parts import ClipParts
 
 SPEECH_SECONDS = 4

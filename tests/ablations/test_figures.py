@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablations.figures.token_clusters import Clusters, embed, silhouettes, words
-from ablations.figures.token_order import Order
+from ablations.figures.token_clusters import Clusters, Order, embed, silhouettes, words
 from conventions.emotions import STYLES
 from conventions.errors import UserError
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from loops import clip_item, metrics_of
 
-from ablations.figures.token_order import orders
+from ablations.figures.token_clusters import orders
 from conventions.emotions import STYLES
 from datamodules.mead import ClipItem
 from lightning_modules.ame.config import AMEConfig, AudioConfig, TextConfig

@@ -2,8 +2,7 @@
 
 import torch
 
-from face3d.renderer import Renderer
-from face3d.warp_reference import warp_source
+from face3d.renderer import Renderer, warp_source
 
 
 def test_the_portraits_own_coefficients_leave_it_as_it_is(small_head, coefficients, placement):

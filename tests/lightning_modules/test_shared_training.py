@@ -16,8 +16,7 @@ from lightning_modules.ame.config import AMEWeights
 from lightning_modules.training.adversarial import ExponentialAverage
 from lightning_modules.training.checkpoints import load_state, read_checkpoint
 from lightning_modules.training.optimisers import check_partition, make_optimizer, warmup_and_cosine
-from lightning_modules.training.seeding import seed_batch
-from lightning_modules.training.stage import StageModule
+from lightning_modules.training.stage import StageModule, seed_batch
 
 
 def draws() -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from datamodules.sampling import generator
 from face3d.coefficients import GAMMA, IDENTITY, TEXTURE
 from face3d.morphable import MorphableModel
 from face3d.renderer import Renderer
-from lightning_modules.standins.judges.config import JudgesConfig
+from lightning_modules.standins.config import JudgesConfig
 from lightning_modules.standins.judges.data import PersonSampler
 from lightning_modules.standins.judges.faces import CHUNK, Faces, faces_of_pairs, held_out_people, image_tensor
 from metrics.backbones.judges import SIZE

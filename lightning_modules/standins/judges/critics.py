@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_modules.standins.config import JudgesConfig
 from lightning_modules.standins.judges import losses
-from lightning_modules.standins.judges.config import JudgesConfig
 from lightning_modules.standins.judges.critic_data import CriticBatch
 from lightning_modules.standins.judges.evaluation import same_person_auc
 from lightning_modules.training.configs import as_config

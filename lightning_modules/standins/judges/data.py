@@ -17,7 +17,7 @@ from datamodules.endless import EndlessData, MakeBatch, item_loader
 from datamodules.sampling import generator
 from datamodules.splits import Split
 from datamodules.store import Store
-from lightning_modules.standins.judges.config import JudgesConfig
+from lightning_modules.standins.config import JudgesConfig
 from lightning_modules.standins.judges.faces import (
     Faces,
     faces_of_clips,

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_modules.standins.config import JudgesConfig
 from lightning_modules.standins.judges import losses
-from lightning_modules.standins.judges.config import JudgesConfig
 from lightning_modules.standins.judges.data import JudgeBatch
 from lightning_modules.standins.judges.evaluation import mean_speech, score_faces, score_speech
 from lightning_modules.standins.judges.faces import FaceBatch

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from face3d.renderer import Renderer
+from lightning_modules.standins.config import LipSyncConfig
 from lightning_modules.standins.judges.losses import as_float, relit_halves, sync_loss
-from lightning_modules.standins.lip_sync.config import LipSyncConfig
 from lightning_modules.standins.lip_sync.data import FaceSpeech, LipSyncBatch
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import make_optimizer, warmup_and_cosine

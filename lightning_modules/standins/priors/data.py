@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from conventions.emotions import EMOTIONS
 from datamodules.batches import Batch
 from datamodules.endless import EndlessData, MakeBatch, item_loader
-from lightning_modules.standins.priors.config import ClipPriorConfig, GPT2PriorConfig
+from lightning_modules.standins.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.tokenizer import word_tokenizer
 from toyworld.lexicon import corpus, lexicon, with_article
 from toyworld.pairs import PairSet
