@@ -50,6 +50,16 @@ class Word:
     level: int = 0
 
 
+@dataclass(frozen=True)
+class Order:
+    """Scores of one modality's samples, their true places on the scale 0..3, and Spearman's correlation of the two."""
+
+    score: Float[np.ndarray, " n"]
+    level: Int[np.ndarray, " n"]
+    emotion: Int[np.ndarray, " n"]
+    correlation: float
+
+
 def words() -> Iterator[Word]:
     """Evenly taken prompts of MEAD's 22 styles, of the compound and new styles, and emotion-unrelated sentences."""
     for style in STYLES:
@@ -141,16 +151,6 @@ def _colour(word: Word) -> str | tuple[float, ...]:
     if word.kind == "basic":
         return colormaps["tab10"](COLOURS[EMOTIONS.index(word.emotion)])
     return "#555555" if word.kind == "unseen" else "#888888"
-
-
-@dataclass(frozen=True)
-class Order:
-    """Scores of one modality's samples, their true places on the scale 0..3, and Spearman's correlation of the two."""
-
-    score: Float[np.ndarray, " n"]
-    level: Int[np.ndarray, " n"]
-    emotion: Int[np.ndarray, " n"]
-    correlation: float
 
 
 @torch.no_grad()
