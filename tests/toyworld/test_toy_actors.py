@@ -10,7 +10,7 @@ import torch
 from face3d.camera import default_placement, project
 from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY, TRANSLATION
 from face3d.landmarker import mediapipe_tasks
-from toyworld.actors import Actor, make_actor, random_person, render_frames
+from toyworld.actors import Actor, make_actor, render_frames
 from toyworld.face.head import EXPRESSION_NAMES, expression_vector, procedural_head
 
 PLACE = default_placement(1).numpy()
@@ -117,7 +117,7 @@ def test_a_frame_does_not_depend_on_its_neighbours() -> None:
 
 
 def test_pictures_have_the_promised_form() -> None:
-    actor = random_person(np.random.default_rng(3))
+    actor = make_actor("W003", 3)
     assert actor.coefficients.shape == (257,)
     assert not actor.coefficients[EXPRESSION].any()
     assert not actor.coefficients[ANGLE].any()
@@ -130,11 +130,10 @@ def test_pictures_have_the_promised_form() -> None:
     assert nothing.shape == (0, 64, 64, 3)
 
 
-def test_names_decide_the_sex_and_random_people_differ() -> None:
+def test_names_decide_the_sex_and_actors_differ() -> None:
     assert make_actor("W015", 0).sex == "W"
     assert make_actor("M030", 0).sex == "M"
-    rng = np.random.default_rng(0)
-    assert len({random_person(rng).look for _ in range(8)}) == 8
+    assert len({make_actor(f"M{number:03}", 0).look for number in range(8)}) == 8
 
 
 def test_the_face_is_where_the_camera_puts_it() -> None:
