@@ -26,11 +26,7 @@ class ClipPriorConfig:
     """Share of caption words replaced by the unknown word, so that unknown words are tolerated later."""
 
     def __post_init__(self) -> None:
-        at_least(1, steps=self.steps)
-        at_least(2, batch_size=self.batch_size)
-        at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)
-        positive(learning_rate=self.learning_rate)
-        share(word_dropout=self.word_dropout)
+        _check_prior(self)
 
 
 @dataclass(frozen=True)
@@ -51,11 +47,15 @@ class GPT2PriorConfig:
     """Share of caption words replaced by the unknown word in the input."""
 
     def __post_init__(self) -> None:
-        at_least(1, steps=self.steps)
-        at_least(2, batch_size=self.batch_size)
-        at_least(0, warmup=self.warmup, weight_decay=self.weight_decay)
-        positive(learning_rate=self.learning_rate)
-        share(word_dropout=self.word_dropout)
+        _check_prior(self)
+
+
+def _check_prior(prior: "ClipPriorConfig | GPT2PriorConfig") -> None:
+    at_least(1, steps=prior.steps)
+    at_least(2, batch_size=prior.batch_size)
+    at_least(0, warmup=prior.warmup, weight_decay=prior.weight_decay)
+    positive(learning_rate=prior.learning_rate)
+    share(word_dropout=prior.word_dropout)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Faces and renders for the critics: batch k is a pure function of (seed, k), and some people are kept for the test."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.batches import Batch
-from datamodules.endless import EndlessData, MakeBatch, item_loader
+from datamodules.endless import EndlessData, item_loader
 from datamodules.sampling import generator
 from face3d.coefficients import GAMMA, IDENTITY, TEXTURE
 from face3d.morphable import MorphableModel
@@ -89,10 +88,6 @@ class CriticsData(EndlessData):
     def load(cls, config: JudgesConfig, pairs: PairSet, seed: int) -> "CriticsData":
         """The toy world's critic pictures."""
         return cls(config, faces_of_pairs(pairs), seed)
-
-    def batch_maker(self) -> MakeBatch:
-        """`batch` of this rank."""
-        return partial(self.batch, rank=self.rank)
 
     def test_dataloader(self) -> list[DataLoader]:
         """All faces of the people kept for the test and one render of each, as one `CriticBatch`."""

@@ -29,17 +29,12 @@ from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import adamw_with_cosine
 from lightning_modules.training.parents import Recipe
 from lightning_modules.training.stage import Phase, Rows, StageModule
+from metrics.backbones.judges import stage
 
 TRUNK_WIDTH = 16
 """Channels of the trunk's first stage; the following have 2, 3 and 4 times as many."""
 
 TRUNK_HALVINGS = 4
-
-
-def stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """3 x 3 convolution, batch norm, ReLU."""
-    convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class FaceTrunk(nn.Module):
