@@ -1,19 +1,76 @@
-"""The figures that show test clips in rows: 6 (unseen actors), 9 (L_emo), 10 (ablations of EAC), 11 (of the flow)."""
+"""The figures that show test clips in rows: 5 (unseen styles), 6 (unseen actors), 7 (mixtures and levels), 9 (L_emo),
+10 (ablations of EAC) and 11 (of the flow).
+"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from ablations.figures.plate import Plate, Row
 from ablations.figures.registry import Request
 from ablations.figures.talking import TalkingRun, colour_scale, label, liveliest, rim_words, title_of, varied
+from conventions.errors import UserError
 from datamodules.store import StoredClip
 from experiments.graph import FULL
 from experiments.samples import Sample, as_pictures, flow_pictures, panels
+from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
+from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.pipeline import Talking
+
+ENCODINGS: Mapping[str, str] = {FULL: "CLIP (full)", "enc_gpt2": "GPT-2", "enc_onehot": "one-hot"}
+REFUSED_GREY = 200
+"""Shade of a cell whose encoding cannot express the style."""
+STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
+PAIRS = (("happy", "angry"), ("surprised", "sad"))
+RISING = ("happy", "angry", "sad")
+TOP_LEVEL = 3.0
 
 EAC_VARIANTS = (FULL, "eac_wo_emo", "enc_onehot", "enc_gpt2", "eac_mlp", "eac_gru")
 FLOW_VARIANTS = (FULL, "hef_wo_res", "hef_wo_hie")
+
+Slider = Callable[[EmotionEncoder, float], EmotionCode]
+
+
+def unseen_styles(request: Request) -> Plate:
+    """Figure 5: styles that no training saw, given as text: a row for each of `rows` styles of the test actors."""
+    runs = {name: TalkingRun(request, name) for name in ENCODINGS}
+    full = runs[FULL]
+    clips = spread(list(full.data.test_clips("unseen")), request.rows)
+    if not clips:
+        raise UserError(f"{full.run.config.data.store}: has no test clip of an unseen style")
+    rows, refused = [], False
+    for clip in clips:
+        item, source = full.materials(clip)
+        made = [faces(run, clip) for run in runs.values()]
+        refused |= any(face is None for face in made)
+        truth = as_pictures(item.frames)
+        portrait = as_pictures(source.image[None].expand_as(item.frames))
+        cells = [portrait, truth, *(np.full_like(truth, REFUSED_GREY) if face is None else face for face in made)]
+        rows.append(Row(label(clip), cells, liveliest(item, source)))
+    notes = ["every face: the same portrait, speech and head motion; the style given as text"]
+    notes += ["grey: the encoding cannot express this style (one-hot: MEAD's and their mixtures)"] if refused else []
+    runs_named = ", ".join(run.run.id for run in runs.values())
+    return Plate("Unseen styles", ["source", "truth", *ENCODINGS.values()], rows, (*notes, f"runs {runs_named}"))
+
+
+def spread(clips: Sequence[StoredClip], count: int) -> list[StoredClip]:
+    """`count` clips of different styles, evenly over the styles' names, the actors in turn."""
+    styles = sorted({clip.emotion for clip in clips if clip.emotion})
+    chosen = [styles[index * len(styles) // count] for index in range(min(count, len(styles)))]
+    own = [sorted((clip for clip in clips if clip.emotion == style), key=lambda c: c.id) for style in chosen]
+    return [each[turn % len(each)] for turn, each in enumerate(own)]
+
+
+@torch.no_grad()
+def faces(run: TalkingRun, clip: StoredClip) -> UInt8[np.ndarray, "t h w 3"] | None:
+    """The clip as a run makes it, or None where its encoding refuses the style."""
+    try:
+        run.pipeline.encoder.encode_text([style_prompt(clip.emotion or "neutral", clip.level or 1, 0)])
+    except UserError:
+        return None
+    return as_pictures(run.talk(clip).frames)
 
 
 def unseen_actors(request: Request) -> Plate:
@@ -30,6 +87,48 @@ def unseen_actors(request: Request) -> Plate:
     notes = (error, f"run {full.run.parents['hef'].id}")
     columns = ("source", "render", "output", "truth", "flow")
     return Plate("Actors never seen", columns, rows, notes, rim_words(scale, made[0].flow.shape[-1]))
+
+
+def interpolation(request: Request) -> Plate:
+    """Figure 7: one face between two emotions, and one emotion at rising intensity, by the full model.
+
+    Every picture has the portrait, speech and head motion of one test clip of the first actor.
+    """
+    full = TalkingRun(request)
+    clip = min(full.clips, key=lambda c: (c.emotion != "neutral", c.id))
+    item, source = full.materials(clip)
+    sliders = {f"{first} to\n{second}": between(first, second) for first, second in PAIRS}
+    sliders |= {f"{emotion},\nlevel 0 to 3": rising(emotion) for emotion in RISING}
+    rows = []
+    for name, slider in sliders.items():
+        cells = []
+        for step in STEPS:
+            codes = [slider(encoder, step) for encoder in (full.pipeline.encoder, full.pipeline.hef_encoder)]
+            with torch.no_grad():
+                cells.append(as_pictures(full.pipeline.talk(item, source, codes[0], codes[1]).frames))
+        rows.append(Row(name, cells, liveliest(item, source)))
+    notes = (f"speech, head motion and portrait of {clip.actor}; only the emotion differs", f"run {full.run.id}")
+    return Plate("Interpolation and intensity", [f"{step:.0%}" for step in STEPS], rows, notes)
+
+
+def between(first: str, second: str) -> Slider:
+    """Along the great circle of the emotion space, both at their strongest."""
+
+    def slide(encoder: EmotionEncoder, step: float) -> EmotionCode:
+        codes = [encoder.encode_text([style_prompt(name, int(TOP_LEVEL), 0)]) for name in (first, second)]
+        return encoder.mix(codes[0], codes[1], torch.tensor([step], device=codes[0].vector.device))
+
+    return slide
+
+
+def rising(emotion: str) -> Slider:
+    """One emotion with its token moved from level 0 to 3."""
+
+    def slide(encoder: EmotionEncoder, step: float) -> EmotionCode:
+        code = encoder.encode_text([style_prompt(emotion, 2, 0)])
+        return encoder.with_level(code, torch.tensor([TOP_LEVEL * step], device=code.vector.device))
+
+    return slide
 
 
 def emotion_loss(request: Request) -> Plate:

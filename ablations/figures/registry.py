@@ -40,9 +40,9 @@ class Figure:
 
 
 FIGURES: Mapping[str, Figure] = {
-    "5": Figure("unseen styles, by emotion encoding", "unseen_styles:draw"),
+    "5": Figure("unseen styles, by emotion encoding", "clips:unseen_styles"),
     "6": Figure("actors never seen, with flow", "clips:unseen_actors"),
-    "7": Figure("interpolation and intensity", "interpolation:draw"),
+    "7": Figure("interpolation and intensity", "clips:interpolation"),
     "8": Figure("clusters of the intensity token", "token_clusters:draw"),
     "9": Figure("L_emo and the 3D reconstruction", "clips:emotion_loss"),
     "10": Figure("ablations of EAC, clip by clip", "clips:eac_variants"),
