@@ -30,7 +30,7 @@ SWEEP_RUNS = 4_000
 PLAN_SWEEP = """
 import sys
 from pathlib import Path
-from emospace.points import read_points
+from emospace.sweeps import read_points
 from experiments.sweep import expand_sweep
 points = read_points(expand_sweep(sys.argv[1]), Path("runs"))
 states = [point.state() for point in points.values()]

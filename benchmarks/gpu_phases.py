@@ -12,9 +12,8 @@ import torch
 
 from benchmarks.talk import write_speech
 from conventions.rates import VIDEO_FPS
-from emospace.bench.hef import frame_inputs
 from emospace.bench.measure import milliseconds
-from emospace.bench.subjects import preset_config
+from emospace.bench.subjects import frame_inputs, preset_config
 from emospace.demo import write_astronaut
 from emospace.talker import FilmSettings, Talker
 from emospace.talking.model_file import HEF_WEIGHTS, ModelParts, build

@@ -14,9 +14,8 @@ from benchmarks.eac import OneCode
 from benchmarks.gpu_phases import Setting, free, memory_gib, precision
 from conventions.rates import MEL_BINS
 from datamodules.batches import AMEBatch, EACBatch, HEFBatch
-from emospace.bench.ame import towers
 from emospace.bench.measure import gigaflop, milliseconds
-from emospace.bench.subjects import preset_config
+from emospace.bench.subjects import clip_towers, preset_config
 from experiments.samples import write_strip
 from face3d.camera import default_placement
 from face3d.coefficients import ANGLE, EXPRESSION, GAMMA
@@ -154,7 +153,7 @@ def ame_step(setting: Setting) -> tuple[Callable[[], None], int]:
     if setting.tiny:
         config = replace(config, batch_size=2, text=replace(config.text, clip_model=STANDIN), audio=AMEConfig().audio)
     device, size, side = setting.device, config.batch_size, 32 if setting.tiny else 224
-    parts = towers(config)
+    parts = clip_towers(config)
     module = AMEModule(replace(config, text=replace(config.text, clip_model=STANDIN)), parts).to(device)
     module.log_scalars = lambda *_, **__: None  # pyright: ignore[reportAttributeAccessIssue]
     image = torch.zeros(size, 3, side, side, device=device)

@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from emospace.bench.hef import frame_inputs
 from emospace.bench.measure import gigaflop, milliseconds
-from emospace.bench.subjects import EXPERIMENTS, preset_config
+from emospace.bench.subjects import EXPERIMENTS, frame_inputs, preset_config
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import Discriminator
 from lightning_modules.hef.generator import Generator, SourceCode

@@ -1,6 +1,7 @@
-"""Files that are whole or absent: written beside their place, synced, then renamed."""
+"""Files that are whole or absent: written beside their place, synced, then renamed; and the error of a full disk."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -102,3 +103,17 @@ def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def space_on(path: Path) -> Iterator[None]:
+    """Turn "no space left" anywhere in the block into a `UserError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise UserError(f"{path}: the disk is full; free some space and run the same command again") from error

@@ -14,8 +14,7 @@ from datamodules.naming import AUTO, MANIFEST, naming_of
 from datamodules.naming.labels import read_labels
 from datamodules.naming.table import MANIFEST as TABLE
 from datamodules.naming.table import read_table, roles_of
-from datamodules.reasons import REASONS
-from datamodules.records import ClipRecord, Finder, LeftOut, Listed
+from datamodules.records import REASONS, ClipRecord, Finder, LeftOut, Listed
 
 __all__ = ["REASONS", "ClipRecord", "LeftOut", "catalogue", "read_styles"]
 

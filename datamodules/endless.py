@@ -1,7 +1,7 @@
 """Endless training batches that a run can resume at any number, and the base of every stage's data."""
 
+import functools
 import itertools
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -73,9 +73,13 @@ class EndlessData(pl.LightningDataModule):
         """This process among those of the trainer; 0 without one."""
         return self.trainer.global_rank if self.trainer is not None and self.trainer.world_size > 1 else 0
 
-    @abstractmethod
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        """Training batch number `step` of a rank; subclasses have this, or a `batch_maker` of their own."""
+        raise NotImplementedError
+
     def batch_maker(self) -> MakeBatch:
         """The function from a training batch's number to the batch of this rank."""
+        return functools.partial(self.batch, rank=self.rank)
 
     def train_dataloader(self) -> DataLoader:
         """Endless batches from `next_batch` on, in the order of their numbers."""

@@ -1,7 +1,6 @@
 """A store's manifest: what makes it complete, and its hash. It is small for any number of clips; read without torch."""
 
 import functools
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from conventions.errors import UserError
 from conventions.files import reason_of
+from datamodules.parts import digest
 from datamodules.speech_names import OWN_SPEECH, canonical
 
 FORMAT = "emospace-store"
@@ -97,11 +97,7 @@ def _misfit(values: Any, kinds: dict[str, tuple[type, ...]]) -> str | None:
 def content_hash(manifest: dict[str, Any]) -> str:
     """SHA-256 over all of a manifest that describes content: not where the clips came from, nor what was left out."""
     content = {key: manifest[key] for key in ("version", "size", "crop", "coefficient_model")}
-    return _digest([content, [shard["hash"] for shard in manifest["shards"].values()]])
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return digest([content, [shard["hash"] for shard in manifest["shards"].values()]])
 
 
 def store_hash(path: Path | str) -> str:
@@ -116,8 +112,8 @@ def speech_hash(path: Path | str, name: str) -> str:
     """
     manifest = _cached(Path(path))
     if name in OWN_SPEECH:
-        return _digest([manifest["hash"], name])
-    return _digest(list(speech_entry(Path(path), manifest, name)["shards"].items()))
+        return digest([manifest["hash"], name])
+    return digest(list(speech_entry(Path(path), manifest, name)["shards"].items()))
 
 
 def speech_entry(path: Path, manifest: dict[str, Any], name: str) -> dict[str, Any]:

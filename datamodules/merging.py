@@ -10,8 +10,7 @@ from typing import Any
 import yaml
 
 from conventions.errors import UserError, nearest
-from conventions.files import write_text
-from datamodules.disk import space_on
+from conventions.files import space_on, write_text
 from datamodules.manifest import MANIFEST
 from datamodules.packing import finish
 from datamodules.parts import PARTS

@@ -30,11 +30,6 @@ class Part:
     """Those of `ARRAYS`, `exact` where it is known, `pictures` (uint8: JPEG files end to end) and `sizes` (bytes of
     each)."""
 
-    @property
-    def rejected(self) -> bool:
-        """Whether the clip is left out."""
-        return "reason" in self.meta
-
 
 def write_part(path: Path, part: Part) -> None:
     """Write a part, whole or not at all."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from conventions.errors import MediaWarning, RejectedClip, UserError
-from conventions.files import sha256_of, write_text
+from conventions.files import sha256_of, space_on, write_text
 from conventions.published import LANDMARKER
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
 from datamodules.clip_alone import picture_part, sound_part
@@ -22,14 +22,13 @@ from datamodules.clock import Clock
 from datamodules.coefficients import FIT_MODEL
 from datamodules.crop import CROP
 from datamodules.deep3d import Checkpoint, find_checkpoint, identify, open_network
-from datamodules.disk import space_on
 from datamodules.manifest import MAKING, MANIFEST
 from datamodules.naming import AUTO
 from datamodules.packing import finish
 from datamodules.parts import PARTS, Part, digest, read_meta, read_part, write_part
 from datamodules.pool import TASK_LIMIT_S, described, run_tasks
 from datamodules.prepare_report import Done, PrepareReport, Spent, suffixes
-from datamodules.reasons import FAILURES
+from datamodules.records import FAILURES
 from datamodules.shards import SHARDS, Shard, Source, finished_shards, group_of, write_shard
 from datamodules.splits import ROLES, SPLIT
 from datamodules.store import Store

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from datamodules.clock import Clock
-from datamodules.reasons import FAILURES
+from datamodules.records import FAILURES
 
 SHOWN = 20
 """Lines of one kind in the text of a report."""

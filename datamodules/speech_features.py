@@ -6,7 +6,7 @@ from abc import abstractmethod
 import numpy as np
 from jaxtyping import Float
 
-from conventions.rates import MEL_BINS, MEL_STEPS_PER_FRAME, MFCC_COEFFICIENTS, MFCC_WINDOW, VIDEO_FPS
+from conventions.rates import MEL_BINS, MEL_STEPS_PER_FRAME, MFCC_COEFFICIENTS, MFCC_WINDOW
 from datamodules.audio import mel, mfcc_windows
 from datamodules.speech_names import SpeechForm
 
@@ -61,11 +61,6 @@ class SpeechFeature:
     def width(self) -> int:
         """Numbers of a frame."""
         return math.prod(self.shape)
-
-    @property
-    def look_ahead_ms(self) -> int:
-        """Milliseconds of sound beyond a frame's end that its feature needs."""
-        return round(1000 * self.look_ahead / VIDEO_FPS)
 
     @property
     def form(self) -> SpeechForm:

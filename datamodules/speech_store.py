@@ -10,9 +10,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from conventions.errors import UserError
-from conventions.files import sha256_of, write_json
+from conventions.files import sha256_of, space_on, write_json
 from datamodules.arrays import INT16_MAX
-from datamodules.disk import space_on
 from datamodules.manifest import MANIFEST
 from datamodules.shards import SHARDS, write_header
 from datamodules.speech_features import SpeechFeature

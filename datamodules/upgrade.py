@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from conventions.errors import UserError
-from conventions.files import atomic_file, reason_of, sha256_of
+from conventions.files import atomic_file, reason_of, sha256_of, space_on
 from conventions.rates import MEL_STEPS_PER_FRAME, MFCC_COEFFICIENTS
 from datamodules.arrays import ARRAYS, FRAME_ENDS, FRAMES
 from datamodules.audio import MFCC_MARGIN
-from datamodules.disk import space_on
 from datamodules.manifest import MANIFEST
 from datamodules.packing import finish
 from datamodules.parts import PICTURES, SIZES, Part, digest

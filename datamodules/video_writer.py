@@ -12,9 +12,8 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from jaxtyping import Float, UInt8
 
 from conventions.errors import UserError
-from conventions.files import atomic_path
+from conventions.files import atomic_path, space_on
 from conventions.rates import SAMPLE_RATE, VIDEO_FPS
-from datamodules.disk import space_on
 from datamodules.film_sound import FilmSound
 from datamodules.media import ffmpeg_url
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from conventions.files import write_text
 from emospace.cli import COMMANDS, build_parser
+from experiments.reference import cell
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 COMMAND = "python -m emospace.reference"
@@ -34,7 +35,7 @@ def _section(name: str) -> str:
     """Description, example and arguments of one command."""
     parser = build_parser(name)
     actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
-    rows = [f"| {_cell(f'`{_form(action)}`')} | {_cell(_meaning(action))} |" for action in _ordered(actions)]
+    rows = [f"| {cell(f'`{_form(action)}`')} | {cell(_meaning(action))} |" for action in _ordered(actions)]
     example = (parser.epilog or "").removeprefix("example: ")
     table = "\n".join(["| argument | meaning |", "| --- | --- |", *rows])
     return "\n".join([f"\n## emospace {name}\n", *_paragraphs(parser), "", "```", example, "```", "", table])
@@ -65,10 +66,6 @@ def _form(action: argparse.Action) -> str:
 def _meaning(action: argparse.Action) -> str:
     text = f"{action.help}".replace("%%", "%")
     return f"{text}; required" if action.option_strings and action.required else text
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":

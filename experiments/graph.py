@@ -10,12 +10,18 @@ from experiments.compose import experiment_sources, experiment_texts, merge, nes
 from experiments.identity import digest_of, hash_of, run_id
 from experiments.schema import ExperimentConfig
 from experiments.stage import Stage, StageRun
-from experiments.stages import ame, clip, critics, eac, evaluate, gpt2, hef, judges, lip_sync, references
+from experiments.stages.ame import AME
+from experiments.stages.eac import EAC
+from experiments.stages.evaluate import Evaluate, References
+from experiments.stages.hef import HEF
+from experiments.stages.judges import Critics, Judges
+from experiments.stages.lip_sync import LipSync
+from experiments.stages.priors import GPT2, Clip
 from metrics.published import refuse_shared
 
 STAGES: Mapping[str, Stage] = {
-    module.STAGE.name: module.STAGE
-    for module in (clip, gpt2, critics, judges, lip_sync, ame, eac, hef, references, evaluate)
+    stage.name: stage
+    for stage in (Clip(), GPT2(), Critics(), Judges(), LipSync(), AME(), EAC(), HEF(), References(), Evaluate())
 }
 """Every stage by name, parents before children."""
 

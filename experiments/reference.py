@@ -69,7 +69,7 @@ def _sections(kind: type, prefix: str, title: str) -> Iterator[str]:
 def _row(field: "dataclasses.Field[Any]", prefix: str, types: dict[str, Any], texts: dict[str, str]) -> str:
     mark = MARKS.get(field.metadata.get("numbers", True), "")
     default = "" if field.default is dataclasses.MISSING else f"`{_plain(field.default)}`"
-    return f"| `{prefix}{field.name}`{mark} | {_kind(types[field.name])} | {default} | {_cell(texts[field.name])} |"
+    return f"| `{prefix}{field.name}`{mark} | {_kind(types[field.name])} | {default} | {cell(texts[field.name])} |"
 
 
 def _kind(kind: Any) -> str:
@@ -96,7 +96,8 @@ def _plain(value: Any) -> str:
     return "null" if value is None else str(value) or "''"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Text in a cell of a Markdown table."""
     return text.replace("|", "\\|")
 
 

@@ -7,9 +7,7 @@ from datamodules.config import DataConfig
 from lightning_modules.ame.config import AMEConfig
 from lightning_modules.eac.config import EACConfig
 from lightning_modules.hef.config import HEFConfig
-from lightning_modules.standins.judges.config import JudgesConfig
-from lightning_modules.standins.lip_sync.config import LipSyncConfig
-from lightning_modules.standins.priors.config import PriorConfig
+from lightning_modules.standins.config import JudgesConfig, LipSyncConfig, PriorConfig
 
 NO_NUMBERS = {"numbers": False}
 """Field metadata of what cannot change a run's numbers and so has no part in its identity."""

@@ -14,8 +14,7 @@ from datamodules.store import StoredClip
 from experiments.networks import Networks, device_of
 from experiments.stage import StageRun, Work
 from experiments.stages.base import data_of, same_style
-from face3d.renderer import Renderer
-from face3d.warp_reference import warp_source
+from face3d.renderer import Renderer, warp_source
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.pipeline import Pipeline, Talking

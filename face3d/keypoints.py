@@ -12,6 +12,8 @@ BROWS = slice(17, 27)
 NOSE = slice(27, 36)
 EYES = slice(36, 48)
 MOUTH = slice(48, 68)
+UPPER_INNER_LIP, LOWER_INNER_LIP = 62, 66
+"""Their middles."""
 
 STANDARD_FIVE = np.array(
     [

@@ -147,10 +147,10 @@ def load_bfm09(path: Path | str) -> MorphableModel:
     mean = fields_of_file["meanshape"].reshape(-1, 3)
     return MorphableModel(
         name="bfm09",
-        mean_shape=_tensor(mean - mean.mean(0, keepdims=True)),
+        mean_shape=as_tensor(mean - mean.mean(0, keepdims=True)),
         identity_basis=_basis(fields_of_file["idBase"], len(mean)),
         expression_basis=_basis(fields_of_file["exBase"], len(mean)),
-        mean_texture=_tensor(fields_of_file["meantex"].reshape(-1, 3) / 255),
+        mean_texture=as_tensor(fields_of_file["meantex"].reshape(-1, 3) / 255),
         texture_basis=_basis(fields_of_file["texBase"] / 255, len(mean)),
         triangles=torch.from_numpy(fields_of_file["tri"].astype(np.int64) - 1),
         keypoints=torch.from_numpy(fields_of_file["keypoints"].astype(np.int64).ravel() - 1),
@@ -168,9 +168,10 @@ def _read_bfm09(path: Path) -> dict[str, np.ndarray]:
     return {name: content[name] for name in _BFM09_FIELDS}
 
 
-def _tensor(array: np.ndarray) -> Tensor:
+def as_tensor(array: np.ndarray) -> Tensor:
+    """A contiguous float32 copy, or the array itself where it is one."""
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
 def _basis(columns: np.ndarray, vertices: int) -> Tensor:
-    return _tensor(columns.T.reshape(-1, vertices, 3))
+    return as_tensor(columns.T.reshape(-1, vertices, 3))

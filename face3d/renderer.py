@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from face3d import camera
 from face3d.coefficients import split
-from face3d.grid import ALIGN_CORNERS, identity_grid
+from face3d.grid import ALIGN_CORNERS, identity_grid, warp
 from face3d.morphable import MorphableModel, keypoint_model
 from face3d.rasterize import Fragments, interpolate, rasterize
 from face3d.shading import shade, vertex_normals
@@ -161,3 +161,33 @@ def _visible_at(
     front = torch.where(drawn.mask > 0, front, -torch.inf)
     nearest = F.grid_sample(front, place.permute(0, 2, 3, 1), mode="nearest", align_corners=ALIGN_CORNERS)
     return ((depth <= nearest + DEPTH_TOLERANCE) & (nearest > 0)).to(depth.dtype)
+
+
+FRAMES_AT_ONCE = 16
+
+
+@torch.no_grad()
+def warp_source(
+    renderer: Renderer,
+    source: Float[Tensor, "3 r r"],
+    source_coefficients: Float[Tensor, "257"],
+    source_placement: Float[Tensor, "3"],
+    coefficients: Float[Tensor, "t 257"],
+    placement: Float[Tensor, "t 3"],
+) -> Float[Tensor, "t 3 r r"]:
+    """The portrait as each frame's coefficients move its face: what networks are measured against.
+
+    Every pixel of the moved face takes what lies at its place in the portrait, also where the portrait hides that
+    place; pixels off the moved face keep the portrait. Images in [-1, 1].
+    """
+    frames = []
+    parts = zip(coefficients.split(FRAMES_AT_ONCE), placement.split(FRAMES_AT_ONCE), strict=True)
+    for target, target_placement in parts:
+        count = len(target)
+        flow, _ = renderer.motion(
+            source_coefficients.expand(count, -1), source_placement.expand(count, -1), target, target_placement
+        )
+        if flow.shape[-1] != source.shape[-1]:
+            flow = F.interpolate(flow, source.shape[-2:], mode="bilinear", align_corners=False)
+        frames.append(warp(source.expand(count, -1, -1, -1), flow.to(source)))
+    return torch.cat(frames)

@@ -36,7 +36,7 @@ from emospace.talking.pose import read_pose
 from emospace.talking.schedule import EmotionTrack, parse_schedule
 from face3d.coefficients import EXPRESSION
 from lightning_modules.pipeline import CHUNK
-from studies.toy_faces import Strangers
+from studies.toy_faces import RealFaceNetworks
 from toyworld.action_units import axes
 
 EMOTIONS = ("neutral", "very happy", "very angry", "very sad", "very surprised")
@@ -83,11 +83,13 @@ def sharpness(picture: UInt8[np.ndarray, "h w 3"], portrait: Portrait) -> float:
     return float(laplace(region).var())
 
 
-def measure(portrait: Portrait, frames: Sequence[np.ndarray], jaw: np.ndarray, strangers: Strangers) -> list[float]:
+def measure(
+    portrait: Portrait, frames: Sequence[np.ndarray], jaw: np.ndarray, networks: RealFaceNetworks
+) -> list[float]:
     """The table's values."""
-    own = strangers.look(portrait.picture)
+    own = networks.look(portrait.picture)
     assert own is not None, f"{portrait.path}: MediaPipe finds no face"
-    looks = [strangers.look(frame) for frame in frames]
+    looks = [networks.look(frame) for frame in frames]
     found = [look for look in looks if look]
     seen = np.array([look is not None for look in looks])
     alike = float(np.mean([float(own[1] @ identity) for _, identity in found]))
@@ -125,7 +127,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     options = parser.parse_args()
     talker = Talker.from_file(options.model)
-    strangers = Strangers(LANDMARKER.find(options.weights).parent)
+    networks = RealFaceNetworks(LANDMARKER.find(options.weights).parent)
     settings = FilmSettings(Frame(crop=True, size=options.size), weights=options.weights)
     options.out.mkdir(parents=True, exist_ok=True)
     print("| portrait | emotion | SFace | found | jaw | sharpness |\n| --- | --- | --- | --- | --- | --- |")
@@ -133,11 +135,11 @@ def main() -> None:
         films = []
         for emotion in EMOTIONS:
             frames, jaw = spoken(talker, portrait, options.audio, emotion)
-            values = measure(portrait, frames, jaw, strangers)
+            values = measure(portrait, frames, jaw, networks)
             print(f"| {name} | {emotion} | {' | '.join(f'{value:.2f}' for value in values)} |", flush=True)
             films.append(frames)
         sheet(portrait, films, options.out / f"{name}.jpg")
-    strangers.close()
+    networks.close()
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def frames_of(root: Path, every: int) -> Iterator[tuple[str, np.ndarray, np.ndar
                 yield video.relative_to(root).parts[0], picture, rows[index]
 
 
-class Strangers:
+class RealFaceNetworks:
     """MediaPipe with its blendshape scores, and SFace on the landmarks that it finds."""
 
     def __init__(self, weights: Path) -> None:
@@ -97,9 +97,9 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--every", type=int, default=10)
     options = parser.parse_args()
-    strangers = Strangers(options.weights)
-    seen = [(actor, rows, strangers.look(picture)) for actor, picture, rows in frames_of(options.root, options.every)]
-    strangers.close()
+    networks = RealFaceNetworks(options.weights)
+    seen = [(actor, rows, networks.look(picture)) for actor, picture, rows in frames_of(options.root, options.every)]
+    networks.close()
     found = [(actor, rows, *look) for actor, rows, look in seen if look]
     print(f"MediaPipe finds a face in {len(found)} of {len(seen)} frames: {len(found) / len(seen):.1%} (bound 95 %)")
     actors, expressions, scores, identities = zip(*found, strict=True)

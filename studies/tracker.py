@@ -24,7 +24,6 @@ from toyworld.plan import ClipSpec, clips_of
 from toyworld.tracker import PARTS, measured
 
 SIZE, FRAMES, SEED = 256, 50, 0
-NOSE_BRIDGE = slice(27, 31)
 MOVING = 0.03
 """Axes whose deviation is smaller are not shown."""
 

@@ -16,7 +16,7 @@ from face3d.morphable import MorphableModel
 from face3d.renderer import Renderer
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.hef.config import HEFConfig
-from lightning_modules.training.seeding import batch_entropy
+from lightning_modules.training.stage import batch_entropy
 
 
 def batch_generator(seed: int, batch: int, rank: int = 0) -> torch.Generator:

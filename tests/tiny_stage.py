@@ -16,8 +16,8 @@ MANIFEST = json.dumps(
 )
 
 
-def write_tiny(folder: Path) -> None:
+def write_tiny(folder: Path, experiment: str = TINY) -> None:
     """`tiny.yaml` and the store that it names."""
-    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "tiny.yaml").write_text(experiment)
     (folder / "store").mkdir()
     (folder / "store" / "manifest.json").write_text(MANIFEST)

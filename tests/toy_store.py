@@ -1,6 +1,7 @@
 """A store small enough to train on in a test: noise of the right shapes, whose loudness and colour follow the style."""
 
 import functools
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,3 +91,9 @@ def _jpeg(random: np.random.Generator, size: int, emotion: int, brightness: floa
     file = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(file, "JPEG")
     return file.getvalue()
+
+
+def contents(store: Path) -> dict[str, str]:
+    """SHA-256 of every file of a store."""
+    files = sorted(path for path in store.rglob("*") if path.is_file())
+    return {str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

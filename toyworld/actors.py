@@ -50,16 +50,7 @@ class Actor:
 def make_actor(name: str, seed: int) -> Actor:
     """The actor of that name in the world of that seed; names that begin with W are women."""
     digest = hashlib.sha256(f"actor/{seed}/{name}".encode()).digest()
-    return _person(name, "W" if name.upper().startswith("W") else "M", np.random.default_rng(list(digest)))
-
-
-def random_person(rng: np.random.Generator) -> Actor:
-    """A person outside all other roles."""
-    sex = "M" if rng.random() < 0.5 else "W"
-    return _person(f"{sex}?", sex, rng)
-
-
-def _person(name: str, sex: Literal["M", "W"], rng: np.random.Generator) -> Actor:
+    rng, sex = np.random.default_rng(list(digest)), "W" if name.upper().startswith("W") else "M"
     coefficients = np.zeros(NUM_COEFFICIENTS, np.float32)
     coefficients[IDENTITY] = IDENTITY_SPREAD * (rng.normal(0, 1, 80) + (1 if sex == "M" else -1) * _sex_means())
     darkness = float(np.clip(rng.beta(1.3, 1.8), 0, 1))

@@ -14,8 +14,6 @@ from toyworld.face import sculpt as sculpt
 from toyworld.face.fields import ramp
 
 HAIR, EAR, NECK = 0, 1, 2
-ATLAS_WIDTH = 1.5
-"""The atlas is 1.5 times as wide as high: beside the head's square stand hair (above) and neck with cloth (below)."""
 
 _HAIR_CENTRE = np.array([0.0, 0.35, -0.50])
 _COLUMNS, _ROWS = 48, 22
@@ -165,12 +163,6 @@ def neck_atlas_height(y: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
 def extras(look: Look) -> Extras:
     """All added geometry of a look."""
     return _joined([_neck(), _ear(look, 1), _ear(look, -1), _shell(look), *_loose(look)])
-
-
-def loose_hair(look: Look) -> Extras | None:
-    """The hair that hangs down or is tied behind, without the shell about the skull."""
-    parts = _loose(look)
-    return _joined(parts) if parts else None
 
 
 def _loose(look: Look) -> list[_Part]:

@@ -1,4 +1,4 @@
-"""Which figures there are. A new one is a module with `draw(request) -> Drawing` and its name here."""
+"""Which figures there are. A new one is a function `draw(request) -> Drawing` and its place here."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -35,18 +35,18 @@ class Figure:
     """One figure of the paper."""
 
     title: str
-    module: str
-    """Its module in `ablations.figures`."""
+    function: str
+    """What draws it: `module:function` in `ablations.figures`."""
 
 
 FIGURES: Mapping[str, Figure] = {
-    "5": Figure("unseen styles, by emotion encoding", "unseen_styles"),
-    "6": Figure("actors never seen, with flow", "unseen_actors"),
-    "7": Figure("interpolation and intensity", "interpolation"),
-    "8": Figure("clusters of the intensity token", "token_clusters"),
-    "9": Figure("L_emo and the 3D reconstruction", "emotion_loss"),
-    "10": Figure("ablations of EAC, clip by clip", "eac_variants"),
-    "11": Figure("ablations of the flow, clip by clip", "flow_variants"),
+    "5": Figure("unseen styles, by emotion encoding", "clips:unseen_styles"),
+    "6": Figure("actors never seen, with flow", "clips:unseen_actors"),
+    "7": Figure("interpolation and intensity", "clips:interpolation"),
+    "8": Figure("clusters of the intensity token", "token_clusters:draw"),
+    "9": Figure("L_emo and the 3D reconstruction", "clips:emotion_loss"),
+    "10": Figure("ablations of EAC, clip by clip", "clips:eac_variants"),
+    "11": Figure("ablations of the flow, clip by clip", "clips:flow_variants"),
 }
 
 
@@ -54,4 +54,5 @@ def draw(number: str, request: Request) -> Drawing:
     """The figure of that number; UserError when there is none, or when a run that it needs is not finished."""
     if number not in FIGURES:
         raise UserError(f"figure {number!r} is unknown; there are {', '.join(FIGURES)}")
-    return importlib.import_module(f"ablations.figures.{FIGURES[number].module}").draw(request)
+    module, _, function = FIGURES[number].function.partition(":")
+    return getattr(importlib.import_module(f"ablations.figures.{module}"), function)(request)

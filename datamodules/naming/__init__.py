@@ -1,4 +1,4 @@
-"""How data sets spell actor, emotion and level in their paths: one small parser file for each data set.
+"""How data sets spell actor, emotion and level in their paths: one parser for each data set.
 
 A parser is a function `parse(path, styles) -> Name | None`: `path` is relative to the root, without suffix and with
 `/` between folders; `styles` maps extra style names to their kind. `emospace prepare --naming` takes the name of one,
@@ -13,9 +13,10 @@ from typing import Literal
 from conventions.emotions import EMOTIONS, StyleKind
 from conventions.errors import UserError
 from conventions.registry import Registry
-from datamodules.naming import mead, ravdess
+from datamodules.naming import mead
 from datamodules.naming.labels import Labels
 from datamodules.naming.name import Name
+from datamodules.naming.parsers import is_ravdess
 
 Parser = Callable[[str, Mapping[str, StyleKind]], Name | None]
 
@@ -23,8 +24,11 @@ PARSERS = Registry(
     "naming of a data set",
     "naming",
     {
-        name: f"datamodules.naming.{name}:parse"
-        for name in ("mead", "crema_d", "ravdess", "hdtf", "voxceleb2", "celebv_hq", "emotion_folders")
+        "mead": "datamodules.naming.mead:parse",
+        **{
+            name: f"datamodules.naming.parsers:{name}"
+            for name in ("crema_d", "ravdess", "hdtf", "voxceleb2", "celebv_hq", "emotion_folders")
+        },
     },
 )
 """Name of a data set -> its parser."""
@@ -69,7 +73,7 @@ class Naming:
         """Whether a path that no parser reads is left out."""
         if self.unknown != "claims":
             return self.unknown == "left_out"
-        return mead.claims(path, styles) or ravdess.claims(path)
+        return mead.claims(path, styles) or is_ravdess(path)
 
 
 def unpaired(naming: Naming) -> Naming:

@@ -5,9 +5,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from conventions.errors import EXIT_FAILURE
+
+if TYPE_CHECKING:
+    from experiments.rundir import RunFolder
+    from experiments.stage import StageRun
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -58,3 +64,27 @@ def progress(label: str, every_s: float = 2.0) -> Callable[..., None]:
         print(f"{start}{label}: {done}/{total} ({now:.0f} s{note})", end=end, file=sys.stderr, flush=True)
 
     return show
+
+
+def publish_runs(
+    options: argparse.Namespace, publish: "Callable[[StageRun, RunFolder], tuple[str, Mapping[str, Any]]]"
+) -> int:
+    """Publish the runs that a command names, and print a line for each, or all as JSON.
+
+    `publish` returns where a run now is and the facts of its row, `published` among them. Runs that fail are reported,
+    and the others published.
+    """
+    from experiments.readback import finished, read_alone
+    from experiments.rundir import RunFolder
+
+    rows = []
+    for name in finished(options.runs, options.names):
+        folder = RunFolder(options.runs / name)
+        with folder.lock():
+            place, facts = publish(read_alone(folder), folder)
+        rows.append({"id": name, **facts})
+        if not options.json:
+            print(f"{place if facts['published'] else 'failed':<8} {name}", flush=True)
+    if options.json:
+        print_json(rows)
+    return 0 if all(row["published"] for row in rows) else EXIT_FAILURE

@@ -6,8 +6,7 @@ in TRACKIO_DIR. `emospace wandb publish` does the same for W&B.
 
 import argparse
 
-from conventions.errors import EXIT_FAILURE
-from emospace.commands.output import add_json, add_runs, print_json
+from emospace.commands.output import add_json, add_runs, publish_runs
 
 EXAMPLE = "emospace publish --to trackio && trackio show --project emospace"
 
@@ -23,18 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Publish the runs; those that fail are reported, and the others published."""
-    from experiments.readback import finished, read_alone
-    from experiments.rundir import RunFolder
     from experiments.trackio_project import publish
 
-    rows = []
-    for name in finished(options.runs, options.names):
-        folder = RunFolder(options.runs / name)
-        with folder.lock():
-            published = publish(read_alone(folder), folder, options.project)
-        rows.append({"id": name, "published": published})
-        if not options.json:
-            print(f"{options.to if published else 'failed':<8} {name}", flush=True)
-    if options.json:
-        print_json(rows)
-    return 0 if all(row["published"] for row in rows) else EXIT_FAILURE
+    return publish_runs(options, lambda run, folder: (options.to, {"published": publish(run, folder, options.project)}))

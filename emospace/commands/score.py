@@ -68,7 +68,7 @@ def _print(options: argparse.Namespace, scores: "Scores", markdown) -> None:
     if not options.json:
         print(markdown(scores, options.by))
         return
-    from ablations.breakdown import by_label
+    from emospace.scoring.markdown import by_label
 
     document = scores.json()
     if options.by is not None:

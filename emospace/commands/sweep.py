@@ -13,7 +13,7 @@ from emospace.commands.output import add_json, add_runs, print_json
 
 if TYPE_CHECKING:
     from ablations.sweep_table import Found
-    from emospace.points import Point
+    from emospace.sweeps import Point
     from experiments.board import JobReport
     from experiments.rundir import State
     from experiments.sweep import Sweep, SweepJob
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check every point, launch, and print the runs, best first."""
     from ablations.sweep_table import sweep_table
-    from emospace.points import check_points, read_points
+    from emospace.sweeps import check_points, read_points
     from experiments.sweep import expand_sweep
 
     given = _slurm_options(options)

@@ -83,7 +83,7 @@ def _table(options: argparse.Namespace) -> int:
 
 
 def _run_missing(options: argparse.Namespace, asked: "Asked") -> int:
-    from emospace.points import check_points, read_points
+    from emospace.sweeps import check_points, read_points
     from experiments.launchers import local_launcher, run_sweep, run_variables
     from experiments.sweep import Sweep
 

@@ -7,10 +7,14 @@ report              save a W&B report: tables, samples side by side, bars by var
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conventions.errors import EXIT_FAILURE, UserError
-from emospace.commands.output import add_json, add_runs, print_json
+from emospace.commands.output import add_json, add_runs, print_json, publish_runs
+
+if TYPE_CHECKING:
+    from experiments.rundir import RunFolder
+    from experiments.stage import StageRun
 
 EXAMPLE = "emospace wandb publish --mode offline && wandb sync runs/*/wandb/offline-run-*"
 
@@ -45,24 +49,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from experiments.readback import finished, read_alone
-    from experiments.rundir import RunFolder
     from experiments.schema import TrackingConfig
     from experiments.tracking import Mirror
 
     config = TrackingConfig(mode=options.mode, project=options.project, entity=options.entity)
-    rows = []
-    for name in finished(options.runs, options.names):
-        folder = RunFolder(options.runs / name)
-        with folder.lock():
-            mirror = Mirror(read_alone(folder), folder, config, target=False)
-            mirror.publish()
-        rows.append({"id": name, "mode": mirror.mode, "published": not mirror.failed})
-        if not options.json:
-            print(f"{'failed' if mirror.failed else mirror.mode:<8} {name}", flush=True)
-    if options.json:
-        print_json(rows)
-    return 0 if all(row["published"] for row in rows) else EXIT_FAILURE
+
+    def publish(run: "StageRun", folder: "RunFolder") -> tuple[str, dict[str, Any]]:
+        mirror = Mirror(run, folder, config, target=False)
+        mirror.publish()
+        return mirror.mode, {"mode": mirror.mode, "published": not mirror.failed}
+
+    return publish_runs(options, publish)
 
 
 def _workspace(options: argparse.Namespace) -> Any:

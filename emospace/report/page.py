@@ -1,6 +1,7 @@
 """Compose the page from run folders, tables and videos."""
 
 import json
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +16,38 @@ from ablations.sweep_table import SweepTable
 from ablations.tables import Table
 from conventions.files import write_text
 from conventions.rates import VIDEO_FPS
-from emospace.report.curves import points, references
 from emospace.report.media import Clip, data_uri, read_clip
 from emospace.report.runs import RunView, groups, read_runs
+from experiments.reference_curves import reference_curves, thin
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "two.js")
 MAX_PICTURES = 6
 MAX_VIDEOS = 2
+MAX_POINTS = 160
+DIGITS = 5
+"""Points of a curve, and significant digits of their values."""
+
+Curve = Sequence[tuple[float, float]]
+
+
+def points(history: Mapping[str, Curve]) -> dict[str, list[tuple[float, float]]]:
+    """(step, value) by scalar, thinned, without what is not finite; scalars of which nothing is left are left out."""
+    finite = {name: [point for point in curve if math.isfinite(point[1])] for name, curve in history.items()}
+    return {name: thin(curve, MAX_POINTS, DIGITS) for name, curve in finite.items() if curve}
+
+
+def references(runs: Sequence[RunView]) -> dict[str, dict[str, Any]]:
+    """Stage -> name and curves of the reference run of the first experiment that has one for this stage."""
+    found: dict[str, dict[str, Any]] = {}
+    for experiment in dict.fromkeys(run.experiment for run in runs):
+        stages = {run.stage for run in runs if run.experiment == experiment}
+        for stage, run in reference_curves(experiment).items():
+            if stage in stages and stage not in found:
+                memory = f"{run.memory_bytes / 2**30:.1f} GiB"
+                name = f"reference: {experiment}, seed {run.seed}, {run.seconds:.0f} s, {memory}"
+                found[stage] = {"name": name, "curves": run.curves}
+    return found
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from datamodules.store import Store
 from emospace.talking.model_file import HEF_WEIGHTS, ModelParts, State
 from experiments import legacy
 from experiments.graph import FULL
+from experiments.published import parents_of
 from experiments.readback import read_run
 from experiments.rundir import RunFolder, RunSummary, list_runs
 from experiments.stage import StageRun
@@ -33,7 +34,7 @@ def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -
     done = _done(runs)
     asked = [run for run in done if preset in (None, _experiment(run))]
     folders = {name: [RunFolder(runs / run.id) for run in asked if run.stage == name] for name in ("evaluate", "hef")}
-    evaluated = {_parents(folder).get("hef") for folder in folders["evaluate"]}
+    evaluated = {parents_of(folder).get("hef") for folder in folders["evaluate"]}
     alone = [folder for folder in folders["hef"] if folder.id not in evaluated]
     able = folders["evaluate"] + [hef for hef in alone if _eacs_beside(hef, done)]
     what = f"finished run of {preset}" if preset else "finished run"
@@ -50,10 +51,6 @@ def _done(runs: Path) -> list[RunSummary]:
 
 def _experiment(run: RunSummary) -> str:
     return run.experiment or legacy.experiment_of(run.id)
-
-
-def _parents(folder: RunFolder) -> dict[str, str]:
-    return folder.read("provenance.json").get("parents", {})
 
 
 def _only(folders: list[RunFolder], several: str) -> RunFolder:
@@ -95,8 +92,8 @@ def _members(ame: StageRun, prefix: str) -> Iterator[tuple[str, StageRun]]:
 def _eacs_beside(hef: RunFolder, done: Sequence[RunSummary]) -> list[RunFolder]:
     """The EACs among the finished runs of the same seed on the same emotion space as a HEF."""
     eacs = [RunFolder(hef.path.parent / run.id) for run in done if run.stage == "eac"]
-    fits = hef.status.get("seed"), _parents(hef).get("ame")
-    return [eac for eac in eacs if (eac.status.get("seed"), _parents(eac).get("ame")) == fits]
+    fits = hef.status.get("seed"), parents_of(hef).get("ame")
+    return [eac for eac in eacs if (eac.status.get("seed"), parents_of(eac).get("ame")) == fits]
 
 
 def _eac_beside(runs: Path, hef: StageRun) -> StageRun:

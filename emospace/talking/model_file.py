@@ -31,8 +31,8 @@ from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.module import HEFModule
 from lightning_modules.pipeline import Pipeline
+from lightning_modules.standins.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.clip import ClipPrior
-from lightning_modules.standins.priors.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.gpt2 import GPT2Prior
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 from lightning_modules.training.checkpoints import check_state

@@ -115,6 +115,3 @@ def _is_path(value: str) -> bool:
     if value in ("", STANDIN):
         return False
     return Path(value).exists() or "/" in value or Path(value).suffix in (".pt", ".bin", ".safetensors")
-
-
-STAGE = AME()

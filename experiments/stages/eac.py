@@ -100,6 +100,3 @@ def _losses(config: ExperimentConfig) -> tuple[str, ...]:
 def _needs_face(config: ExperimentConfig) -> bool:
     weights = config.eac.weights
     return max(weights.mouth, weights.opening, weights.emotion, weights.sync) > 0
-
-
-STAGE = EAC()

@@ -1,4 +1,4 @@
-"""Evaluate: the whole pipeline on test clips, scored by the metric protocol, with samples to look at."""
+"""What is scored by the metric protocol: the whole pipeline on test clips, and references without a network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +10,13 @@ from experiments.schema import ExperimentConfig
 from experiments.stage import Measured, Parents, Stage, Work
 from experiments.stages.base import (
     PROMPTS,
+    any_coefficients,
     clips_of,
     data_of,
     data_section,
     network_files,
     open_store,
+    renderer,
     same_style,
     trained_on,
 )
@@ -30,6 +32,48 @@ if TYPE_CHECKING:
 BASIC = ("basic", None)
 CLIPS = {"basic": ("test", BASIC), "unseen": ("test", ("compound", "new")), "val": ("val", BASIC)}
 """Role of the actors and kinds of the clips by `evaluate.clips`; the kind None is a clip without a label."""
+
+
+class References(Stage):
+    """Scores the truth, the portrait held still, and the portrait moved by the face model alone."""
+
+    name = "references"
+    stand_in = True
+    undefined = ("*",)
+
+    def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
+        """Which clips, at which size, by which protocol and networks."""
+        return {
+            **data_section(any_coefficients(data_of(config))),
+            "hef.resolution": config.hef.resolution,
+            "evaluate.clips": config.evaluate.clips,
+            "evaluate.max_clips": config.evaluate.max_clips,
+            "evaluate.networks": config.evaluate.networks,
+            "protocol": protocol_name(),
+        }
+
+    def parents(self, config: ExperimentConfig) -> Parents:
+        """The judges, where a network is a stand-in."""
+        return {"judges": ("judges", config)} if needs_judges(config.evaluate.networks.choice()) else {}
+
+    def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
+        """The published networks."""
+        return network_files(config)
+
+    def work(self, work: Work) -> Measured:
+        """One CSV for each row; totals under `<row>/<metric>`."""
+        from experiments.csvfiles import write_csv
+        from experiments.scoring import Scoring
+
+        config, scoring = work.run.config, Scoring.of(work)
+        clips = scoring.clips()
+        work.progress.total = len(clips)
+        table: dict[str, float] = {}
+        rows = scoring.references(clips, renderer(config, data_of(config), config.hef.resolution))
+        for kind, scores in rows.items():
+            write_csv(work.folder.path / f"{kind}.csv", scores)
+            table |= {f"{kind}/{metric}": value for metric, value in scoring.suite.aggregate(scores, kind).items()}
+        return Measured(table, {"protocol": scoring.suite.protocol, "clips": len(clips)})
 
 
 class Evaluate(Stage):
@@ -132,6 +176,3 @@ def _score(work: Work) -> Measured:
     write_csv(work.folder.path / "per_clip.csv", rows)
     facts = {**scoring.suite.facts(rows), "refused": refused, "frames_sha256": made}
     return Measured(scoring.suite.aggregate(rows), facts)
-
-
-STAGE = Evaluate()

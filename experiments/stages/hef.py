@@ -118,6 +118,3 @@ def _losses(config: ExperimentConfig) -> tuple[str, ...]:
     named = {"emotion": weights.emotion, "identity": weights.identity, "perceptual": weights.perceptual}
     named[SYNC] = weights.sync
     return tuple(role for role, weight in named.items() if weight > 0)
-
-
-STAGE = HEF()

@@ -71,6 +71,3 @@ class LipSync(TrainedStage):
 
 def _draws(config: ExperimentConfig) -> bool:
     return config.losses.lip_sync.renders > 0
-
-
-STAGE = LipSync()

@@ -6,7 +6,7 @@ from typing import Literal
 from conventions.registry import Registry
 from datamodules.config import AMEDataConfig
 from datamodules.speech_names import HUGGING_FACE, VOICE, SpeechForm
-from lightning_modules.training.bounds import at_least, divides, known, positive, share
+from lightning_modules.training.configs import at_least, divides, known, positive, share
 
 TEXT_SOURCES = Registry(
     "emotion encoding",

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from conventions.errors import UserError
 from datamodules.speech_names import HUGGING_FACE, VOICE
-from lightning_modules.ame.audio import AudioEncoder
-from lightning_modules.ame.audio_features import FeatureEncoder
+from lightning_modules.ame.audio import AudioEncoder, FeatureEncoder
 from lightning_modules.ame.config import STANDIN, TEXT_SOURCES, AMEConfig, TextConfig
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 from lightning_modules.ame.intensity import IntensityHead

@@ -56,21 +56,22 @@ def load_gpt2(name: str) -> GPT2Parts:
         reason = str(error).partition("\n")[0]
         raise UserError(f"ame.text.gpt2_model: cannot load {name!r} ({reason}); give a local folder") from error
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return GPT2Parts(network, _padded(tokenizer), network.config.n_embd)
+
+
+def _padded(tokenizer: Any) -> Callable[[Sequence[str]], tuple[Tensor, Tensor]]:
+    """Texts -> numbers of their tokens, and a mask that is False for padding."""
 
     def tokenize(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         encoded = tokenizer(list(texts), padding=True, truncation=True, max_length=64, return_tensors="pt")
         return encoded["input_ids"], encoded["attention_mask"].bool()
 
-    return GPT2Parts(network, tokenize, network.config.n_embd)
+    return tokenize
 
 
 @dataclass(frozen=True)
-class SentenceParts:
-    """A sentence encoder: `model` gives hidden states [b, n, width]; `tokenize` gives numbers and their mask."""
-
-    model: Any
-    tokenize: Callable[[Sequence[str]], tuple[Tensor, Tensor]]
-    width: int
+class SentenceParts(GPT2Parts):
+    """A sentence encoder, likewise."""
 
 
 def load_sentence_encoder(place: str) -> SentenceParts:
@@ -87,12 +88,7 @@ def load_sentence_encoder(place: str) -> SentenceParts:
     width = network.config.hidden_size
     if width > EMOTION_DIM:
         raise UserError(f"ame.text.encoding: {place} embeds in {width} dimensions, the emotion space has {EMOTION_DIM}")
-
-    def tokenize(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        encoded = tokenizer(list(texts), padding=True, truncation=True, max_length=64, return_tensors="pt")
-        return encoded["input_ids"], encoded["attention_mask"].bool()
-
-    return SentenceParts(network, tokenize, width)
+    return SentenceParts(network, _padded(tokenizer), width)
 
 
 TEXTS_AT_ONCE = 64

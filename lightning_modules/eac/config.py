@@ -6,8 +6,7 @@ from typing import Literal
 from conventions.registry import Registry
 from datamodules.config import StageDataConfig
 from datamodules.speech_names import SpeechForm
-from lightning_modules.training.bounds import at_least, divides, known, positive, share
-from lightning_modules.training.configs import IF_CHANGED
+from lightning_modules.training.configs import IF_CHANGED, at_least, divides, known, positive, share
 from lightning_modules.training.extra_losses import check_losses
 
 BACKBONES = Registry(

@@ -6,11 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from face3d.coefficients import ANGLE, TRANSLATION
+from face3d.keypoints import LOWER_INNER_LIP, MOUTH, UPPER_INNER_LIP
 from face3d.morphable import MorphableModel, keypoint_model
-
-MOUTH = slice(48, 68)
-UPPER_INNER_LIP, LOWER_INNER_LIP = 62, 66
-"""Middle of the inner lips among the 68 iBUG landmarks."""
 
 OPENING_FLOOR = 1e-4
 """Square millimetres below which a mouth counts as still."""

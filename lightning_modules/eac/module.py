@@ -26,7 +26,6 @@ from lightning_modules.eac.evaluation import (
     silent_speech,
     slider_metrics,
 )
-from lightning_modules.eac.lip_sync import prediction_loss
 from lightning_modules.eac.losses import (
     coefficient_loss,
     emotion_loss,
@@ -44,6 +43,7 @@ from lightning_modules.eac.readout import Readout, data_readout, model_readout, 
 from lightning_modules.eac.streaming import predict_long
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.extra_losses import load_losses
+from lightning_modules.training.lip_sync import prediction_loss
 from lightning_modules.training.optimisers import adamw_with_cosine
 from lightning_modules.training.stage import Phase, Rows, StageModule, without_gradients
 

@@ -1,4 +1,4 @@
-"""Configurations as plain dictionaries, as checkpoints hold them, and back."""
+"""Configurations: checks of their values; as plain dictionaries, as checkpoints hold them, and back."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from conventions.errors import UserError
+from conventions.registry import Registry
 
 C = TypeVar("C")
 
@@ -37,3 +38,47 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def at_least(least: float | int, **values: float | int) -> None:
+    """Each value is `least` or more."""
+    for name, value in values.items():
+        if not value >= least:
+            raise ValueError(f"{name}: {value} is not valid; it must be at least {least}")
+
+
+def positive(**values: float | int) -> None:
+    """Each value is greater than 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name}: {value} is not valid; it must be greater than 0")
+
+
+def share(**values: float | int) -> None:
+    """Each value lies in 0..1."""
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name}: {value} is not valid; it must be between 0 and 1")
+
+
+def below_one(**values: float) -> None:
+    """Each value lies in 0..1 and is less than 1, as decays must be."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name}: {value} is not valid; it must be at least 0 and less than 1")
+
+
+def known(registry: Registry, **names: str) -> None:
+    """Each name is of the registry, or an import path."""
+    for field, name in names.items():
+        try:
+            registry.path(name)
+        except UserError as error:
+            raise ValueError(f"{field}: {error}") from error
+
+
+def divides(width: int, heads: int, even: bool = False) -> None:
+    """Attention's width is a multiple of its heads, of twice their count where pairs of channels are turned."""
+    unit = 2 * heads if even else heads
+    if heads < 1 or width < unit or width % unit:
+        raise ValueError(f"width: {width} must be a multiple of {'2 x ' if even else ''}heads ({heads})")

@@ -1,7 +1,7 @@
 """Optimisers and learning-rate schedules by a few numbers, and the check that they share out all parameters."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
@@ -32,6 +32,15 @@ class TrainingNumbers(Protocol):
     def weight_decay(self) -> float:
         """Decay of matrices."""
         ...
+
+
+class Schedule(NamedTuple):
+    """The same for a stage whose config lacks some of them."""
+
+    steps: int
+    learning_rate: float
+    warmup: int
+    weight_decay: float
 
 
 def make_optimizer(

@@ -1,12 +1,14 @@
 """The base of every trained stage: frozen parents, random numbers by (seed, batch), and one form of evaluation."""
 
 import functools
+import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -18,7 +20,20 @@ from lightning_modules.training.configs import as_plain
 from lightning_modules.training.frozen import FrozenParts
 from lightning_modules.training.optimisers import check_partition
 from lightning_modules.training.parents import Recipe, describe, rebuild
-from lightning_modules.training.seeding import seed_batch
+
+
+def batch_entropy(seed: int, batch: int, rank: int = 0) -> list[int]:
+    """Four 32-bit words that are a pure function of (seed, batch, rank)."""
+    return [int(word) for word in np.random.SeedSequence((seed, batch, rank)).generate_state(4)]
+
+
+def seed_batch(seed: int, batch: int, rank: int = 0) -> None:
+    """Seed Python, NumPy and torch (all devices) for batch number `batch` of a run; ranks draw differently."""
+    words = batch_entropy(seed, batch, rank)
+    random.seed(words[0])
+    np.random.seed(words[1])
+    torch.manual_seed(words[2] << 31 | words[3] >> 1)
+
 
 Phase = Literal["val", "test"]
 Rows = Mapping[int, list[Any]]

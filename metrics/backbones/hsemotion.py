@@ -16,13 +16,13 @@ from conventions.errors import UserError
 from conventions.published import HSEMOTION, HSEMOTION_B2
 from conventions.weights import WeightFile
 from metrics.backbones.onnx_torch import OnnxModule
+from metrics.backbones.protocols import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 CLASSES = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")
 """The network's classes (AffectNet's) in its own order, which is that of `EMOTIONS`."""
 
 SIZE = 224
 BATCH = 32
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 FOREHEAD = 0.14
 """How far the face's box reaches above the 68 landmarks, as a share of their height.
@@ -131,5 +131,5 @@ def face_boxes(landmarks: Float[Tensor, "t 68 2"], width: int, height: int) -> l
 
 def normalised(crops: Float[Tensor, "... 3 s s"]) -> Float[Tensor, "... 3 s s"]:
     """Crops in [-1, 1] for the network: RGB of mean 0 and deviation 1 over ImageNet."""
-    mean, deviation = (crops.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
+    mean, deviation = (crops.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
     return (((crops.clamp(-1, 1) + 1) / 2 - mean) / deviation).float()

@@ -10,6 +10,9 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of images in [0, 1] by channel (RGB): what many published networks standardise by."""
+
 
 class Backbone(Protocol):
     """A named network."""

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from conventions.published import VGG16
 from conventions.weights import WeightFile, load_strictly
+from metrics.backbones.protocols import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 LAYERS = (3, 8, 15, 22)
 """relu1_2, relu2_2, relu3_3, relu4_3 of torchvision's VGG-16 (the layers of Johnson et al. 2016)."""
-
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class VGGFeatures(nn.Module):
@@ -40,7 +39,7 @@ class VGGFeatures(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """Maps of frames in [-1, 1]."""
-        mean, deviation = (images.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
+        mean, deviation = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
         x, maps = ((images + 1) / 2 - mean) / deviation, []
         for index, layer in enumerate(self.layers):
             x = layer(x)

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from conventions.errors import UserError
 from conventions.published import VIDEOMAE
 from conventions.weights import WeightFile
+from metrics.backbones.protocols import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 FRAMES = 16
 """Frames of a piece: consecutive, at 25 fps; pieces do not overlap."""
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 4
 
 
@@ -42,7 +42,7 @@ class VideoMAE:
     def features(self, videos: Float[Tensor, "n 16 3 h w"]) -> Float[Tensor, "n d"]:
         """Features of pieces of frames in [-1, 1], resized by bilinear interpolation with smoothing."""
         self.network.to(videos.device)
-        mean, deviation = (videos.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
+        mean, deviation = (videos.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
         parts = []
         for part in videos.split(BATCH):
             small = F.interpolate(part.flatten(0, 1), (self.size, self.size), mode="bilinear", antialias=True)

@@ -1,9 +1,10 @@
-"""Distances between features of frames: EFD (emotion), CSIM (identity) and the accuracy of the shown emotion."""
+"""Distances of frames' features: EFD (emotion), CSIM (identity), accuracy of the shown emotion, Fréchet distance."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
+from torchmetrics.image.fid import _compute_fid
 
 
 def frame_cosine(generated: Float[Tensor, "t d"], true: Float[Tensor, "#t d"]) -> Float[Tensor, " t"]:
@@ -54,3 +55,27 @@ def emotion_accuracy(
 ) -> Float[Tensor, ""]:
     """Share of clips whose likeliest class is the wanted one; `probabilities` are means over a clip's frames."""
     return (probabilities.argmax(dim=-1) == emotions).float().mean()
+
+
+def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
+    """Fréchet distance of two sets of features, in float64.
+
+    Args:
+        a: features of one set.
+        b: features of the other.
+
+    Returns:
+        The distance, at least 0; lower is better.
+
+    Raises:
+        ValueError: a set has fewer than two features.
+
+    Examples:
+        >>> features = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+        >>> round(frechet_distance(features, features + torch.tensor([3.0, 0.0])).item(), 4)
+        9.0
+    """
+    if min(a.shape[0], b.shape[0]) < 2:
+        raise ValueError("a covariance needs at least two feature vectors")
+    a, b = a.double(), b.double()
+    return _compute_fid(a.mean(dim=0), torch.cov(a.T), b.mean(dim=0), torch.cov(b.T)).clamp(min=0)

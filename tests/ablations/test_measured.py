@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from finished_runs import BASE, finish
+from run_folders import BASE, finish
 
 from ablations.measured import TITLES, measure
 from ablations.results import Measurement

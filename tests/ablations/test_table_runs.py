@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from finished_runs import BASE, CLIPS, finish
 from omegaconf import OmegaConf
+from run_folders import BASE, CLIPS, finish
 
 from ablations import formats
 from ablations.found import plan_runs

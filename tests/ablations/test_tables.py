@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finished_runs import BASE, CLIPS, finish
+from run_folders import BASE, CLIPS, finish
 
 from ablations import formats
 from ablations.merge import with_scored

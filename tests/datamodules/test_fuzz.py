@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from datamodules.prepare import prepare
-from datamodules.reasons import REASONS
+from datamodules.records import REASONS
 from datamodules.store import Store
 
 Clip = Callable[..., None]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
-from store_files import contents
+from toy_store import contents
 
 from conventions.errors import UserError
 from conventions.published import LANDMARKER

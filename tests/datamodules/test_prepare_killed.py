@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from store_files import contents
+from toy_store import contents
 
 Clip = Callable[..., None]
 

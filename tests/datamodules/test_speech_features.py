@@ -219,4 +219,3 @@ def test_the_real_whisper_streams(real_data: Path, real_weights: Path) -> None:
     whole = feature(waveform, 75)
     pieces = [piece.speech for piece in pieces_of(np.array_split(waveform, 9), 1, feature)]
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-4)
-    assert feature.look_ahead_ms == 1960

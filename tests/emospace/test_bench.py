@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from emospace.bench.hef import build
 from emospace.bench.measure import gigaflop, memory_mib, milliseconds
 from emospace.bench.report import figures
-from emospace.bench.subjects import EXPERIMENTS, preset_config
+from emospace.bench.subjects import EXPERIMENTS, hef_subject, preset_config
 from emospace.cli import main
 from experiments.schema import ExperimentConfig
 from lightning_modules.hef.config import FlowConfig
@@ -74,7 +73,7 @@ def test_command_prints_the_fixed_document(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_portrait_and_the_discriminator_stand_apart_from_a_driven_frame() -> None:
     config = ExperimentConfig(hef=world.tiny_config())
-    found = figures(build(config, "meta"), build(config, "cpu"), "cpu")
+    found = figures(hef_subject(config, "meta"), hef_subject(config, "cpu"), "cpu")
     calls = found["calls"]
     assert found["gflop"] == calls["drive"]["gflop"] > calls["source"]["gflop"] > 0
     assert set(calls["drive"]["parts"]) == {"drive_encoder", "mapping", "flow", "synthesis"}
@@ -82,7 +81,7 @@ def test_a_portrait_and_the_discriminator_stand_apart_from_a_driven_frame() -> N
     assert found["parameters"] == sum(used)
     assert set(found["ms"]) == {"drive", "source", "discriminator"}
     assert all(ms > 0 for ms in found["ms"].values())
-    real = figures(build(config, "cpu"), None, "cpu")
+    real = figures(hef_subject(config, "cpu"), None, "cpu")
     assert real["gflop"] == pytest.approx(found["gflop"])
     assert real["memory_mib"] == pytest.approx(found["memory_mib"])
     assert set(real["ms"].values()) == {None}
@@ -94,7 +93,7 @@ def test_a_portrait_and_the_discriminator_stand_apart_from_a_driven_frame() -> N
 def test_the_paper_preset_costs_what_it_may(flow: FlowConfig) -> None:
     paper = preset_config("paper")
     config = dataclasses.replace(paper, hef=dataclasses.replace(paper.hef, flow=flow))
-    found = figures(build(config, "meta"), None, "cpu")
+    found = figures(hef_subject(config, "meta"), None, "cpu")
     assert found["gflop"] <= 250
     assert found["parameters"] <= 60e6
 

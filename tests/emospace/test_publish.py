@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from published_runs import planned_runs, write_runs, write_samples
+from run_folders import planned_runs, write_runs, write_samples
 
 from emospace.cli import main
 from experiments.stage import StageRun

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from report_runs import make_run, write_clip
+from run_folders import make_run, write_clip
 
 from emospace.cli import main
-from emospace.report.curves import points
-from emospace.report.page import table_html, write_report
+from emospace.report.page import points, table_html, write_report
 from emospace.report.runs import flatten, groups, read_runs
 
 

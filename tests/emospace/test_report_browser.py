@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from browsers import new_browser
-from report_runs import make_run, write_clip
+from run_folders import make_run, write_clip
 
 from conventions.rates import VIDEO_FPS
 from emospace.report.page import write_report

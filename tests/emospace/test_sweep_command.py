@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny_stage import write_tiny
 
-from datamodules.manifest import VERSION
 from experiments.rundir import read_history
 
 pytestmark = pytest.mark.slow
@@ -28,19 +28,13 @@ prior: {gpt2: {steps: 40}}
 tracking: {mode: disabled}
 trainer: {checkpoint_every: 20, accelerator: cpu, log_every: 5}
 """
-MANIFEST = {
-    **{"format": "emospace-store", "version": VERSION, "hash": "5" * 64},
-    **{"coefficient_model": None, "clips": 0, "frames": 0},
-}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A sweep of three stand-ins of GPT-2, which need a store's name and nothing of its content."""
-    (tmp_path / "tiny.yaml").write_text(EXPERIMENT)
+    write_tiny(tmp_path, EXPERIMENT)
     (tmp_path / "sweep.yaml").write_text(SWEEP)
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "manifest.json").write_text(json.dumps(MANIFEST))
     return tmp_path
 
 

@@ -14,8 +14,7 @@ from tiny_stage import write_tiny
 
 from conventions.errors import UserError
 from emospace.cli import main
-from emospace.points import check_points, read_point, read_points
-from emospace.sweeps import is_sweep
+from emospace.sweeps import check_points, is_sweep, read_point, read_points
 from experiments.graph import Experiment, plan
 from experiments.runner import write_metrics
 from experiments.stage import Measured

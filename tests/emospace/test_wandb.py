@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from published_runs import planned_runs, write_runs, write_samples
+from run_folders import planned_runs, write_runs, write_samples
 
 from emospace.cli import main
 from experiments.graph import StageRun

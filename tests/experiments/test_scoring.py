@@ -21,7 +21,7 @@ from experiments.networks import Networks
 from experiments.rundir import RunFolder
 from experiments.scoring import Scoring, chosen_clips, emotion_code, emotion_picture, face_clip
 from experiments.stage import StageRun
-from face3d.warp_reference import warp_source
+from face3d.renderer import warp_source
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from metrics import networks
 from metrics.suite import Suite

@@ -11,7 +11,7 @@ from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
 from datamodules.batches import AMEBatch
 from datamodules.speech_names import SpeechForm
-from lightning_modules.ame.audio_features import FeatureEncoder, mean_and_deviation
+from lightning_modules.ame.audio import FeatureEncoder, mean_and_deviation
 from lightning_modules.ame.config import AMEConfig, AudioConfig, ImageConfig, TextConfig
 from lightning_modules.ame.intensity import is_level_known, ordinal_loss
 from lightning_modules.ame.losses import multi_positive_nce, negative_weights, positives

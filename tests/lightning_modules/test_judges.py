@@ -8,8 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from conventions.errors import UserError
 from face3d.coefficients import EXPRESSION, IDENTITY
+from lightning_modules.standins.config import CriticsConfig, JudgesConfig
 from lightning_modules.standins.judges import losses
-from lightning_modules.standins.judges.config import CriticsConfig, JudgesConfig
 from lightning_modules.standins.judges.critic_data import CriticsData, swap_people
 from lightning_modules.standins.judges.critics import CriticsModule
 from lightning_modules.standins.judges.data import JudgesData

@@ -6,8 +6,8 @@ import torch
 from loops import metrics_of
 
 from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
+from lightning_modules.standins.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.clip import ClipPrior
-from lightning_modules.standins.priors.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.data import (
     CaptionData,
     CaptionedPictures,

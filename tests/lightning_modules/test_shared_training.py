@@ -1,7 +1,10 @@
 """Seeding, optimisers, averages, checkpoints and the stage base."""
 
 import math
+import platform
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +19,7 @@ from lightning_modules.ame.config import AMEWeights
 from lightning_modules.training.adversarial import ExponentialAverage
 from lightning_modules.training.checkpoints import load_state, read_checkpoint
 from lightning_modules.training.optimisers import check_partition, make_optimizer, warmup_and_cosine
-from lightning_modules.training.seeding import seed_batch
-from lightning_modules.training.stage import StageModule
+from lightning_modules.training.stage import StageModule, seed_batch
 
 
 def draws() -> tuple[float, float, float]:
@@ -170,3 +172,29 @@ def test_what_is_kept_from_an_evaluation_serves_training() -> None:
     loader, module = item_loader([torch.zeros(1)] * 3), KeepsWhatItEvaluates()
     quiet_trainer().validate(module, loader, verbose=False)
     quiet_trainer(max_steps=2).fit(module, loader)
+
+
+_PAGE_FAULTS = """
+import resource, sys
+import torch
+from lightning_modules.training.memory import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(64 << 18)  # 64 MB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first = faults()
+keep_freed_memory()
+faults()
+print(first, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_freed_tensors_are_used_again() -> None:
+    made = subprocess.run([sys.executable, "-c", _PAGE_FAULTS], capture_output=True, text=True, check=True)
+    first, after = map(int, made.stdout.split())
+    assert first > 100
+    assert after < first / 10

@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from metrics.functional import features
-from metrics.functional.frechet import frechet_distance
+from metrics.functional.features import frechet_distance
 
 
 def random_features(seed: int, n: int = 6, d: int = 9) -> torch.Tensor:

@@ -11,6 +11,7 @@ from test_suite import Pooled
 from conventions.errors import UserError
 from conventions.weights import WeightFile
 from metrics import published
+from metrics.backbones.protocols import IMAGENET_DEVIATION, IMAGENET_MEAN
 from metrics.networks import Networks, load_networks
 from metrics.protocol import OPTIONAL, USES
 from metrics.published import LOSS_ROLES, METRIC_ROLES, NETWORKS, Entry, check_networks, digests, refuse_shared
@@ -155,7 +156,9 @@ def test_vgg_maps_are_torchvisions(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(vgg.VGGFeatures, "file", WeightFile("vgg.pth", "nowhere"))
     images = torch.rand(1, 3, 32, 32, requires_grad=True)
     maps = vgg.VGGFeatures(tmp_path / "vgg.pth")(images)
-    x = ((images + 1) / 2 - torch.tensor(vgg.MEAN)[:, None, None]) / torch.tensor(vgg.DEVIATION)[:, None, None]
+    x = ((images + 1) / 2 - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_DEVIATION)[
+        :, None, None
+    ]
     expected = [network.features[: layer + 1](x) for layer in vgg.LAYERS]
     torch.testing.assert_close(maps, expected)
     maps[-1].sum().backward()

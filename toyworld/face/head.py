@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from face3d.morphable import PROCEDURAL, MorphableModel
+from face3d.morphable import PROCEDURAL, MorphableModel, as_tensor
 from toyworld.face.expression import movements
 from toyworld.face.identity import identity_basis
 from toyworld.face.parts import head_mesh
@@ -50,16 +50,12 @@ def procedural_head() -> MorphableModel:
     named = movements(mesh)
     return MorphableModel(
         name=PROCEDURAL,
-        mean_shape=_tensor(mesh.points),
-        identity_basis=_tensor(identity_basis(mesh)),
-        expression_basis=_tensor(np.stack([named[name] for name in EXPRESSION_NAMES])),
-        mean_texture=_tensor(mean_texture(mesh)),
-        texture_basis=_tensor(texture_basis(mesh)),
+        mean_shape=as_tensor(mesh.points),
+        identity_basis=as_tensor(identity_basis(mesh)),
+        expression_basis=as_tensor(np.stack([named[name] for name in EXPRESSION_NAMES])),
+        mean_texture=as_tensor(mean_texture(mesh)),
+        texture_basis=as_tensor(texture_basis(mesh)),
         triangles=torch.from_numpy(mesh.triangles),
         keypoints=torch.from_numpy(mesh.keypoints),
         expression_names=EXPRESSION_NAMES,
     )
-
-
-def _tensor(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

@@ -11,9 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from face3d.compiled import compiled
-
-Points = Float[np.ndarray, "n 3"]
-Values = Float[np.ndarray, "n"]
+from toyworld.face.fields import Points, Values
 
 CENTRE = np.array([0.0, 0.08, -0.45])
 """The head is star-shaped about this point; directions from it parametrise the skin."""

@@ -1,7 +1,6 @@
 """Faces and renders for the critics: batch k is a pure function of (seed, k), and some people are kept for the test."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -10,12 +9,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.batches import Batch
-from datamodules.endless import EndlessData, MakeBatch, item_loader
+from datamodules.endless import EndlessData, item_loader
 from datamodules.sampling import generator
 from face3d.coefficients import GAMMA, IDENTITY, TEXTURE
 from face3d.morphable import MorphableModel
 from face3d.renderer import Renderer
-from lightning_modules.standins.judges.config import JudgesConfig
+from lightning_modules.standins.config import JudgesConfig
 from lightning_modules.standins.judges.data import PersonSampler
 from lightning_modules.standins.judges.faces import CHUNK, Faces, faces_of_pairs, held_out_people, image_tensor
 from metrics.backbones.judges import SIZE
@@ -89,10 +88,6 @@ class CriticsData(EndlessData):
     def load(cls, config: JudgesConfig, pairs: PairSet, seed: int) -> "CriticsData":
         """The toy world's critic pictures."""
         return cls(config, faces_of_pairs(pairs), seed)
-
-    def batch_maker(self) -> MakeBatch:
-        """`batch` of this rank."""
-        return partial(self.batch, rank=self.rank)
 
     def test_dataloader(self) -> list[DataLoader]:
         """All faces of the people kept for the test and one render of each, as one `CriticBatch`."""

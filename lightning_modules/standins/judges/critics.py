@@ -8,12 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_modules.standins.config import JudgesConfig
 from lightning_modules.standins.judges import losses
-from lightning_modules.standins.judges.config import JudgesConfig
 from lightning_modules.standins.judges.critic_data import CriticBatch
 from lightning_modules.standins.judges.evaluation import same_person_auc
 from lightning_modules.training.configs import as_config
-from lightning_modules.training.optimisers import make_optimizer, warmup_and_cosine
+from lightning_modules.training.optimisers import Schedule, adamw_with_cosine
 from lightning_modules.training.parents import Recipe
 from lightning_modules.training.stage import Phase, Rows, StageModule
 from metrics.backbones.judges import EmotionJudge, IdentityJudge, Trunk
@@ -109,9 +109,7 @@ class CriticsModule(StageModule):
     def configure_optimizers(self) -> Any:
         """AdamW with a cosine schedule."""
         numbers = self.config.critics
-        optimizer = make_optimizer([self], learning_rate=numbers.learning_rate, weight_decay=WEIGHT_DECAY)
-        schedule = warmup_and_cosine(optimizer, warmup=WARMUP, steps=numbers.steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adamw_with_cosine(self, Schedule(numbers.steps, numbers.learning_rate, WARMUP, WEIGHT_DECAY))
 
     def evaluate_batch(self, batch: CriticBatch, loader: int, phase: Phase) -> dict[str, float]:
         """Accuracy on pictures and renders of people held out, and how far a picture's features lie from those of its

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -13,11 +12,11 @@ from torch.utils.data import DataLoader
 
 from conventions.errors import UserError
 from datamodules.batches import Batch
-from datamodules.endless import EndlessData, MakeBatch, item_loader
+from datamodules.endless import EndlessData, item_loader
 from datamodules.sampling import generator
 from datamodules.splits import Split
 from datamodules.store import Store
-from lightning_modules.standins.judges.config import JudgesConfig
+from lightning_modules.standins.config import JudgesConfig
 from lightning_modules.standins.judges.faces import (
     Faces,
     faces_of_clips,
@@ -90,10 +89,6 @@ class JudgesData(EndlessData):
         tested = tested_actors(sorted({clip.actor for clip in speech}), config.held_out)
         frames = faces_of_clips(store, [clip for clip in clips if clip.actor not in tested], config.clip_frames)
         return cls(config, join([frames, faces_of_pairs(pairs)]), speech, seed)
-
-    def batch_maker(self) -> MakeBatch:
-        """`batch` of this rank."""
-        return partial(self.batch, rank=self.rank)
 
     def test_dataloader(self) -> list[DataLoader]:
         """All faces of the people kept for the test as one `FaceBatch`; then each kept `SpeechClip`."""

@@ -10,6 +10,7 @@ from torchmetrics.functional import pearson_corrcoef
 from torchmetrics.functional.classification import binary_auroc
 
 from conventions.emotions import EMOTIONS
+from face3d.keypoints import LOWER_INNER_LIP, UPPER_INNER_LIP
 from lightning_modules.standins.judges.faces import FaceBatch
 from lightning_modules.standins.judges.losses import as_float
 from lightning_modules.standins.judges.speech import SpeechClip
@@ -17,9 +18,6 @@ from metrics.backbones.judges import EmotionJudge, IdentityJudge, LandmarkJudge,
 from metrics.functional.landmarks import landmark_distance
 from metrics.functional.sync import sync_scores
 from metrics.suite import LMD_CROP
-
-UPPER_INNER_LIP, LOWER_INNER_LIP = 62, 66
-"""Middle of the inner lips among the 68 iBUG landmarks."""
 
 
 def same_person_auc(embeddings: Float[Tensor, "n d"], person: Int[Tensor, " n"]) -> float:

@@ -8,14 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_modules.standins.config import JudgesConfig
 from lightning_modules.standins.judges import losses
-from lightning_modules.standins.judges.config import JudgesConfig
 from lightning_modules.standins.judges.data import JudgeBatch
 from lightning_modules.standins.judges.evaluation import mean_speech, score_faces, score_speech
 from lightning_modules.standins.judges.faces import FaceBatch
 from lightning_modules.standins.judges.speech import SpeechClip
 from lightning_modules.training.configs import as_config
-from lightning_modules.training.optimisers import make_optimizer, warmup_and_cosine
+from lightning_modules.training.optimisers import Schedule, adamw_with_cosine
 from lightning_modules.training.stage import Phase, Rows, StageModule
 from metrics.backbones.judges import EmotionJudge, IdentityJudge, LandmarkJudge, SyncJudge
 from metrics.networks import Networks
@@ -75,9 +75,7 @@ class JudgesModule(StageModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a cosine schedule."""
-        optimizer = make_optimizer([self], learning_rate=self.config.learning_rate, weight_decay=WEIGHT_DECAY)
-        schedule = warmup_and_cosine(optimizer, warmup=WARMUP, steps=self.config.steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adamw_with_cosine(self, Schedule(self.config.steps, self.config.learning_rate, WARMUP, WEIGHT_DECAY))
 
     def suite(self) -> Suite:
         """The metric protocol with these networks in every role, all of them marked as stand-ins."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,12 +13,12 @@ from conventions.errors import UserError
 from datamodules.batches import Batch
 from datamodules.clips import Clips, StoredClip
 from datamodules.config import DataConfig
-from datamodules.endless import EndlessData, MakeBatch, item_loader
+from datamodules.endless import EndlessData, item_loader
 from datamodules.mead import MEADDataModule, evenly
 from datamodules.sampling import StyleBalanced, generator, stretch
 from datamodules.store import INT16_MAX, Store
+from lightning_modules.standins.config import LipSyncConfig
 from lightning_modules.standins.judges.speech import SpeechClip
-from lightning_modules.standins.lip_sync.config import LipSyncConfig
 from metrics.backbones.judges import SIZE
 from metrics.functional.sync import MAX_SHIFT
 from metrics.speech_features import FRAMES_PER_WINDOW
@@ -98,10 +97,6 @@ class LipSyncData(EndlessData):
                 f"{data.store}: no training clip with sound and pictures is long enough for the lip-sync loss"
             )
         self._sampler = StyleBalanced(self.train_clips)
-
-    def batch_maker(self) -> MakeBatch:
-        """`batch` of this rank."""
-        return partial(self.batch, rank=self.rank)
 
     def batch(self, step: int, rank: int = 0) -> LipSyncBatch:
         """Batch number `step`: a pure function of (seed, step, rank)."""

@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from face3d.renderer import Renderer
+from lightning_modules.standins.config import LipSyncConfig
 from lightning_modules.standins.judges.losses import as_float, relit_halves, sync_loss
-from lightning_modules.standins.lip_sync.config import LipSyncConfig
 from lightning_modules.standins.lip_sync.data import FaceSpeech, LipSyncBatch
 from lightning_modules.training.configs import as_config
-from lightning_modules.training.optimisers import make_optimizer, warmup_and_cosine
+from lightning_modules.training.optimisers import Schedule, adamw_with_cosine
 from lightning_modules.training.parents import Recipe
 from lightning_modules.training.stage import Phase, Rows, StageModule
 from metrics.backbones.judges import SyncJudge
@@ -90,9 +90,7 @@ class LipSyncModule(StageModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a cosine schedule."""
-        optimizer = make_optimizer([self], learning_rate=self.config.learning_rate, weight_decay=WEIGHT_DECAY)
-        schedule = warmup_and_cosine(optimizer, warmup=WARMUP, steps=self.config.steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adamw_with_cosine(self, Schedule(self.config.steps, self.config.learning_rate, WARMUP, WEIGHT_DECAY))
 
     def evaluate_batch(self, batch: FaceSpeech, loader: int, phase: Phase) -> dict[str, float]:
         """Whether a clip's offset is found within a frame, and its confidence, on photographs and on renders."""

@@ -1,7 +1,11 @@
-"""The small CLIP: an open_clip model of our own configuration, trained on captioned pictures of people."""
+"""The small CLIP: an open_clip model of our own configuration, trained on captioned pictures of people.
+
+Its image trunk is registered with timm, so that the open_clip configuration `clip.json` can name it.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +14,14 @@ from jaxtyping import Float
 from open_clip import CLIP
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from timm.models import is_model
-from torch import Tensor
+from timm.models import is_model, register_model
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_modules.ame.augment import image_augmentation
 from lightning_modules.ame.config import AugmentConfig
 from lightning_modules.ame.losses import contrastive_loss, logit_scale
-from lightning_modules.standins.priors import trunk
-from lightning_modules.standins.priors.config import ClipPriorConfig
+from lightning_modules.standins.config import ClipPriorConfig
 from lightning_modules.standins.priors.data import PairBatch, StyledPictures, synonym_accuracy, zero_shot_accuracy
 from lightning_modules.standins.priors.parts import ClipParts
 from lightning_modules.standins.priors.tokenizer import drop_words, word_tokenizer
@@ -26,6 +29,42 @@ from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import adamw_with_cosine
 from lightning_modules.training.parents import Recipe
 from lightning_modules.training.stage import Phase, Rows, StageModule
+from metrics.backbones.judges import stage
+
+TRUNK_WIDTH = 16
+"""Channels of the trunk's first stage; the following have 2, 3 and 4 times as many."""
+
+TRUNK_HALVINGS = 4
+
+
+class FaceTrunk(nn.Module):
+    """Features of small aligned faces: every pixel is seen before the first halving, and the last map is kept whole.
+
+    CLIP's ResNets and ViTs shrink their input by four or more at once, and the differences between emotions on a face
+    of 40 pixels are one or two pixels wide.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        widths = [TRUNK_WIDTH * factor for factor in (1, 2, 3, 4)]
+        halving = [stage(before, after, 2) for before, after in pairwise(widths)]
+        self.stages = nn.Sequential(stage(3, TRUNK_WIDTH, 1), nn.MaxPool2d(2), *halving)
+        self.num_features = widths[-1] * (size >> TRUNK_HALVINGS) ** 2
+        self.default_cfg: dict[str, Any] = {}
+
+    def reset_classifier(self, num_classes: int, global_pool: str = "") -> None:
+        """There is none: open_clip calls this on every timm trunk and adds its own projection."""
+
+    def forward(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
+        """The last map, flat."""
+        return self.stages(images.contiguous(memory_format=torch.channels_last)).flatten(1)
+
+
+@register_model
+def emospace_face_48(pretrained: bool = False, **_: Any) -> FaceTrunk:
+    """The trunk for images of 48 px."""
+    return FaceTrunk(48)
+
 
 AUGMENTATION = AugmentConfig(flip=0.5, degrees=6.0, shift=0.03, zoom=0.06, colour=0.3)
 
@@ -38,7 +77,7 @@ FACE_BOX = (0.16, 0.08, 0.84, 0.76)
 
 def build_clip(tokenizer_size: int) -> CLIP:
     """The untrained stand-in of `clip.json`."""
-    assert is_model(trunk.emospace_face_48.__name__)
+    assert is_model(emospace_face_48.__name__)
     config = json.loads((Path(__file__).parent / "clip.json").read_text(encoding="utf-8"))
     text = CLIPTextCfg(vocab_size=tokenizer_size, **config["text_cfg"])
     return CLIP(config["embed_dim"], CLIPVisionCfg(**config["vision_cfg"]), text)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -13,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from conventions.emotions import EMOTIONS
 from datamodules.batches import Batch
-from datamodules.endless import EndlessData, MakeBatch, item_loader
-from lightning_modules.standins.priors.config import ClipPriorConfig, GPT2PriorConfig
+from datamodules.endless import EndlessData, item_loader
+from lightning_modules.standins.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.tokenizer import word_tokenizer
 from toyworld.lexicon import corpus, lexicon, with_article
 from toyworld.pairs import PairSet
@@ -115,10 +114,6 @@ class PictureData(EndlessData):
         """The toy world's captioned pictures."""
         return cls(config, *split_people(pairs), seed)
 
-    def batch_maker(self) -> MakeBatch:
-        """`batch` of this rank."""
-        return partial(self.batch, rank=self.rank)
-
     def batch(self, step: int, rank: int = 0) -> PairBatch:
         """Batch number `step`: a pure function of (seed, step, rank)."""
         count, known = self.config.batch_size, len(self.train)
@@ -141,10 +136,6 @@ class CaptionData(EndlessData):
         super().__init__()
         self.config, self.seed = config, seed
         self._tokens = word_tokenizer()(corpus(CORPUS_LINES, seed))
-
-    def batch_maker(self) -> MakeBatch:
-        """`batch` of this rank."""
-        return partial(self.batch, rank=self.rank)
 
     def batch(self, step: int, rank: int = 0) -> TextBatch:
         """Batch number `step`: a pure function of (seed, step, rank)."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from lightning_modules.standins.priors.config import GPT2PriorConfig
+from lightning_modules.standins.config import GPT2PriorConfig
 from lightning_modules.standins.priors.data import TextBatch
 from lightning_modules.standins.priors.parts import GPT2Parts
 from lightning_modules.standins.priors.tokenizer import PADDING, drop_words, word_tokenizer
