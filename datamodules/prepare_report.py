@@ -71,7 +71,7 @@ def suffixes(unhandled: Mapping[str, int]) -> str:
 
 
 def shares(stage_seconds: Mapping[str, float]) -> str:
-    """`decode 40 %, crop 35 %, sound 25 %`: the split of the work by stage."""
+    """`decode 40 %, crop 35 %, audio 25 %`: the split of the work by stage."""
     total = sum(stage_seconds.values()) or 1.0
     return ", ".join(f"{stage} {seconds / total:.0%}".replace("%", " %") for stage, seconds in stage_seconds.items())
 

@@ -155,7 +155,7 @@ class Finder:
             return None
         audio = self._sound(stem, name, row)
         if audio is not None and not (self.root / audio).is_file():
-            self._leave(path, "no_file", f"{self.listed.table} lists the sound {audio}, which is not there")
+            self._leave(path, "no_file", f"{self.listed.table} lists the audio file {audio}, which is not there")
             return None
         self.used |= {audio} if audio else set()
         plain = stem.replace("/", "__")
