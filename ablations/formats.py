@@ -19,6 +19,8 @@ CSV_COLUMNS = (
     *("table", "preset", "group", "variant", "title", "metric", "mean", "sd", "n", "wanted", "paper"),
     *("difference", "low", "high", "seeds", "actors", "clips", "reproduced", "stand_in", "unlike"),
 )
+SHOWN_MISSING = 8
+"""Missing runs that the notes of a Markdown table list."""
 SIGNS = {True: "yes", False: "NO", None: "undecided"}
 STAND_IN = (
     "substitute networks, trained on the toy world, in place of the published ones: not comparable with the paper"
@@ -67,7 +69,8 @@ def _notes(table: Table) -> list[str]:
     if table.first_identity:
         notes.append(FIRST_IDENTITY.format(", ".join(map(plain_markdown, table.first_identity))))
     if table.missing:
-        notes.append(f"Missing ({len(table.missing)}): {plain_markdown('; '.join(table.missing))}.")
+        missing = f"Missing ({len(table.missing)}): {plain_markdown(_missing(table))}"
+        notes.append(f"{missing}; `emospace table ... --run` executes them.")
     notes.append(plain_markdown("; ".join(table.footer)))
     return ["  \n".join(notes)]
 
@@ -182,6 +185,13 @@ def _json_row(table: Table, row: Row) -> dict[str, Any]:
     return {**facts, "metrics": metrics, "directions": directions}
 
 
+def _missing(table: Table) -> str:
+    """The first missing runs, with the state of those that have begun."""
+    shown = [line.removesuffix(": missing") for line in table.missing[:SHOWN_MISSING]]
+    more = len(table.missing) - len(shown)
+    return "; ".join([*shown, f"{more} more"] if more else shown)
+
+
 def _interval(difference: Difference | None) -> dict[str, Any]:
     if difference is None:
         return {"interval": None}
@@ -198,7 +208,8 @@ def undecided_notes(table: Table) -> list[str]:
         for direction in open_ones:
             one = direction.difference
             assert one is not None
-            rests = f"{one.seeds} seeds, {one.actors} actors, {one.clips} clips"
+            counts = {"seed": one.seeds, "actor": one.actors, "clip": one.clips}
+            rests = ", ".join(f"{count} {thing}{'' if count == 1 else 's'}" for thing, count in counts.items())
             width = f"interval {one.width:.{DIGITS.get(direction.metric, 3) + 1}f} wide over {rests}"
             notes.append(f"{row.title}, {direction.metric}: undecided ({width}); needs {needed(one)}.")
     return notes

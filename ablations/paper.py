@@ -99,7 +99,7 @@ TABLE_DEMO = PaperTable(
 
 TABLE_UNSEEN = PaperTable(
     "unseen",
-    "Compound and new styles, which no training clip shows; the paper has pictures of three and no numbers",
+    "Compound and new styles, which no training clip shows; the paper shows images of three and no numbers",
     ("EFD", "LMD", "Sync", "CSIM"),
     (
         PaperRow("emotion encoding", "One-hot", "unseen_onehot"),

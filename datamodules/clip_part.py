@@ -38,7 +38,7 @@ _LABELS = ("id", "actor", "emotion", "level", "kind", "view", "number", "source"
 
 def prepare_clip(record: ClipRecord, settings: Settings, clock: Clock) -> Part:
     """The part of one clip; `RejectedClip` with a reason where it cannot be used."""
-    with clock("sound"):
+    with clock("audio"):
         waveform, offset = _sound(record)
     limit = MAX_FRAMES + 1 if waveform is None else min(len(waveform) // SAMPLES_PER_FRAME, MAX_FRAMES + 1)
     if record.span is not None and not math.isinf(record.span[1]):

@@ -203,7 +203,7 @@ class MEADDataModule(EndlessData):
         """
         clips = self._clips(role, self.view).where(kind=BASIC)
         if not clips:
-            needs = {"ame": "a label", "eac": "sound and coefficients", "hef": "coefficients"}[self.view]
+            needs = {"ame": "a label", "eac": "audio and coefficients", "hef": "coefficients"}[self.view]
             raise UserError(
                 f"{self.store.path}: split {self.split.name!r} leaves no {role} clip with {needs}; "
                 f"actors of the store: {', '.join(self.store.clips.values('actor'))[:200]}"

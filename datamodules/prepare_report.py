@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from datamodules.clock import Clock
-from datamodules.records import FAILURES
+from datamodules.records import FAILURES, REASONS
 
 SHOWN = 20
 """Lines of one kind in the text of a report."""
@@ -71,7 +71,7 @@ def suffixes(unhandled: Mapping[str, int]) -> str:
 
 
 def shares(stage_seconds: Mapping[str, float]) -> str:
-    """`decode 40 %, crop 35 %, sound 25 %`: the split of the work by stage."""
+    """`decode 40 %, crop 35 %, audio 25 %`: the split of the work by stage."""
     total = sum(stage_seconds.values()) or 1.0
     return ", ".join(f"{stage} {seconds / total:.0%}".replace("%", " %") for stage, seconds in stage_seconds.items())
 
@@ -119,13 +119,14 @@ class PrepareReport:
             lines.append(f"work: {work:.1f} s ({shares(self.stage_seconds)}), {cores:.1f} cores busy")
         if failed := sum(self.left_out.get(reason, 0) for reason in FAILURES):
             lines.append(f"{failed} clips timed out, crashed or failed; --again tries them once more")
-        lines += [f"left out: {item['path']}: {item['reason']}: {item['detail']}" for item in self.details[:SHOWN]]
+        for item in self.details[:SHOWN]:
+            lines.append(f"left out: {item['path']}: {item['reason']}: {item['detail'] or REASONS[item['reason']]}")
         if len(self.details) > SHOWN:
             lines.append(f"left out in all: {self.left_out}")
         noted = [line for notes in self.notes.values() for line in notes]
-        lines += [f"mended: {line}" for line in noted[:SHOWN]]
+        lines += [f"repaired: {line}" for line in noted[:SHOWN]]
         if len(noted) > SHOWN:
-            lines.append(f"mended in all: {len(self.notes)} clips")
+            lines.append(f"repaired in all: {len(self.notes)} clips")
         if self.unhandled:
             lines.append(f"not read: {suffixes(self.unhandled)}")
         return "\n".join(line.replace("\n", "\\n") for line in lines)

@@ -18,26 +18,26 @@ from datamodules.naming.table import TableRow
 REASONS = {
     "unknown_name": "no parser finds actor, emotion and level in the path",
     "duplicate": "another file has the same actor, view, emotion, level and number",
-    "no_video": "a sound file without a picture of the same clip",
+    "no_video": "an audio file without a video of the same clip",
     "no_file": "a manifest lists a file that is not there",
-    "bad_range": "the part that a manifest names reaches beyond the end of the film",
+    "bad_range": "the part that a manifest names reaches beyond the end of the video",
     "empty_file": "the file has no bytes",
     "unreadable": "the file cannot be decoded",
-    "truncated": "the file ends before the frames its header promises",
-    "broken_timestamps": "the frames' times jump by more than the longest gap that is bridged",
+    "truncated": "the file ends before the number of frames in its header",
+    "broken_timestamps": "the frames' time stamps have a gap that is too long to fill",
     "too_short": "fewer frames than the shortest usable clip",
     "too_long": "longer than the longest clip that is read",
     "empty_audio": "the audio has no samples",
-    "no_audio_stream": "the sound file has no sound stream",
+    "no_audio_stream": "the audio file has no audio stream",
     "no_face": "no face is found",
     "face_lost": "the face is lost for too much of the clip",
-    "two_faces": "a second face of like size is in the picture",
+    "two_faces": "a second face of similar size is in the image",
     "bad_coefficients": "the coefficient file cannot be read, has other shapes or values that are not finite",
     "coefficients_mismatch": "the coefficient file has rows for another number of frames",
     "no_coefficients": "no coefficient file lies beside the clip",
     "timed_out": "preparation took longer than the time allowed to one clip",
     "crashed": "the process that prepared this clip died",
-    "failed": "an error of the preparation itself, which is worth a report",
+    "failed": "an internal error of the preparation; please report it",
 }
 
 FAILURES = ("timed_out", "crashed", "failed")
@@ -184,7 +184,7 @@ class Finder:
             return None
         audio = self._sound(stem, name, row)
         if audio is not None and not (self.root / audio).is_file():
-            self._leave(path, "no_file", f"{self.listed.table} lists the sound {audio}, which is not there")
+            self._leave(path, "no_file", f"{self.listed.table} lists the audio file {audio}, which is not there")
             return None
         self.used |= {audio} if audio else set()
         plain = stem.replace("/", "__")

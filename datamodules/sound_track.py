@@ -160,7 +160,7 @@ class _Timeline:
         begin = round(((time or 0.0) - self.origin) * self.rate)
         step = begin - (self._end or 0)
         if abs(step) > MAX_GAP_SECONDS * self.rate:
-            what = "sound and picture start" if self._end is None else "two pieces of the sound are"
+            what = "audio and video start" if self._end is None else "two pieces of the audio are"
             raise RejectedClip("broken_timestamps", f"{self.path}: {what} {abs(step) / self.rate:.0f} s apart")
         if self._end is None:
             return begin

@@ -65,12 +65,13 @@ def check_points(points: Mapping[SweepJob, Point]) -> None:
 
     A run that several points share is checked once, and a point that is done not at all.
     """
-    from experiments.checks import check_plan
+    from experiments.checks import check_parts, check_plan
     from experiments.world import missing_data
 
     checked = set[str]()
     for job, point in points.items():
         with _named(job):
+            check_parts(point.experiment.config)
             if missing_data(point.experiment):
                 continue
             planned = plan(point.experiment)

@@ -7,6 +7,8 @@ from typing import Any
 from conventions.errors import UserError
 from conventions.files import sha256_of
 from datamodules.manifest import store_hash
+from datamodules.speech_names import HUGGING_FACE
+from experiments.schema import ExperimentConfig
 from experiments.stage import StageRun
 from experiments.stages.base import TrainedStage, data_of, open_store
 from experiments.start import source_file
@@ -14,10 +16,29 @@ from experiments.start import source_file
 REMEDY = "move the folder away to train it again"
 
 
+def check_parts(config: ExperimentConfig) -> None:
+    """UserError for a class or function that the config names by import path and that cannot be imported.
+
+    It needs no data: a toy world is not written, nor a parent trained, for a part with a wrong name.
+    """
+    from lightning_modules.ame.config import TEXT_SOURCES
+    from lightning_modules.eac.config import BACKBONES
+    from lightning_modules.training.extra_losses import load_losses
+
+    encoding = config.ame.text.encoding
+    if ":" in encoding and not encoding.startswith(HUGGING_FACE):
+        TEXT_SOURCES.load(encoding)
+    if ":" in config.eac.backbone.kind:
+        BACKBONES.load(config.eac.backbone.kind)
+    for losses in (config.eac.extra_losses, config.hef.extra_losses):
+        load_losses(losses)
+
+
 def check_plan(planned: Sequence[StageRun], runs: Path) -> None:
     """UserError for the first run, not done yet, whose configuration and data cannot give a result."""
     for run in planned:
         if run.folder(runs).state() != "done":
+            check_parts(run.config)
             run.spec.check(run.config)
             if isinstance(run.spec, TrainedStage) and (start := run.spec.start(run.config)):
                 source_file(start, runs)

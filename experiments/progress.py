@@ -51,8 +51,10 @@ class Progress:
     def line(self, now: float) -> str:
         """`eac.s0.1f2e3d4c  120/400  loss 0.12  12.3/s  0:23 left`."""
         rate = (self.step - self._first) / max(now - self._begun, 1e-6)
-        left = (self.total - self.step) / rate if rate > 0 else 0.0
-        parts = [self.title, f"{self.step}/{self.total}", self.note, f"{rate:.1f}/s", f"{_clock(left)} left"]
+        parts = [self.title, f"{self.step}/{self.total}", self.note]
+        if rate > 0:
+            speed = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+            parts += [speed, f"{_clock((self.total - self.step) / rate)} left"]
         return "  ".join(part for part in parts if part)
 
 

@@ -10,7 +10,7 @@ from experiments.graph import STAGES, Experiment
 from experiments.progress import Progress
 from experiments.schema import ExperimentConfig
 from experiments.stage import Stage
-from toyworld.world import write_world
+from toyworld.world import OtherContent, write_world
 
 STORE_SIZE = 128
 """Least side of the crops in a toy store, in pixels."""
@@ -72,7 +72,10 @@ def _fill(config: ExperimentConfig, store: Path, workers: int) -> None:
 def _ready_world(config: ExperimentConfig, workers: int) -> None:
     world = config.world
     progress = _progress("toy world")
-    write_world(Path(world.root), seed=world.seed, preset=world.preset, workers=workers, progress=progress)
+    try:
+        write_world(Path(world.root), seed=world.seed, preset=world.preset, workers=workers, progress=progress)
+    except OtherContent as error:
+        raise UserError(f"world.root: {error}") from error
 
 
 def _progress(title: str) -> Callable[[int, int], None]:

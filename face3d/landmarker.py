@@ -1,9 +1,11 @@
 """The 68 iBUG landmarks of a picture, from MediaPipe's Face Landmarker (478 mesh points)."""
 
 import atexit
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,8 @@ IBUG = (
 )  # fmt: skip
 """For each iBUG landmark (jaw, brows, nose, eyes, outer and inner lips) the nearest of MediaPipe's 478 mesh points."""
 
+_MUTED = threading.Lock()
+
 RIVAL_SIZE = 0.5
 """A second face counts as a rival of the first when it is at least this share of its width."""
 
@@ -35,13 +39,15 @@ class Landmarker:
     def __init__(self, weights: Path, num_faces: int = 2) -> None:
         vision, options = mediapipe_tasks()
         try:
-            self._model = vision.FaceLandmarker.create_from_options(
-                vision.FaceLandmarkerOptions(
-                    base_options=options(model_asset_buffer=weights.read_bytes()),
-                    num_faces=num_faces,
-                    running_mode=vision.RunningMode.IMAGE,
+            with muted_stderr():
+                self._model = vision.FaceLandmarker.create_from_options(
+                    vision.FaceLandmarkerOptions(
+                        base_options=options(model_asset_buffer=weights.read_bytes()),
+                        num_faces=num_faces,
+                        running_mode=vision.RunningMode.IMAGE,
+                    )
                 )
-            )
+                self.detect(np.zeros((8, 8, 3), np.uint8))  # its threads have started, and logged, when this returns
         except (RuntimeError, ValueError) as error:
             raise UserError(f"{weights}: is not MediaPipe's face landmarker ({str(error).splitlines()[0]})") from error
         atexit.register(self._abandon)
@@ -73,8 +79,26 @@ class Landmarker:
         return [mesh[list(IBUG)] for mesh in sorted(meshes, key=lambda mesh: -float(np.ptp(mesh, axis=0).prod()))]
 
 
+@contextlib.contextmanager
+def muted_stderr() -> Iterator[None]:
+    """Inside the block, writes to file descriptor 2 are dropped: MediaPipe's C++ code logs there whatever is set."""
+    with _MUTED:
+        try:
+            kept = os.dup(2)
+        except OSError:  # stderr is closed
+            yield
+            return
+        try:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 def mediapipe_tasks() -> tuple[Any, Any]:
-    """MediaPipe's vision tasks and options, its start-up chatter silenced."""
+    """MediaPipe's vision tasks and options."""
     os.environ.setdefault("GLOG_minloglevel", "3")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _survive_profiling_timers()

@@ -34,6 +34,10 @@ The layout is MEAD's, so that the same programs read both; see toy.json for the 
 """
 
 
+class OtherContent(UserError):
+    """The folder of a toy world holds something else."""
+
+
 def _jobs(seed: int, preset: str, size: int) -> list[Job]:
     numbers = PRESETS[preset]
     clips: list[Job] = [ClipJob(clip, seed, size) for clip in clips_of(preset, seed)]
@@ -62,10 +66,10 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
                 f"{key} {there.get(key)}, not {value}" for key, value in settings.items() if there.get(key) != value
             ]
             if wrong:
-                raise UserError(f"{root}: contains another toy world ({'; '.join(wrong)}); choose an empty folder")
+                raise OtherContent(f"{root}: contains another toy world ({'; '.join(wrong)}); choose an empty folder")
             return
     if root.exists() and any(root.iterdir()):
-        raise UserError(f"{root}: is not empty and contains no toy world; choose an empty folder")
+        raise OtherContent(f"{root}: is not empty and contains no toy world; choose an empty folder")
     write_json(root / PLAN, settings)
 
 

@@ -32,7 +32,12 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(rows)
         return 0
-    for row in rows:
-        changes = " ".join(f"{key}={value}" for key, value in row["overrides"].items()) or "(nothing)"
-        print(f"{row['id']:<16} {row['title']:<20} table {row['table'] or '-':<10} {changes}")
+    cells = [("variant", "title", "tables", "what it changes")]
+    cells += [
+        (row["id"], row["title"], row["table"] or "-", " ".join(f"{k}={v}" for k, v in row["overrides"].items()) or "-")
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     return 0

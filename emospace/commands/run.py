@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
     words = [*options.overrides, *network_words(options.networks)]
     experiment = compose_variant(options.experiment, options.variant, options.seed, words, target=options.stage)
-    from experiments.checks import check_plan  # a wrong key is reported before torch is loaded
+    from experiments.checks import check_parts, check_plan  # a wrong key is reported before torch is loaded
     from experiments.graph import plan
     from experiments.launch import find_launch
     from experiments.runner import execute
@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
         from experiments.follow import follow
 
         return follow(lambda: plan(experiment), options.runs, launch)
+    check_parts(experiment.config)
     if not missing_data(experiment):  # a toy world is not written for a plan that cannot run
         check_plan(plan(experiment), options.runs)
     ready_data(experiment, options.workers)

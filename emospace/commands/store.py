@@ -72,7 +72,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(description)
         return 0
+    width = max(map(len, description))
     for key, value in description.items():
         shown = ", ".join(f"{name}: {count}" for name, count in value.items()) if isinstance(value, dict) else value
-        print(f"{key:<16} {', '.join(map(str, shown)) if isinstance(shown, list) else shown}")
+        print(f"{key:<{width}}  {', '.join(map(str, shown)) if isinstance(shown, list) else shown}")
     return 0

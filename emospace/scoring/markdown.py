@@ -64,8 +64,8 @@ def _notes(scores: Scores) -> Iterator[str]:
     if scores.disagreeing:
         names = ", ".join(list(scores.disagreeing)[:SHOWN])
         yield (
-            f"Audio and video of the truth do not agree here (its own Sync is under {scores.trusted:g}): "
-            f"{len(scores.disagreeing)} clips, {names}: Sync of what follows them is worth little."
+            f"Audio and video of the truth do not agree here (its own Sync is below {scores.trusted:g}): "
+            f"{len(scores.disagreeing)} clips, {names}. Their Sync has little meaning."
         )
     for side, lone in (("generated", scores.pairs.lone_generated), ("true", scores.pairs.lone_truth)):
         if lone:

@@ -15,7 +15,7 @@ from emospace.scoring.clips import PairedClip, read_clip
 from emospace.scoring.pairs import Pair, Pairs
 from experiments.csvfiles import write_csv
 from metrics.networks import Networks, load_networks
-from metrics.protocol import METRIC_NAMES, SET_METRICS, USES, Crop
+from metrics.protocol import METRIC_NAMES, NATURALNESS, SET_METRICS, USES, Crop
 from metrics.published import PUBLISHED, Choice
 from metrics.suite import ScoreRow, Suite
 
@@ -183,10 +183,11 @@ def digests_of(pair: Pair) -> dict[str, str]:
 
 
 def intervals_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Difference]:
-    """Bootstrap interval of each clip metric's mean over actors and clips."""
+    """Bootstrap interval of each clip metric's mean over actors and clips; other values of the table are no means."""
     rows = list(rows)
     actors = {row["id"]: row["actor"] for row in rows if row["actor"]}
-    found = {m: mean_of({0: {row["id"]: row[m] for row in rows}}, actors) for m in METRIC_NAMES if m not in SET_METRICS}
+    metrics = [metric for metric in METRIC_NAMES if metric not in (*SET_METRICS, *NATURALNESS)]
+    found = {metric: mean_of({0: {row["id"]: row[metric] for row in rows}}, actors) for metric in metrics}
     return {metric: one for metric, one in found.items() if one is not None}
 
 

@@ -45,11 +45,11 @@ class LipSync(TrainedStage):
         if _draws(config):
             require_coefficients(config, store)
         if store.size < SIZE:
-            raise UserError(f"{store.path}: the lip-sync expert needs pictures of {SIZE} px; they have {store.size}")
+            raise UserError(f"{store.path}: the lip-sync expert needs images of {SIZE} px; they have {store.size} px")
         heard = clips_of(store, config.data, "train").where(has_audio=[True], has_pictures=[True])
         if not heard.where(has_coefficients=[True]):
             raise UserError(
-                f"{config.data.store}: the split {config.data.split!r} has no training clip with sound, pictures and "
+                f"{config.data.store}: the split {config.data.split!r} has no training clip with audio, images and "
                 "coefficients for the lip-sync loss"
             )
 

@@ -236,7 +236,7 @@ class EACModule(StageModule):
         assert self.renderer is not None
         assert self.sync_expert is not None
         if not isinstance(batch, EACSoundBatch):
-            raise UserError("eac.weights.sync > 0 needs batches with sound: MEADDataModule(..., sound=True)")
+            raise UserError("eac.weights.sync > 0 needs batches with audio: MEADDataModule(..., sound=True)")
         return prediction_loss(self.sync_expert, self.renderer, batch, predicted, self.config.sync_clips)
 
     def _emotion_features(self, coefficients: Tensor, placement: Tensor, photo: Tensor | None = None) -> Tensor:

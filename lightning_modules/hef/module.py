@@ -199,7 +199,7 @@ class HEFModule(StageModule):
         if isinstance(frames, HEFSoundBatch):
             voice = frames.voice, frames.voice_mask
         elif config.voice_codes > 0:
-            raise UserError("hef.voice_codes > 0 needs batches with sound: MEADDataModule(..., sound=True)")
+            raise UserError("hef.voice_codes > 0 needs batches with audio: MEADDataModule(..., sound=True)")
         shares: dict[Modality, float] = {"image": config.image_codes, "audio": config.voice_codes}
         slider = config.slider_share
         return batch_codes(self.encoder, frames, frames.target, voice, shares=shares, slider_share=slider)
@@ -250,7 +250,7 @@ class HEFModule(StageModule):
         frames, length = part.frames, FRAMES_PER_WINDOW
         if not isinstance(frames, HEFSoundBatch):
             raise UserError(
-                "hef.weights.sync > 0 needs windows with sound: MEADDataModule(..., successive=5, sound=True)"
+                "hef.weights.sync > 0 needs windows with audio: MEADDataModule(..., successive=5, sound=True)"
             )
         windows = slice(0, len(frames) // length * length)
         images, landmarks = (one[windows].unflatten(0, (-1, length)) for one in (generated, part.keypoints))

@@ -116,7 +116,7 @@ def test_what_was_mended_stands_in_the_report(tmp_path: Path, clip: Clip) -> Non
     assert report.clips == 2, report.text()
     assert "cancel" in report.notes["antiphase"][0]
     assert report.notes["holes"][0].startswith("holes.mkv: frames are missing")
-    assert "mended: antiphase.wav: " in report.text()
+    assert "repaired: antiphase.wav: " in report.text()
     again = prepared(raw, tmp_path / "store")
     assert (again.prepared, again.notes) == (0, report.notes)
     clip(raw / "more")

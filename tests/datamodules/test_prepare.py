@@ -40,7 +40,7 @@ def test_a_folder_of_clips_becomes_a_store(raw: Path, tmp_path: Path) -> None:
     assert calls[-1].as_dict()["seconds_left"] == 0
     assert calls[0].as_dict()["frames_per_second"] == pytest.approx(20 / calls[0].seconds)
     stages = [set(done.stage_seconds) for done in calls]
-    assert stages == [{"sound", "decode", "crop", "features", "write"}] * 4
+    assert stages == [{"audio", "decode", "crop", "features", "write"}] * 4
     assert set(report.stage_seconds) == stages[0] | {"pack"}
     assert sum(report.stage_seconds.values()) <= report.seconds + 0.1, "in one process no second counts twice"
     assert "cores busy" in report.text()

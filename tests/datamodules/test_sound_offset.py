@@ -74,7 +74,7 @@ def test_offsets_are_recorded(store: Store) -> None:
     assert store.sound_offsets.keys() == {"late", "early", "beside"}, "of the others nothing can be measured"
     expected = {"late": 0.1, "early": -0.2, "beside": -0.021}
     assert store.sound_offsets == pytest.approx(expected, abs=1.5e-3)
-    told = describe(store)["sound_offset_ms"]
+    told = describe(store)["audio_offset_ms"]
     assert told == pytest.approx({"measured": 3, "least": -200, "median": -21, "greatest": 100}, abs=1.5)
 
 

@@ -7,10 +7,12 @@ import pytest
 import toy_store
 from toy_store import write_store
 
+from conventions.files import write_json
 from datamodules.prepare_report import Done
 from emospace.cli import main
 from emospace.commands.prepare import _shown
 from experiments.rundir import RunFolder
+from toyworld.plan import VERSION
 
 
 @pytest.mark.parametrize("networks", ["standin", "published"])
@@ -25,6 +27,35 @@ def test_a_plan_that_cannot_run_writes_nothing(
     line = capsys.readouterr().err.strip()
     assert "\n" not in line
     assert {path for path in tmp_path.rglob("*") if path.is_file()} <= before, "no toy world, no run"
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("eac.backbone.kind=no_such_module:Recurrent", "backbone"),
+        ("ame.text.encoding=no_such_module:Source", "emotion encoding"),
+        ("hef.extra_losses=[no_such_module:loss=0.5]", "extra loss"),
+    ],
+)
+def test_a_part_that_cannot_be_imported_is_reported_before_a_toy_world_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "toy", word]) == 2
+    line = capsys.readouterr().err.strip()
+    assert "\n" not in line
+    assert kind in line
+    assert "cannot be imported" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_toy_world_of_other_settings_is_reported_with_its_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_json(tmp_path / "world" / "toy.json", {"format": VERSION, "seed": 1, "preset": "tiny", "size": 96})
+    assert main(["run", "toy", "world.root=world"]) == 2
+    assert "world.root: world: contains another toy world (seed 1, not 0; preset tiny, not " in capsys.readouterr().err
 
 
 HALF = Done(clips=2, total=4, frames=200, seconds=8.0, stage_seconds={"fit": 3.0, "crop": 1.0})

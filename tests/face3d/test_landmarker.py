@@ -28,6 +28,17 @@ with Landmarker(Path(sys.argv[1])) as landmarker:
 print("alive")
 """
 
+_WHAT_IT_LOGS = """
+import sys
+import numpy as np
+from pathlib import Path
+from face3d.landmarker import Landmarker
+
+with Landmarker(Path(sys.argv[1])) as landmarker:
+    print("after", file=sys.stderr)
+    landmarker.detect(np.zeros((64, 64, 3), np.uint8))
+"""
+
 
 def test_every_landmark_has_a_mesh_point_of_its_own() -> None:
     assert len(IBUG) == len(set(IBUG)) == 68
@@ -47,3 +58,11 @@ def test_the_landmarker_outlives_a_fit_of_lightning(real_weights: Path) -> None:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.returncode, done.stderr[-500:])
     assert "alive" in done.stdout
+
+
+@pytest.mark.real
+def test_mediapipe_logs_nothing_and_other_lines_on_stderr_stay(real_weights: Path) -> None:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", _WHAT_IT_LOGS, str(real_weights / LANDMARKER.name)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stderr == "after\n"

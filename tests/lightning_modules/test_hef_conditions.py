@@ -109,7 +109,7 @@ def test_voices_are_of_a_stretch_about_the_target_and_windows_begin_there(config
 def test_voices_need_batches_with_sound(config: DataConfig) -> None:
     batch = MEADDataModule(config, "hef", 6, resolution=16).batch_maker()(0)
     assert isinstance(batch, HEFBatch)
-    with pytest.raises(UserError, match=r"hef\.voice_codes > 0 needs batches with sound"):
+    with pytest.raises(UserError, match=r"hef\.voice_codes > 0 needs batches with audio"):
         sources(batch, voice_codes=0.1)
 
 

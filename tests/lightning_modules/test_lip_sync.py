@@ -197,7 +197,7 @@ def test_eac_names_what_its_lip_sync_loss_needs(config: DataConfig, expert: LipS
         EACModule(EACConfig(weights=weights), encoder(), sync_expert=expert)
     module, _ = eac(config, expert)
     batch = MEADDataModule(config, "eac", 4).batch_maker()(0)
-    with pytest.raises(UserError, match="needs batches with sound"):
+    with pytest.raises(UserError, match="needs batches with audio"):
         module.losses(batch, batch.coefficients[..., EXPRESSION])  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -94,7 +94,7 @@ class LipSyncData(EndlessData):
         self.test_clips = evenly(usable(clips.val_clips(), MAX_SHIFT + 2 * FRAMES_PER_WINDOW), TEST_CLIPS)
         if not self.train_clips:
             raise UserError(
-                f"{data.store}: no training clip with sound and pictures is long enough for the lip-sync loss"
+                f"{data.store}: no training clip with audio and images is long enough for the lip-sync loss"
             )
         self._sampler = StyleBalanced(self.train_clips)
 
