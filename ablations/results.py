@@ -30,7 +30,7 @@ class Measurement:
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
     figure: str = ""
-    """A picture's path, relative to the page."""
+    """An image's path, relative to the page."""
 
     def __post_init__(self) -> None:
         if uneven := [row for row in self.rows if len(row) != len(self.columns)]:

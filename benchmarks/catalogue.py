@@ -18,7 +18,7 @@ TAKES = 30
 
 
 def folders(root: Path):
-    """Video folders of MEAD's layout, and the sound folder of each."""
+    """Video folders of MEAD's layout, and the audio folder of each."""
     actors = [f"{sex}{number:03d}" for number, sex in product(range(1, 200), "MW")]
     for actor, view, emotion, level in product(actors, VIEWS, EMOTIONS, (1, 2, 3)):
         if emotion != "neutral" or level == 1:

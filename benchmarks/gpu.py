@@ -1,6 +1,6 @@
 """All that is measured on a GPU, in one call of at most 8 minutes: `python -m benchmarks.gpu OUT`.
 
-OUT gets `gpu.json`, written anew after each phase, and pictures of the last one. Each phase has a time limit of its own
+OUT gets `gpu.json`, written anew after each phase, and images of the last one. Each phase has a time limit of its own
 and ends with what it has; a phase that fails records its reason, and the next one begins. `--tiny` runs all of it in
 small sizes, also without a GPU: so that nothing is learnt on a GPU which could be learnt without one.
 

@@ -15,7 +15,7 @@ from conventions.rates import VIDEO_FPS
 from emospace.bench.measure import milliseconds
 from emospace.bench.subjects import frame_inputs, preset_config
 from emospace.demo import write_astronaut
-from emospace.talker import FilmSettings, Talker
+from emospace.talker import Talker, VideoSettings
 from emospace.talking.model_file import HEF_WEIGHTS, ModelParts, build
 from emospace.talking.portrait import Frame
 from face3d.morphable import PROCEDURAL, load_model
@@ -123,12 +123,12 @@ def _frame(
 
 
 def talk(setting: Setting) -> dict[str, Any]:
-    """A film of the astronaut by untrained networks, twice: first a short one, which meets everything cold."""
+    """A video of the astronaut by untrained networks, twice: first a short one, which meets everything cold."""
     config, device = setting.hef("paper"), setting.device
     talker = Talker(build(untrained(config), "untrained networks"), device)
     portrait, speech = write_astronaut(setting.out), setting.out / "speech.wav"
     lengths, took = (1, 2) if setting.tiny else (2, 20), []
-    settings = FilmSettings(Frame(size=config.resolution))
+    settings = VideoSettings(Frame(size=config.resolution))
     for seconds in lengths:
         write_speech(speech, seconds)
         began = time.perf_counter()

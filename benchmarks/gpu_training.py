@@ -72,7 +72,7 @@ def hef_module(setting: Setting, config: HEFConfig) -> HEFModule:
 
 
 def hef_batch(config: HEFConfig, device: str) -> HEFBatch:
-    """Faces of random expression, all pictures grey."""
+    """Faces of random expression, all images grey."""
     count, size = config.batch_size, config.resolution
     rows = torch.zeros(2, count, 257, device=device)
     rows[..., EXPRESSION] = 0.3 * torch.rand(2, count, 64, device=device)
@@ -187,7 +187,7 @@ def _plain_step(module: Any, batch: Any, device: str) -> Callable[[], None]:
 
 @dataclass(frozen=True)
 class Faces:
-    """Rendered toy faces: pictures in [-1, 1], coefficients and places, `each` of one actor after another."""
+    """Rendered toy faces: images in [-1, 1], coefficients and places, `each` of one actor after another."""
 
     pictures: Tensor
     coefficients: Tensor
@@ -232,7 +232,7 @@ def toy_faces(size: int, actors: int, each: int, turn: float = 0.2) -> Faces:
 
 
 def train(setting: Setting) -> dict[str, Any]:
-    """HEF at 256 px on rendered toy faces; two strips of pictures, before and after."""
+    """HEF at 256 px on rendered toy faces; two strips of images, before and after."""
     config, device = setting.hef("small"), setting.device
     config = replace(config, batch_size=2 if setting.tiny else 16, warmup_steps=100)
     faces, random = toy_faces(config.resolution, *((2, 3) if setting.tiny else (8, 12))), np.random.default_rng(1)

@@ -2,7 +2,7 @@
 
 python -m benchmarks.large_store [--clips 281000]
 
-The store has MEAD's shape (48 actors, 7 views, 22 styles) and no pictures: opening reads the manifest and the index, a
+The store has MEAD's shape (48 actors, 7 views, 22 styles) and no images: opening reads the manifest and the index, a
 plan is what a batch of 16 draws before it reads a row. The reference is the same clips as one JSON record each, read
 into one object each, as stores of version 1 were. Times are CPU times of fresh processes; memory is what they grow by.
 """

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.rasterize --ict path/to/ict_facekit.npz
 
-Everyone gets the same projected vertices, depths and vertex colours, and makes one picture of 256 x 256; the gradient
+Everyone gets the same projected vertices, depths and vertex colours, and makes one image of 256 x 256; the gradient
 pass returns gradients to positions and colours (to depths too where a renderer has them). Peers that are not installed
 are named and left out: `pip install deodr moderngl` (moderngl draws through EGL, without a GPU by Mesa's llvmpipe).
 """
@@ -26,7 +26,7 @@ from face3d.visibility import by_scatter
 
 @dataclass(frozen=True)
 class Mesh:
-    """One projected mesh: normalised xy [v, 2], depth [v], colours [v, 3], triangles [t, 3], and the picture's size."""
+    """One projected mesh: normalised xy [v, 2], depth [v], colours [v, 3], triangles [t, 3], and the image's size."""
 
     xy: torch.Tensor
     depth: torch.Tensor
@@ -125,7 +125,7 @@ void main() { seen = vec4(passed, 1.0); }"""
 
 
 def moderngl(one: Mesh) -> tuple[list[Candidate], list[Candidate]]:
-    """OpenGL through EGL: upload the vertices, draw, read the picture back."""
+    """OpenGL through EGL: upload the vertices, draw, read the image back."""
     os.environ.setdefault("LP_NUM_THREADS", "0")
     import moderngl as gl
 
@@ -168,7 +168,7 @@ def milliseconds(function: Callable[[], Any], repeats: int) -> tuple[float, floa
 
 
 def rows(one: Mesh, repeats: int) -> Iterator[str]:
-    """One line for each candidate: what, who, median and least time, and whether the picture is the same."""
+    """One line for each candidate: what, who, median and least time, and whether the image is the same."""
     reference = ours(one)[0][0][1]()
     for group in (ours, deodr, moderngl):
         try:

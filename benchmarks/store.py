@@ -27,7 +27,7 @@ FRAMES = 16
 SIZE = 256
 DRAWS = 40
 FACE_SHARE = 0.5
-"""Side of a made-up face's camera window over the picture's height."""
+"""Side of a made-up face's camera window over the image's height."""
 
 
 def write_source(path: Path, frames: int = 100, height: int = 1080, width: int = 1920) -> None:
@@ -43,7 +43,7 @@ def write_source(path: Path, frames: int = 100, height: int = 1080, width: int =
 
 
 def write_mat(path: Path, clip: Path) -> None:
-    """Coefficients for a face in the middle of the picture."""
+    """Coefficients for a face in the middle of the image."""
     info, rows = probe(clip), sum(1 for _ in iterate_frames(clip))
     window = 224 / (FACE_SHARE * info.height)
     params = np.tile(np.array([info.width, info.height, window, info.width / 2, info.height / 2]), (rows, 1))

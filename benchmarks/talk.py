@@ -1,4 +1,4 @@
-"""What `emospace talk` costs: frames a second by the size of the film, and peak memory by the length of the speech.
+"""What `emospace talk` costs: frames a second by the size of the video, and peak memory by the length of the speech.
 
 Run it in the folder in which `make demo` has finished: `python -m benchmarks.talk`. Each case in a process of its own;
 the portrait is the astronaut of scikit-image (public domain), measured once beforehand.
@@ -34,7 +34,7 @@ def measure(seconds: int, size: int, model: Path | None) -> None:
     """One talking face in this process; a JSON line with its cost."""
 
     from emospace.demo import write_astronaut
-    from emospace.talker import FilmSettings, Talker
+    from emospace.talker import Talker, VideoSettings
     from emospace.talking.from_run import find_run
     from emospace.talking.portrait import Frame
     from lightning_modules.training.memory import keep_freed_memory
@@ -51,7 +51,7 @@ def measure(seconds: int, size: int, model: Path | None) -> None:
             moments.append((time.perf_counter(), time.process_time()))
 
         [_] = talker.talk_all(
-            [(portrait, out)], speech, "very happy", settings=FilmSettings(Frame(size=size)), progress=note
+            [(portrait, out)], speech, "very happy", settings=VideoSettings(Frame(size=size)), progress=note
         )
     wall, cpu = ((last - first) / (len(moments) - 2) for first, last in zip(moments[1], moments[-1], strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -24,7 +24,7 @@ class RejectedClip(UserError):
 
 
 class MediaWarning(UserWarning):
-    """Something in a media file was mended on reading, such as a hole in its sound; one line that names the file."""
+    """Something in a media file was mended on reading, such as a hole in its audio; one line that names the file."""
 
 
 class MissingPackage(UserError):

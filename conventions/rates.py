@@ -9,7 +9,7 @@ MEL_STEPS_PER_FRAME = 4
 """10 ms hop: four mel columns for each video frame."""
 
 FRAMES_PER_WINDOW = 5
-"""Frames that SyncNet and its stand-ins compare with their sound at once."""
+"""Frames that SyncNet and its stand-ins compare with their audio at once."""
 
 MFCC_WINDOW = 28
 MFCC_COEFFICIENTS = 13

@@ -15,7 +15,7 @@ EXACT = "exact"
 """An array beside `coefficients` in shards whose clips were rendered: the 3DMM vectors that they were rendered from."""
 
 INT16_MAX = 32767
-"""Sound in [-1, 1] is stored as integers in -32767 .. 32767."""
+"""Audio in [-1, 1] is stored as integers in -32767 .. 32767."""
 
 
 class Form(NamedTuple):

@@ -31,7 +31,7 @@ def columns(rows: np.ndarray) -> Float[Tensor, "n d"]:
 
 
 def pictures(store: Store, clip: StoredClip, indices: Iterable[int], size: int) -> Float[Tensor, "n 3 s s"]:
-    """Pictures of a clip, RGB in [-1, 1]."""
+    """Images of a clip, RGB in [-1, 1]."""
     pixels = torch.from_numpy(store.frames(clip, indices, size))
     return pixels.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
 
@@ -70,7 +70,7 @@ class _Maker(ABC):
     coefficients: str
     voice: str
     sound: bool = False
-    """Whether the batches hold the sound itself."""
+    """Whether the batches hold the audio itself."""
 
     @classmethod
     def sampler_of(cls, clips: Clips) -> Sampler:
@@ -85,7 +85,7 @@ class _Maker(ABC):
         return generator(self.seed, step, self.rank)
 
     def _stretches(self, step: int) -> tuple[list[StoredClip], list[slice], Tensor, Tensor]:
-        """Clips, the rows of a stretch of each, one picture of those that have some, and its number in each."""
+        """Clips, the rows of a stretch of each, one image of those that have some, and its number in each."""
         random = self._random(step)
         clips = self.sampler.draw(random, self.batch_size)
         spans = [stretch(random, clip, self.frames) for clip in clips]
@@ -108,7 +108,7 @@ class _Maker(ABC):
         return math.prod(self.store.speech_form(self.voice).shape[:-1])
 
     def _sounds(self, rows: Sequence[slice], frames: int) -> Float[Tensor, "n samples"]:
-        """16 kHz sound of some rows in [-1, 1], filled up with silence."""
+        """16 kHz audio of some rows in [-1, 1], filled up with silence."""
         return torch.stack([_pad(self.store.audio[r], frames).flatten() for r in rows]) / INT16_MAX
 
     def _mask(self, rows: Sequence[slice], steps: int = 1) -> Tensor:
@@ -174,7 +174,7 @@ class _HEF(_Maker):
         return HEFSoundBatch(**vars(batch), **self._heard(random, targets)) if self.sound else batch
 
     def _heard(self, random: np.random.Generator, frames: Sequence[tuple[StoredClip, int]]) -> dict[str, Tensor]:
-        """What `HEFSoundBatch` adds: the voice about each frame, and the sound of the window that begins there."""
+        """What `HEFSoundBatch` adds: the voice about each frame, and the audio of the window that begins there."""
         spans = [stretch_about(random, clip, index, self.frames) for clip, index in frames]
         rows = [
             slice(clip.start + first, clip.start + first + count * clip.has_audio)
@@ -188,7 +188,7 @@ class _HEF(_Maker):
         }
 
     def _around_window(self, clip: StoredClip, index: int) -> Float[Tensor, "4480"]:
-        """Sound of a window with a frame on either side; silence beyond the clip, and where it has none."""
+        """Audio of a window with a frame on either side; silence beyond the clip, and where it has none."""
         first, last = max(0, index - 1), min(clip.length, index + FRAMES_PER_WINDOW + 1)
         frames = torch.zeros(FRAMES_PER_WINDOW + 2, SAMPLES_PER_FRAME)
         if clip.has_audio:

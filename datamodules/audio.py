@@ -1,4 +1,4 @@
-"""Sound: decoding to 16 kHz mono, writing, and the two features of the house, log-mel and MFCC windows.
+"""Audio: decoding to 16 kHz mono, writing, and the two features of the house, log-mel and MFCC windows.
 
 Every feature is a pure function of the waveform in NumPy: the same bits on every call and for any number of workers.
 """
@@ -43,10 +43,10 @@ INT16_SCALE = 32768.0
 
 
 def read_audio(path: Path) -> Float[np.ndarray, " n"]:
-    """Sound of any file that FFmpeg reads (wav, m4a, mp3, mp4) as 16 kHz mono float32 in [-1, 1].
+    """Audio of any file that FFmpeg reads (wav, m4a, mp3, mp4) as 16 kHz mono float32 in [-1, 1].
 
     Of several tracks the default one; of several channels the mean. Time 0 is the first video frame where the file has
-    a picture, so that sound and picture share one clock. What has to be mended is a `MediaWarning` (see
+    an image, so that audio and video share one clock. What has to be mended is a `MediaWarning` (see
     `iterate_track`); what cannot be is a `RejectedClip`.
     """
     return np.concatenate(list(iterate_audio(path)))
@@ -71,13 +71,13 @@ def shifted(waveform: Float[np.ndarray, " n"], seconds: float) -> Float[np.ndarr
 
 
 def begins_after_picture(path: Path) -> float:
-    """Seconds by which a file's sound starts after its picture (0 without one); `read_audio` takes them out."""
+    """Seconds by which a file's audio starts after its video (0 without one); `read_audio` takes them out."""
     picture, sound = picture_start(path), sound_start(path)
     return 0.0 if picture is None or sound is None else sound - picture
 
 
 def write_audio(path: Path, waveform: Float[np.ndarray, " n"], sample_rate: int = SAMPLE_RATE) -> None:
-    """Write mono sound in [-1, 1] as 16-bit wav or, for other suffixes, as AAC; whole or not at all."""
+    """Write mono audio in [-1, 1] as 16-bit wav or, for other suffixes, as AAC; whole or not at all."""
     codec, sample_format = ("pcm_s16le", "s16") if path.suffix == ".wav" else ("aac", "fltp")
     samples = np.clip(waveform, -1, 1).astype(np.float32)[None]
     if codec == "pcm_s16le":

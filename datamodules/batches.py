@@ -36,7 +36,7 @@ class AMEBatch(Batch):
     """Images and voices of b clips with an emotion; a clip may have only one of the two."""
 
     image: Float[Tensor, "n 3 s s"]
-    """One frame of each clip that has pictures, RGB in [-1, 1]."""
+    """One frame of each clip that has images, RGB in [-1, 1]."""
     voice: Float[Tensor, "m t d"]
     """What `data.voice` names, of a stretch of each clip that has audio; by default log-mel in dB, 10 ms a column."""
     voice_mask: Bool[Tensor, "m t"]
@@ -83,16 +83,16 @@ class EACBatch(Batch):
 
     @property
     def voice_mask(self) -> Bool[Tensor, "b tn"]:
-        """True where `voice` is sound, False where it is padding."""
+        """True where `voice` is audio, False where it is padding."""
         return self.mask.repeat_interleave(self.voice.shape[1] // self.mask.shape[1], dim=1)
 
 
 @dataclass(frozen=True)
 class EACSoundBatch(EACBatch):
-    """With the sound itself, for a lip-sync expert."""
+    """With the audio itself, for a lip-sync expert."""
 
     sound: Float[Tensor, "b samples"]
-    """16 kHz sound in [-1, 1] of the stretch; 0 where it is padding."""
+    """16 kHz audio in [-1, 1] of the stretch; 0 where it is padding."""
 
 
 @dataclass(frozen=True)
@@ -126,17 +126,17 @@ class HEFBatch(Batch):
 
 @dataclass(frozen=True)
 class HEFSoundBatch(HEFBatch):
-    """With the sound of each target's clip; silence where it has none."""
+    """With the audio of each target's clip; silence where it has none."""
 
     voice: Float[Tensor, "b tn d"]
     """As `AMEBatch.voice`, of a stretch about the target."""
     voice_mask: Bool[Tensor, "b tn"]
-    """True where `voice` is sound, False where it is padding."""
+    """True where `voice` is audio, False where it is padding."""
     sound: Float[Tensor, "b 4480"]
-    """16 kHz sound in [-1, 1] of seven frames, of which the target is the second: those of a window of SyncNet that
+    """16 kHz audio in [-1, 1] of seven frames, of which the target is the second: those of a window of SyncNet that
     begins there, and one before and after it."""
     window: Bool[Tensor, " b"]
-    """Whether the clip has sound, and as many frames as a window."""
+    """Whether the clip has audio, and as many frames as a window."""
 
 
 @dataclass(frozen=True)

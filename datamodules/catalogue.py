@@ -119,7 +119,7 @@ def catalogue(root: Path, naming: str = AUTO, labels: Path | None = None) -> Cat
     `auto` finds data sets by their names wherever they lie, after what a `manifest.csv` in `root` states; a video that
     no parser reads and that does not look like MEAD's is an unlabelled clip. A coefficient file is the `.mat` beside
     the video. `labels` is a label map (see `datamodules.naming.labels`). In a folder without any video the sounds and
-    pictures that have an emotion are clips of their own.
+    images that have an emotion are clips of their own.
     """
     if not os.path.isdir(root):
         raise UserError(f"{root}: no such folder")

@@ -1,4 +1,4 @@
-"""A sound alone or a picture alone as a clip of a store: material of collections without films, which trains AME."""
+"""Audio alone or an image alone as a clip of a store: material of collections without videos, which trains AME."""
 
 import io
 
@@ -16,11 +16,11 @@ from datamodules.parts import Part
 from datamodules.pictures import read_picture
 
 NO_CROP: Window = (0.0, 0.0, 0.0)
-"""Of a clip without pictures."""
+"""Of a clip without images."""
 
 
 def sound_part(record: ClipRecord) -> Part:
-    """A sound alone: a clip without pictures, whose crop has no size."""
+    """Audio alone: a clip without images, whose crop has no size."""
     waveform = read_audio(record.video)
     length = len(waveform) // SAMPLES_PER_FRAME
     if length < MIN_FRAMES:
@@ -34,7 +34,7 @@ def sound_part(record: ClipRecord) -> Part:
 
 
 def picture_part(record: ClipRecord, size: int) -> Part:
-    """A picture alone: one frame without sound, the largest square about its middle."""
+    """An image alone: one frame without audio, the largest square about its middle."""
     try:
         pixels = read_picture(record.video)
     except UserError as error:

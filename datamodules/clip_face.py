@@ -40,7 +40,7 @@ MAX_RIVAL = 0.5
 """Share of frames with a second face of similar size beyond which it is unclear who speaks."""
 
 TRACKING_SIDE = 1920
-"""Longer side of the pictures on which faces are looked for; full HD is quicker to search than to shrink."""
+"""Longer side of the images on which faces are looked for; full HD is quicker to search than to shrink."""
 
 NETWORK_BATCH = 8
 """Frames that Deep3DFaceRecon's network sees at a time."""
@@ -55,7 +55,7 @@ class Settings:
     mode: Literal["mat", "landmarks", "deep3d", "none"]
     """Where coefficients come from."""
     size: int
-    """Side of the stored pictures in pixels."""
+    """Side of the stored images in pixels."""
     weights: Path | None
     """The face landmarker; None: landmarks come from coefficients alone."""
     fit_model: str = coefficient_files.FIT_MODEL
@@ -97,7 +97,7 @@ def _frames(video: Path, frames: range) -> Iterator[DecodedFrame]:
 
 
 def _check_span(record: ClipRecord, clip: VideoInfo) -> None:
-    """A part that a manifest names lies within the film."""
+    """A part that a manifest names lies within the video."""
     if record.span is None:
         return
     end = record.span[0] if math.isinf(record.span[1]) else record.span[1]
@@ -191,7 +191,7 @@ def measured_face(record: ClipRecord, settings: Settings, limit: int, clock: Clo
 
 
 def _rows_about(record: ClipRecord, clip: VideoInfo, count: int) -> slice:
-    """The rows, or nearly those, of the part of the film that is the clip."""
+    """The rows, or nearly those, of the part of the video that is the clip."""
     if record.span is None:
         return slice(None)
     first, last = (min(1.0, second / clip.seconds) * count for second in record.span)
@@ -229,7 +229,7 @@ def row_offset(
 def _landmarks_of(
     model: str, coefficients: np.ndarray, place: np.ndarray, pictures: list[bytes], settings: Settings, clock: Clock
 ) -> np.ndarray | None:
-    """Landmarks of cropped pictures: the model's own where it needs no file, else MediaPipe's, else None."""
+    """Landmarks of cropped images: the model's own where it needs no file, else MediaPipe's, else None."""
     if model == coefficient_files.FIT_MODEL:
         with clock("landmarks"), _one_thread():
             return coefficient_files.project_keypoints(model, coefficients, place)
@@ -246,7 +246,7 @@ def _landmarks_of(
 def track_landmarks(
     video: Path, weights: Path, limit: int, clock: Clock | None = None, first: int = 0
 ) -> tuple[Float[np.ndarray, "t 68 2"], tuple[int, int]]:
-    """Landmarks of at most `limit` frames of a video from `first` on, in pixels, and the pictures' (width, height).
+    """Landmarks of at most `limit` frames of a video from `first` on, in pixels, and the images' (width, height).
 
     `RejectedClip` where there is no face, or two of like size.
     """
@@ -315,7 +315,7 @@ def _scale(width: int, height: int) -> float:
 
 
 def _track(pictures: Iterable[np.ndarray], weights: Path, name: str, clock: Clock) -> Float[np.ndarray, "t 68 2"]:
-    """Landmarks of each picture in its own pixels, short gaps interpolated; no face or two are a reason."""
+    """Landmarks of each image in its own pixels, short gaps interpolated; no face or two are a reason."""
     with clock("landmarks"):
         landmarker = _landmarker(weights)
     found = []

@@ -1,4 +1,4 @@
-"""One raw clip to one part: sound, face and features. A pure function of the files and the settings."""
+"""One raw clip to one part: audio, face and features. A pure function of the files and the settings."""
 
 import math
 from typing import Any
@@ -29,7 +29,7 @@ from datamodules.sound_offset import read_sound
 from face3d.coefficients import NUM_COEFFICIENTS
 
 SILENCE_PEAK = 1e-3
-"""A sound that never exceeds -60 dB of full scale counts as none."""
+"""audio that never exceeds -60 dB of full scale counts as none."""
 
 _FACES = {"mat": measured_face, "landmarks": tracked_face, "none": tracked_face, "deep3d": regressed_face}
 
@@ -75,7 +75,7 @@ def meta_of(
 
 
 def _sound(record: ClipRecord) -> tuple[Float[np.ndarray, " n"] | None, float | None]:
-    """The clip's waveform on the picture's clock and its measured offset; None where it has no sound."""
+    """The clip's waveform on the video's clock and its measured offset; None where it has no audio."""
     try:
         waveform, offset = read_sound(record.video, record.audio)
     except RejectedClip as error:
@@ -96,9 +96,9 @@ def _sound(record: ClipRecord) -> tuple[Float[np.ndarray, " n"] | None, float | 
 def _on_the_mouth(
     record: ClipRecord, face: Face, waveform: np.ndarray | None
 ) -> tuple[Face, np.ndarray | None, int | None]:
-    """The clip with its sound where the mouth is, and the lag in frames that was measured; None where that is not sure.
+    """The clip with its audio where the mouth is, and the lag in frames that was measured; None where that is not sure.
 
-    A lag of a few frames is left as it is. Of a larger one the sound is moved, and frames without it are cut off.
+    A lag of a few frames is left as it is. Of a larger one the audio is moved, and frames without it are cut off.
     """
     if waveform is None or face.landmarks is None:
         return face, waveform, None
@@ -116,7 +116,7 @@ def _on_the_mouth(
 
 
 def sound_arrays(waveform: np.ndarray | None, length: int) -> dict[str, np.ndarray]:
-    """Sound and its features for `length` frames; those of digital silence without a waveform."""
+    """Audio and its features for `length` frames; those of digital silence without a waveform."""
     samples = sound_files.to_frames(np.zeros(0, np.float32) if waveform is None else waveform, length)
     flat = samples.reshape(-1)
     mel = sound_files.mel(flat, length).reshape(length, MEL_STEPS_PER_FRAME, MEL_BINS)
@@ -128,7 +128,7 @@ def sound_arrays(waveform: np.ndarray | None, length: int) -> dict[str, np.ndarr
 
 
 def face_arrays(face: Face, length: int) -> dict[str, np.ndarray]:
-    """Pictures, placement, landmarks and coefficients; zeros for those that a face has not."""
+    """Images, placement, landmarks and coefficients; zeros for those that a face has not."""
     none = np.zeros((length, NUM_COEFFICIENTS), np.float32)
     no_landmarks = np.zeros((length, 68, 2), np.float32)
     return {

@@ -33,11 +33,11 @@ class StoredClip:
     has_landmarks: bool
     """False: landmark rows are zero."""
     crop: tuple[float, float, float]
-    """Centre x, y and half side of the crop in pixels of the source picture."""
+    """Centre x, y and half side of the crop in pixels of the source image."""
 
     @property
     def has_pictures(self) -> bool:
-        """False: a sound alone, whose crop has no size."""
+        """False: audio alone, whose crop has no size."""
         return self.crop[2] > 0
 
     @property

@@ -61,7 +61,7 @@ class Measured:
 
         Frames that lie before the first row are left out, and counted in the second value; those beyond the last row
         are left out too. A file measured at the
-        source's own rate has a row for each source frame: taking the row of the very frame that is shown keeps picture
+        source's own rate has a row for each source frame: taking the row of the very frame that is shown keeps image
         and coefficients together. A file measured at 25 fps is taken as it is. `offset` is the rows by which the file
         begins late.
         """
@@ -70,7 +70,7 @@ class Measured:
         return [row for row in rows if 0 <= row < len(self.coefficients)], sum(row < 0 for row in rows)
 
     def windows(self, width: int, height: int) -> Float[np.ndarray, "t 3"]:
-        """Camera window of each row in a picture of that size, rounded as Deep3DFaceRecon does in files of its own."""
+        """Camera window of each row in an image of that size, rounded as Deep3DFaceRecon does in files of its own."""
         with np.errstate(all="ignore"):
             return camera_windows(self.params, width, height, whole_pixels=self.model == BFM09)
 
@@ -131,7 +131,7 @@ def _deep3d(content: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sadtalker(content: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """SadTalker's 73 numbers: expression 64, angle 3, translation 3, (s, t0, t1) on its 256-pixel picture.
+    """SadTalker's 73 numbers: expression 64, angle 3, translation 3, (s, t0, t1) on its 256-pixel image.
 
     Identity, texture and light come from its `full_3dmm` (one vector for the clip), or are zero without it.
     """

@@ -1,6 +1,6 @@
 """Crops: Deep3DFaceRecon's frame about a face, and our training crop `wide-v1`, which is fixed for a whole clip.
 
-All windows are upright squares (cx, cy, half) in pixels of the source picture, whose upper left corner is (0, 0) and
+All windows are upright squares (cx, cy, half) in pixels of the source image, whose upper left corner is (0, 0) and
 whose first pixel's middle is (0.5, 0.5). A *camera window* is where Deep3DFaceRecon's 224-pixel frame lies, one for
 each frame; the *crop* is one window for the clip; the *placement* of a frame is its camera window seen from the crop.
 """
@@ -22,7 +22,7 @@ CROP = "wide-v1"
 """Name of the training crop: the clip's median camera window widened by `CROP_WIDENING`, edge pixels repeated."""
 
 FARTHEST = 8
-"""A camera window farther away or larger than this many longer sides of the picture is no face's."""
+"""A camera window farther away or larger than this many longer sides of the image is no face's."""
 LEAST_HALF = 1.0
 """Least half side of a camera window, in pixels."""
 
@@ -48,10 +48,10 @@ def align(landmarks: Float[np.ndarray, "t 68 2"], width: int, height: int) -> Fl
 def camera_windows(
     params: Float[np.ndarray, "t 5"], width: int, height: int, whole_pixels: bool = False
 ) -> Float[np.ndarray, "t 3"]:
-    """Camera window of each frame of a `width` x `height` picture from its `transform_params`.
+    """Camera window of each frame of a `width` x `height` image from its `transform_params`.
 
     `whole_pixels` repeats Deep3DFaceRecon's rounding (it resizes to whole sizes and cuts at whole pixels), which is
-    right for files that it measured itself. Where w0 x h0 is not the picture's size, the window scales with it.
+    right for files that it measured itself. Where w0 x h0 is not the image's size, the window scales with it.
     """
     w0, h0, s, t0, t1 = np.asarray(params, np.float64).T
     frame = float(FRAME_SIZE)
@@ -63,7 +63,7 @@ def camera_windows(
 
 
 def published_cut(params: Float[np.ndarray, "t 5"]) -> Float[np.ndarray, "t 4"]:
-    """(w, h, left, top) in whole pixels: Deep3DFaceRecon resizes a picture to w x h and cuts its frame at (left, top).
+    """(w, h, left, top) in whole pixels: Deep3DFaceRecon resizes an image to w x h and cuts its frame at (left, top).
 
     Source: sicxu/Deep3DFaceRecon_pytorch, `util/preprocess.py`, `resize_n_crop_img`.
     """
@@ -75,7 +75,7 @@ def published_cut(params: Float[np.ndarray, "t 5"]) -> Float[np.ndarray, "t 4"]:
 
 
 def lie_about(windows: Float[np.ndarray, "t 3"], width: int, height: int) -> bool:
-    """Whether every window is a square of some size that lies in or near the picture."""
+    """Whether every window is a square of some size that lies in or near the image."""
     most = FARTHEST * max(width, height)
     return bool((np.abs(windows) <= most).all() and (windows[:, 2] >= LEAST_HALF).all())
 
@@ -100,9 +100,9 @@ def to_crop(points: Float[np.ndarray, "*n 2"], crop: Window) -> Float[np.ndarray
 
 
 def cut(picture: UInt8[np.ndarray, "h w 3"], crop: Window, size: int) -> UInt8[np.ndarray, "s s 3"]:
-    """The crop of a picture at `size` pixels: bicubic with antialiasing, exact to a fraction of a pixel.
+    """The crop of an image at `size` pixels: bicubic with antialiasing, exact to a fraction of a pixel.
 
-    Where the crop reaches beyond the picture, the edge pixels repeat.
+    Where the crop reaches beyond the image, the edge pixels repeat.
     """
     height, width = picture.shape[:2]
     left, top, right, bottom = bounds(crop, size)

@@ -1,4 +1,4 @@
-"""Deep3DFaceRecon's network from its own checkpoint: the alignment, the picture that it sees, the 257 coefficients.
+"""Deep3DFaceRecon's network from its own checkpoint: the alignment, the image that it sees, the 257 coefficients.
 
 Source of layout and constants: sicxu/Deep3DFaceRecon_pytorch, `models/networks.py`, `models/facerecon_model.py`,
 `util/preprocess.py`, `test.py`.
@@ -50,7 +50,7 @@ class Deep3DNetwork(nn.Module):
         self.final_layers = nn.ModuleList(nn.Conv2d(FEATURES, count, 1) for count in OUTPUTS)
 
     def forward(self, pictures: Float[Tensor, "n 3 224 224"]) -> Float[Tensor, "n 257"]:
-        """Coefficients of aligned pictures, RGB in [0, 1]."""
+        """Coefficients of aligned images, RGB in [0, 1]."""
         features = self.backbone(pictures)[:, :, None, None]
         return torch.cat([layer(features) for layer in self.final_layers], dim=1).flatten(1)
 
@@ -108,9 +108,9 @@ def transform_params(landmarks: Float[np.ndarray, "t 68 2"], width: int, height:
 def cut_frame(
     region: UInt8[np.ndarray, "h w 3"], corner: tuple[int, int], params: Float[np.ndarray, "5"]
 ) -> UInt8[np.ndarray, "224 224 3"]:
-    """What the network sees of a frame: the picture resized to whole pixels and cut at whole pixels, black beyond it.
+    """What the network sees of a frame: the image resized to whole pixels and cut at whole pixels, black beyond it.
 
-    `region` is at least the part of the picture under the cut and the filter's margin; `corner` is its (left, top).
+    `region` is at least the part of the image under the cut and the filter's margin; `corner` is its (left, top).
     """
     w, h, left, top = (int(value) for value in published_cut(params[None])[0])
     across, down = float(params[0]) / w, float(params[1]) / h
@@ -129,5 +129,5 @@ def cut_frame(
 
 @torch.no_grad()
 def measure(network: Deep3DNetwork, pictures: UInt8[np.ndarray, "n 224 224 3"]) -> Float[np.ndarray, "n 257"]:
-    """Coefficients of a few aligned pictures."""
+    """Coefficients of a few aligned images."""
     return network(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255).numpy()

@@ -1,4 +1,4 @@
-"""How a player shows a decoded picture: turned and mirrored by its display matrix, stretched by its pixels' shape."""
+"""How a player shows a decoded image: turned and mirrored by its display matrix, stretched by its pixels' shape."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +17,7 @@ OFF_AXIS = 0.02
 
 @dataclass(frozen=True)
 class Display:
-    """What is done to a decoded picture: stretched, then transposed, then mirrored."""
+    """What is done to a decoded image: stretched, then transposed, then mirrored."""
 
     transposed: bool = False
     mirrored: bool = False
@@ -29,15 +29,15 @@ class Display:
 
     @property
     def plain(self) -> bool:
-        """Whether the stored picture is shown as it is."""
+        """Whether the stored image is shown as it is."""
         return self == Display()
 
     def stretched(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of the stored picture in square pixels, not turned yet."""
+        """(width, height) of the stored image in square pixels, not turned yet."""
         return max(round(width * self.stretch), 1), height
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of the shown picture."""
+        """(width, height) of the shown image."""
         wide, high = self.stretched(width, height)
         return (high, wide) if self.transposed else (wide, high)
 

@@ -61,7 +61,7 @@ def read_whole_manifest(path: Path) -> dict[str, Any]:
 
 
 def _wrong(manifest: dict[str, Any]) -> str | None:
-    """The first entry that is missing or of another type; None for a sound manifest."""
+    """The first entry that is missing or of another type; None for an audio manifest."""
     if (name := _misfit(manifest, _FIELDS)) is not None:
         return name
     shards = manifest["shards"].values()

@@ -32,7 +32,7 @@ BASIC = ("basic", None)
 """Kinds of MEAD's own styles, and of clips without a label."""
 
 ORIGIN_BATCHES = 8
-"""Training batches whose pictures `pictures` returns."""
+"""Training batches whose images `pictures` returns."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ClipItem:
         return dataclasses.replace(self, **moved)
 
     def as_batch(self) -> EACSoundBatch:
-        """The whole clip as a batch of one; its picture is the middle frame."""
+        """The whole clip as a batch of one; its image is the middle frame."""
         count, device = len(self.frames), self.frames.device
         emotion = EMOTIONS.index(self.emotion) if self.emotion in EMOTIONS else -1
         labels = (emotion, self.level or 0, self.style)
@@ -140,7 +140,7 @@ class MEADDataModule(EndlessData):
         unlabelled: share of HEF's training pairs that come from clips without emotion label (see `SameActorPairs`).
         successive: targets of HEF's training pairs that follow each other in a clip (see `SameActorPairs`).
         parts: equal parts into which HEF's module splits a batch; no part cuts such a group of targets.
-        sound: whether training batches contain the audio itself (`EACSoundBatch`, `HEFSoundBatch`).
+        audio: whether training batches contain the audio itself (`EACSoundBatch`, `HEFSoundBatch`).
 
     Raises:
         UserError: no store or no view is given, or the store or the split cannot be read.
@@ -374,7 +374,7 @@ class MEADDataModule(EndlessData):
 
 
 def holding(clips: Clips, view: View) -> Clips:
-    """Those that have the sound, the coefficients and the label that a view needs."""
+    """Those that have the audio, the coefficients and the label that a view needs."""
     if view == "ame":
         return clips.where(emotion=lambda emotion: emotion is not None)
     if view == "eac":

@@ -17,7 +17,7 @@ from conventions.errors import MediaWarning, RejectedClip, UserError
 from conventions.files import reason_of, regular_file
 
 MAX_GAP_SECONDS = 5.0
-"""Longest hole in time that is bridged: silence, or the earlier picture; damaged files show hours."""
+"""Longest hole in time that is bridged: silence, or the earlier image; damaged files show hours."""
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ def ffmpeg_url(path: Path) -> str:
 
 
 def picture_of(container: InputContainer) -> VideoStream | None:
-    """The video track that a player shows: the first default one, else the first; cover pictures do not count."""
+    """The video track that a player shows: the first default one, else the first; cover images do not count."""
     return _default(stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
 
 

@@ -34,7 +34,7 @@ def merge(path: Path, sources: Sequence[Path], only: Only | None = None) -> Stor
     A store that has them already is left alone. `path` may be one of the sources: it then grows, and its shards stay
     where they are. A shard whose clips are all taken is copied with the speech features that were added to it; one
     with clips of several stores, or with some of its clips, is written anew without. The stores must agree in the
-    pictures' size, the crop and the face model, no clip's id may be in two of them, and none of the clips that `path`
+    images' size, the crop and the face model, no clip's id may be in two of them, and none of the clips that `path`
     has may be missing: else a UserError.
     """
     stores, only = [Store(source) for source in sources], dict(only or {})

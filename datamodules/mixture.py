@@ -1,4 +1,4 @@
-"""AME's batches from several stores: voices of one, pictures of another, films of a third."""
+"""AME's batches from several stores: voices of one, images of another, videos of a third."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class MixedData(EndlessData):
     """Batches of AME from several stores, each balanced by style; evaluation on the clips of all of them.
 
     Args:
-        sources: the data of each store (view "ame"), of one size of pictures and one voice feature.
+        sources: the data of each store (view "ame"), of one size of images and one voice feature.
         weights: how large the share of each store in a batch is.
         batch_size: clips in a batch.
     """
@@ -81,7 +81,7 @@ class MixedData(EndlessData):
         ]
 
     def pictures(self) -> Float[Tensor, "n 3 s s"]:
-        """Pictures of the first training batches, the same on every rank."""
+        """Images of the first training batches, the same on every rank."""
         make = _Joined(self._makers(0))
         return torch.cat([make(number).image for number in range(ORIGIN_BATCHES)])
 

@@ -1,4 +1,4 @@
-"""Means and deviations of a store's sound and expression: what EAC's network standardises by."""
+"""Means and deviations of a store's audio and expression: what EAC's network standardises by."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence

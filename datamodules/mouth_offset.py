@@ -1,4 +1,4 @@
-"""How many frames a clip's sound lags behind the mouth, measured by what both show and corrected where that is sure."""
+"""How many frames a clip's audio lags behind the mouth, measured by what both show and corrected where that is sure."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ MOST = 12
 LEAST_FRAMES = 100
 """Fewer frames beyond the lags at either end decide nothing."""
 SURE = 0.4
-"""Least correlation of the mouth's opening with its prediction from the sound."""
+"""Least correlation of the mouth's opening with its prediction from the audio."""
 LEAD = 0.25
 """Least distance of the best lag's correlation from that of any lag more than `NEAR` frames from it."""
 NEAR = 2
@@ -24,16 +24,16 @@ class Lag(NamedTuple):
     """What was measured."""
 
     frames: int
-    """The sound of what the mouth does comes so many frames later; negative: earlier."""
+    """The audio of what the mouth does comes so many frames later; negative: earlier."""
     sure: bool
 
 
 def measure_lag(opening: Float[np.ndarray, " t"], mel: Float[np.ndarray, "t 4 80"]) -> Lag | None:
-    """The lag of the sound (log-mel in dB) behind the mouth's opening; None where the clip is too short to measure it.
+    """The lag of the audio (log-mel in dB) behind the mouth's opening; None where the clip is too short to measure it.
 
     At each lag the opening of each part of the clip is predicted by ridge regression on the other parts: from loudness,
     from 8 bands of a frame, and from those of three frames; the three correlations are averaged. On 26 real clips
-    against 228 pairs of the picture of one with the sound of another, 8 of the clips and 0.9 % of the pairs are sure.
+    against 228 pairs of the image of one with the audio of another, 8 of the clips and 0.9 % of the pairs are sure.
     """
     inner = np.arange(MOST, len(opening) - MOST)
     if len(inner) < LEAST_FRAMES - 2 * MOST or opening[inner].std() == 0:

@@ -17,19 +17,19 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000"
 """Formats that are read. PostScript is none of them: it is a program that an interpreter would execute."""
 
 UNIT_OVERSHOOT = 8.0
-"""A float picture with values above 1 and below this is refused: it could be in 0..1 or in 0..255."""
+"""A float image with values above 1 and below this is refused: it could be in 0..1 or in 0..255."""
 
 
 def read_picture(path: Path, background: tuple[int, int, int] = BACKGROUND) -> UInt8[np.ndarray, "h w 3"]:
-    """An image file, upright, as RGB in 0..255; the first picture of an animation.
+    """An image file, upright, as RGB in 0..255; the first image of an animation.
 
-    16-bit values are scaled from 0..65535. Float pictures lie in 0..1, 0..255 or 0..65535: the smallest of the three
+    16-bit values are scaled from 0..65535. Float images lie in 0..1, 0..255 or 0..65535: the smallest of the three
     ranges that holds all values is used. Transparent pixels are composed on `background`. UserError otherwise.
     """
     regular_file(path, "picture")
     try:
         with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
-            warnings.simplefilter("ignore")  # of a large picture, of odd metadata: the pixels are read or refused
+            warnings.simplefilter("ignore")  # of a large image, of odd metadata: the pixels are read or refused
             upright = ImageOps.exif_transpose(image)
             return _rgb(upright, background)
     except UserError as error:
@@ -71,7 +71,7 @@ def _grey(values: np.ndarray, mode: str, transparent: int | None, background: tu
 
 
 def _float_white(high: float) -> float:
-    """The value that stands for white in a float picture."""
+    """The value that stands for white in a float image."""
     if 1 < high < UNIT_OVERSHOOT:
         raise UserError(f"has float values up to {high:g}; scale them to 0..1")
     return next((most for most in (1.0, 255.0) if high <= most), 65535.0)

@@ -36,7 +36,7 @@ from datamodules.store_lock import locked
 
 Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
 LARGEST_SIZE = 4096
-"""Side of stored pictures in pixels."""
+"""Side of stored images in pixels."""
 
 Progress = Callable[[Done], None]
 """Called after each clip."""

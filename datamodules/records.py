@@ -45,7 +45,7 @@ FAILURES = ("timed_out", "crashed", "failed")
 
 
 MEDIA_FOLDERS = frozenset(("video", "videos", "audio", "audios", "mp4", "aac", "m4a", "wav"))
-"""Folders that part the pictures of a data set from its sound."""
+"""Folders that part the images of a data set from its audio."""
 
 
 Medium = Literal["film", "sound", "picture"]
@@ -55,7 +55,7 @@ Medium = Literal["film", "sound", "picture"]
 class ClipRecord:
     """One clip: where its files lie and what its name contains.
 
-    `video` of a clip that is a sound alone or a picture alone is that file.
+    `video` of a clip that is audio alone or an image alone is that file.
     """
 
     id: str
@@ -70,20 +70,20 @@ class ClipRecord:
     number: int
     video: Path
     audio: Path | None
-    """A sound file of its own; None: the video's sound, where it has one."""
+    """An audio file of its own; None: the video's audio, where it has one."""
     coefficients: Path | None
     source: str
     """What named the clip: a parser of `datamodules.naming`, `manifest`, or `plain`."""
     span: tuple[float, float] | None = None
-    """Start and end in seconds of the part of the film that is the clip; None: the whole film."""
+    """Start and end in seconds of the part of the video that is the clip; None: the whole video."""
     split: str | None = None
     """The actor's role, where a manifest states one."""
     medium: Medium = "film"
-    """A film, with or without sound; or a sound or a picture alone, which train AME."""
+    """A video, with or without audio; or audio or an image alone, which train AME."""
 
     @property
     def first_frame(self) -> int:
-        """The film's 25 fps frame with which the clip begins."""
+        """The video's 25 fps frame with which the clip begins."""
         return 0 if self.span is None else round(self.span[0] * VIDEO_FPS)
 
 
@@ -99,7 +99,7 @@ class LeftOut:
 
 
 class Listed:
-    """The rows of a manifest by the path of the film."""
+    """The rows of a manifest by the path of the video."""
 
     def __init__(self, table: Path | None, rows: Sequence[TableRow]) -> None:
         self.table = table
@@ -108,12 +108,12 @@ class Listed:
             self._rows.setdefault(_key(row.path), []).append(row)
 
     def take(self, path: str) -> list[TableRow]:
-        """The rows of a film, each once."""
+        """The rows of a video, each once."""
         return self._rows.pop(_key(path), [])
 
     @property
     def rest(self) -> list[TableRow]:
-        """Rows whose film was not taken."""
+        """Rows whose video was not taken."""
         return [row for rows in self._rows.values() for row in rows]
 
 
@@ -124,7 +124,7 @@ def _key(path: str) -> str:
 
 @dataclass
 class Finder:
-    """Makes records of files, and finds the sound that belongs to each."""
+    """Makes records of files, and finds the audio that belongs to each."""
 
     root: Path
     videos: Mapping[str, str]
@@ -135,10 +135,10 @@ class Finder:
     naming: Naming
     listed: Listed
     unlisted: bool
-    """Whether films that the manifest does not list are clips too."""
+    """Whether videos that the manifest does not list are clips too."""
     left_out: list[LeftOut] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
-    """Sound files that belong to a clip."""
+    """Audio files that belong to a clip."""
 
     def records(self) -> list[ClipRecord]:
         """The videos as records."""
@@ -156,7 +156,7 @@ class Finder:
         return list(found.values())
 
     def alone(self, paths: Sequence[str], medium: Medium) -> list[ClipRecord]:
-        """Sounds or pictures of a folder without films as records of their own; unlabelled ones are left out."""
+        """Audio or images of a folder without videos as records of their own; unlabelled ones are left out."""
         naming, found = unpaired(self.naming), dict[str, ClipRecord]()
         for path in paths:
             parsed = naming.parse(posixpath.splitext(path)[0], self.styles)
@@ -204,7 +204,7 @@ class Finder:
         return record if row is None else _stated(record, row, plain, self.styles)
 
     def _sound(self, stem: str, name: Name | None, row: TableRow | None) -> str | None:
-        """The sound file of a video: the manifest's, the one beside it, or the one of the same labels or place."""
+        """The audio file of a video: the manifest's, the one beside it, or the one of the same labels or place."""
         if row is not None and row.audio is not None:
             return row.audio
         beside = self.audios.get(stem)
@@ -212,7 +212,7 @@ class Finder:
 
     @functools.cached_property
     def _sounds(self) -> dict[Any, str]:
-        """Sound files without a video beside them, by labels, or by place where no parser reads them."""
+        """Audio files without a video beside them, by labels, or by place where no parser reads them."""
         sounds: dict[Any, str] = {}
         for stem, path in self.audios.items():
             if stem not in self.videos:
@@ -222,7 +222,7 @@ class Finder:
 
 
 def _place(stem: str) -> tuple[str, ...]:
-    """Where a file lies, leaving out the folders that part pictures from sound (`video/a` and `audio/a`)."""
+    """Where a file lies, leaving out the folders that part images from audio (`video/a` and `audio/a`)."""
     *folders, name = stem.split("/")
     return (*(folder for folder in folders if folder.lower() not in MEDIA_FOLDERS), name)
 

@@ -1,7 +1,7 @@
 """Shards: folders of a store that hold all clips of an actor, finished by rename and never changed.
 
 `shards/NAME/` holds `shard.json`, one `.npy` for each array of `ARRAYS` (rows = video frames of the clips, one after
-another), `frames.bin` (JPEG pictures) and `frame_ends.npy` (where each picture ends). NAME ends in the content hash.
+another), `frames.bin` (JPEG images) and `frame_ends.npy` (where each image ends). NAME ends in the content hash.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Shard:
 
     @functools.cached_property
     def hash(self) -> str:
-        """SHA-256 over labels, arrays and pictures, but no path and no time."""
+        """SHA-256 over labels, arrays and images, but no path and no time."""
         content = {"version": VERSION, "size": self.size, "crop": CROP, "clips": self.clips, "files": self.files}
         return digest(content)
 
@@ -187,7 +187,7 @@ def forms(exact: bool) -> dict[str, Form]:
 def _write_files(
     folder: Path, forms: dict[str, Form], parts: Sequence[Callable[[], Part]], lengths: Sequence[int]
 ) -> dict[str, str]:
-    """Write the arrays and pictures of all parts; SHA-256 of each file by name."""
+    """Write the arrays and images of all parts; SHA-256 of each file by name."""
     rows = sum(lengths)
     with contextlib.ExitStack() as stack:
         names = (*(f"{name}.npy" for name in (*forms, FRAME_ENDS)), FRAMES)

@@ -1,4 +1,4 @@
-"""How far a clip's sound begins from its picture: measured, recorded, and taken out before both are trimmed."""
+"""How far a clip's audio begins from its video: measured, recorded, and taken out before both are trimmed."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ SAME_RECORDING = 0.5
 
 
 def read_sound(video: Path, audio: Path | None) -> tuple[Float[np.ndarray, " n"], float | None]:
-    """A clip's sound from its first picture on, and the seconds by which it began later (negative: earlier).
+    """A clip's audio from its first image on, and the seconds by which it began later (negative: earlier).
 
-    Sound inside the video file is placed by the two streams' start times. A sound file of its own has a clock of its
+    Audio inside the video file is placed by the two streams' start times. An audio file of its own has a clock of its
     own (an encoder's priming alone can make it a frame late): it is laid where it sounds like the video's own track;
     without such a track nothing can be measured (None), and both files are taken to begin together.
     """
@@ -32,7 +32,7 @@ def read_sound(video: Path, audio: Path | None) -> tuple[Float[np.ndarray, " n"]
 
 
 def _against_track(video: Path, waveform: np.ndarray) -> float | None:
-    """Seconds by which a recording must be moved to lie on the video's own sound; None where that is not the same."""
+    """Seconds by which a recording must be moved to lie on the video's own audio; None where that is not the same."""
     try:
         track = read_audio(video)
     except RejectedClip:

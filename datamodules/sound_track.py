@@ -1,4 +1,4 @@
-"""The sound track of a media file as 16 kHz mono: its channels mixed, its pieces laid where their times put them."""
+"""The audio track of a media file as 16 kHz mono: its channels mixed, its pieces laid where their times put them."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ LOUDEST = 1.5
 
 
 def sound_start(path: Path) -> float | None:
-    """Time in s of the first samples, on the file's own clock; None without a sound track."""
+    """Time in s of the first samples, on the file's own clock; None without an audio track."""
     with open_media(path) as container:
         if sound_of(container) is None:
             return None

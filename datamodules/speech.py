@@ -1,4 +1,4 @@
-"""Speech of any length in bounded memory: sound, MFCC windows and a speech feature, piece by piece."""
+"""Speech of any length in bounded memory: audio, MFCC windows and a speech feature, piece by piece."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,20 +21,20 @@ class SpeechPiece(NamedTuple):
     mfcc: Float[np.ndarray, "t 28 13"]
     """MFCC windows, from which the loudness is read."""
     waveform: Float[np.ndarray, " n"]
-    """Sound in [-1, 1], 16 kHz, 640 samples a frame."""
+    """Audio in [-1, 1], 16 kHz, 640 samples a frame."""
     speech: Float[np.ndarray, "t *shape"]
     """The feature that EAC receives; by default the MFCC windows."""
 
 
 def speech_frames(path: Path) -> int:
-    """Whole video frames that a sound file lasts; it is decoded to its end, so that damage is found."""
+    """Whole video frames that an audio file lasts; it is decoded to its end, so that damage is found."""
     return sum(len(piece) for piece in iterate_audio(path)) // SAMPLES_PER_FRAME
 
 
 def speech_pieces(path: Path, frames: int, feature: SpeechFeature | None = None) -> Iterator[SpeechPiece]:
-    """A sound file in pieces of `frames` video frames (the last may be shorter).
+    """An audio file in pieces of `frames` video frames (the last may be shorter).
 
-    Joined they are `mfcc_windows(read_audio(path), speech_frames(path))`, the same of the feature, and the sound of
+    Joined they are `mfcc_windows(read_audio(path), speech_frames(path))`, the same of the feature, and the audio of
     those frames.
     """
     yield from pieces_of(iterate_audio(path), frames, feature)
@@ -43,7 +43,7 @@ def speech_pieces(path: Path, frames: int, feature: SpeechFeature | None = None)
 def pieces_of(
     sound: Iterable[Float[np.ndarray, " _"]], frames: int, feature: SpeechFeature | None = None
 ) -> Iterator[SpeechPiece]:
-    """Sound that arrives in chunks of any length (16 kHz mono), in pieces of `frames` video frames.
+    """Audio that arrives in chunks of any length (16 kHz mono), in pieces of `frames` video frames.
 
     A frame comes when the larger of `MARGIN` and `feature.look_ahead` frames of audio beyond it have arrived. Memory is
     bounded where the feature states its `look_behind`.
@@ -72,7 +72,7 @@ def _groups(sound: Iterable[np.ndarray], frames: int, feature: SpeechFeature) ->
 
 
 def _forgotten(before: int, feature: SpeechFeature) -> int:
-    """Frames at the beginning of the sound in hand that no frame from `before` on needs."""
+    """Frames at the beginning of the audio in hand that no frame from `before` on needs."""
     if feature.look_behind is None:
         return 0
     past = max(before - max(feature.look_behind, MARGIN), 0)
@@ -80,7 +80,7 @@ def _forgotten(before: int, feature: SpeechFeature) -> int:
 
 
 def _piece(received: np.ndarray, before: int, frames: int, ahead: int, feature: SpeechFeature) -> SpeechPiece:
-    """Frames `before` .. `before + frames` of the sound in hand."""
+    """Frames `before` .. `before + frames` of the audio in hand."""
     known = received[: (before + frames + ahead) * SAMPLES_PER_FRAME]
     sound = received[before * SAMPLES_PER_FRAME : (before + frames) * SAMPLES_PER_FRAME]
     margin = min(before, MARGIN)

@@ -1,8 +1,8 @@
 """A pretrained speech encoder in Hugging Face's layout as a speech feature: frozen, resampled to 25 frames a second.
 
 Whisper's encoder, and encoders of the raw waveform (wav2vec 2.0, HuBERT, WavLM). Their attention spans all that they
-are given, so that sound is encoded block by block: the frames of a block of 1 s come from a window that reaches back
-up to 28 s (encoders of the waveform: 9 s) and 1 s ahead. The blocks lie on a grid from the beginning of the sound, so
+are given, so that audio is encoded block by block: the frames of a block of 1 s come from a window that reaches back
+up to 28 s (encoders of the waveform: 9 s) and 1 s ahead. The blocks lie on a grid from the beginning of the audio, so
 that the features of a stream are those of the whole recording.
 """
 
@@ -91,7 +91,7 @@ class Encoder(SpeechFeature):
     def _span(self, start: int, samples: int) -> tuple[int, int]:
         """First and last frame of the window of the block that begins at the frame `start`.
 
-        Whisper's windows are filled up with silence, so that those that reach beyond the end of the sound are equal.
+        Whisper's windows are filled up with silence, so that those that reach beyond the end of the audio are equal.
         """
         assert self.look_behind is not None
         end = start + BLOCK + AHEAD

@@ -1,4 +1,4 @@
-"""Speech features: what EAC receives of each video frame's sound."""
+"""Speech features: what EAC receives of each video frame's audio."""
 
 import math
 from abc import abstractmethod

@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 def add_speech(path: Path, name: str, progress: Progress | None = None) -> Store:
     """Add the speech feature `name` (as in `data.speech`) to the store at `path`, and return the store.
 
-    The arrays that exist and the store's hash stay as they are. Rows of clips without sound are zero. Killed at any
+    The arrays that exist and the store's hash stay as they are. Rows of clips without audio are zero. Killed at any
     moment, the next call goes on with the first clip that is missing; shards that have the feature are left alone,
     unless its weights are others: a UserError.
     """

@@ -71,7 +71,7 @@ class Store:
 
     @property
     def size(self) -> int:
-        """Side of the stored pictures in pixels."""
+        """Side of the stored images in pixels."""
         return self.manifest["size"]
 
     @property
@@ -337,7 +337,7 @@ def _counts(values: Iterable[Any]) -> dict[str, int]:
 
 
 def _offsets_ms(store: Store) -> dict[str, int | float]:
-    """How many picture-sound offsets were measured, and their least, middle and greatest in ms."""
+    """How many image-audio offsets were measured, and their least, middle and greatest in ms."""
     values = sorted(1000 * offset for offset in store.sound_offsets.values())
     spread = {"least": values[0], "median": values[len(values) // 2], "greatest": values[-1]} if values else {}
     return {"measured": len(values), **{name: round(value, 2) for name, value in spread.items()}}

@@ -53,11 +53,11 @@ class DecodedFrame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the shown picture."""
+        """(width, height) of the shown image."""
         return self.display.size(self.frame.width, self.frame.height)
 
     def region(self, left: int, top: int, right: int, bottom: int) -> tuple[UInt8[np.ndarray, "h w 3"], int, int]:
-        """RGB pixels of at least a part of the picture, and the (left, top) at which they begin.
+        """RGB pixels of at least a part of the image, and the (left, top) at which they begin.
 
         Converting only the part that is needed is what makes full-HD material quick.
         """
@@ -88,10 +88,10 @@ class VideoInfo:
     """What a video's header and first frame say."""
 
     width: int
-    """Of the upright picture, in pixels."""
+    """Of the upright image, in pixels."""
     height: int
     frames: int
-    """Source frames that the header promises, or else packets of the picture."""
+    """Source frames that the header promises, or else packets of the video."""
     seconds: float
 
 
@@ -105,7 +105,7 @@ def probe(path: Path) -> VideoInfo:
 
 
 def _seconds(container: Any, stream: Any) -> float:
-    """Length of the picture; where only the file's is known, without what comes before the picture."""
+    """Length of the video; where only the file's is known, without what comes before the video."""
     base = float(stream.time_base or 0)
     if stream.duration:
         return stream.duration * base
@@ -133,7 +133,7 @@ def iterate_frames(path: Path) -> Iterator[DecodedFrame]:
 
 
 def picture_start(path: Path) -> float | None:
-    """Time in s of a video's first frame, on the file's own clock; None without a picture."""
+    """Time in s of a video's first frame, on the file's own clock; None without an image."""
     with open_media(path) as container:
         if picture_of(container) is None:
             return None
@@ -151,7 +151,7 @@ def _picture(path: Path, container: InputContainer) -> VideoStream:
 def _decoded(
     frames: Iterator[tuple[float, int, av.VideoFrame]], pixel_aspect: Fraction | None
 ) -> Iterator[tuple[float, DecodedFrame]]:
-    """Frames with their display; ValueError where the picture changes its size on the way."""
+    """Frames with their display; ValueError where the image changes its size on the way."""
     size = None
     for time, number, frame in frames:
         shown = DecodedFrame(number, frame, display_of(frame, pixel_aspect))

@@ -1,4 +1,4 @@
-"""Decoded pictures by their own times: sorted, doubles dropped, holes bridged, on the clock of 25 frames a second."""
+"""Decoded images by their own times: sorted, doubles dropped, holes bridged, on the clock of 25 frames a second."""
 
 import heapq
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Writing video files: H.264 mp4 of frames and samples, and finished films with their colour tagged."""
+"""Writing video files: H.264 mp4 of frames and samples, and finished videos with their colour tagged."""
 
 import contextlib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from conventions.errors import UserError
 from conventions.files import atomic_path, space_on
 from conventions.rates import SAMPLE_RATE, VIDEO_FPS
-from datamodules.film_sound import FilmSound
+from datamodules.audio_track import AudioTrack
 from datamodules.media import ffmpeg_url
 
 BT709 = 1
@@ -23,7 +23,7 @@ BT709 = 1
 
 @dataclass(frozen=True)
 class Form:
-    """How a film is encoded."""
+    """How a video is encoded."""
 
     container: str
     codec: str
@@ -33,7 +33,7 @@ class Form:
     tagged: bool = True
     """Converted and tagged as BT.709, limited range; else by swscale's default matrix, without tags."""
     audio: str = "aac"
-    """Encoder of sound that cannot be copied."""
+    """Encoder of audio that cannot be copied."""
     copied: tuple[str, ...] = ("aac", "mp3")
     """Codecs whose packets the container takes as they are."""
 
@@ -43,7 +43,7 @@ class Form:
         return "yuva" in self.pixels
 
 
-# x264's AVX-512 code gives other bits now and then for the same pictures; its portable one never did
+# x264's AVX-512 code gives other bits now and then for the same images; its portable one never did
 _X264 = {"crf": "18", "preset": "veryfast", "threads": "1", "x264-params": "cpu-independent=1"}
 
 CLIP = Form("mp4", "libx264", "yuv420p", _X264, tagged=False)
@@ -74,10 +74,10 @@ _WITH_ALPHA = {
 }
 
 
-def film_form(path: Path, alpha: bool = False) -> Form:
+def video_form(path: Path, alpha: bool = False) -> Form:
     """The encoding that the suffix of `path` asks for; `alpha` keeps transparency where the container can.
 
-    UserError for a suffix that names no film. mp4 has no transparency: `alpha` changes nothing there.
+    UserError for a suffix that names no video. mp4 has no transparency: `alpha` changes nothing there.
     """
     forms = (_OPAQUE | _WITH_ALPHA) if alpha else _OPAQUE
     if path.suffix.lower() not in forms:
@@ -86,9 +86,9 @@ def film_form(path: Path, alpha: bool = False) -> Form:
 
 
 class VideoWriter:
-    """Writes a film piece by piece; the file appears at `path` only when all went well.
+    """Writes a video piece by piece; the file appears at `path` only when all went well.
 
-    Sound is either given as samples (`sample_rate`, then `add_audio`) or taken from a media file (`sound`), whose
+    Audio is either given as samples (`sample_rate`, then `add_audio`) or taken from a media file (`sound`), whose
     packets are copied where the container allows and encoded at their own rate and channels elsewhere.
     Use as a context manager: `with VideoWriter(path, 256, 256, sample_rate=16000) as writer: writer.add_frames(...)`.
     """
@@ -143,9 +143,9 @@ class VideoWriter:
         self._audio_pts = 0
         return self._sample_rate and self._container.add_stream("aac", rate=self._sample_rate, layout="mono")
 
-    def _add_track(self) -> FilmSound | None:
+    def _add_track(self) -> AudioTrack | None:
         path, form = self._sound_path, self._form
-        return path and FilmSound(path, self._container, form.audio, form.copied)
+        return path and AudioTrack(path, self._container, form.audio, form.copied)
 
     def add_frames(self, frames: UInt8[np.ndarray, "t h w c"]) -> None:
         """Append frames: RGB, or RGBA where the form has alpha."""
@@ -171,7 +171,7 @@ class VideoWriter:
         return converted
 
     def add_audio(self, waveform: Float[np.ndarray, " n"]) -> None:
-        """Append mono sound in [-1, 1] at the writer's sample rate."""
+        """Append mono audio in [-1, 1] at the writer's sample rate."""
         assert self._sample_rate is not None, "the writer was opened without a sample rate"
         samples = np.clip(waveform, -1, 1).astype(np.float32)[None]
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
@@ -198,7 +198,7 @@ def write_video(
     sample_rate: int = SAMPLE_RATE,
     crf: int | None = None,
 ) -> None:
-    """Write RGB frames, and mono sound in [-1, 1], to an mp4; whole or not at all."""
+    """Write RGB frames, and mono audio in [-1, 1], to an mp4; whole or not at all."""
     rate = None if audio is None else sample_rate
     with VideoWriter(path, frames.shape[1], frames.shape[2], fps, rate, crf) as writer:
         writer.add_frames(frames)

@@ -84,7 +84,7 @@ def _photograph(full: StageRun, world: Path, runs: Path, work: Path) -> None:
 
 
 def write_astronaut(folder: Path) -> Path:
-    """scikit-image's astronaut (public domain) as a portrait, with its landmarks beside it; the picture's path."""
+    """scikit-image's astronaut (public domain) as a portrait, with its landmarks beside it; the image's path."""
     path = folder / "astronaut.png"
     with atomic_path(path, ".png") as partial:
         Image.fromarray(astronaut()).save(partial)

@@ -16,7 +16,7 @@ from conventions.rates import VIDEO_FPS
 from datamodules.pictures import BACKGROUND
 from datamodules.speech import MARGIN, pieces_of, speech_frames, speech_pieces
 from datamodules.speech_loading import feature_of
-from datamodules.video_writer import VideoWriter, film_form
+from datamodules.video_writer import VideoWriter, video_form
 from emospace.talking.drawing import RENDERED, Canvas, DrivenFace, Speech, perform
 from emospace.talking.model_file import TalkingModel, build, read_model
 from emospace.talking.motion import Liveliness, Motion
@@ -33,7 +33,7 @@ STREAMED = 2
 
 
 @dataclass(frozen=True)
-class FilmSettings:
+class VideoSettings:
     """What the video shows of a portrait, and what is added to the speech."""
 
     frame: Frame = field(default_factory=Frame)
@@ -161,7 +161,7 @@ class Talker:
         out: Path,
         *,
         level: float | None = None,
-        settings: FilmSettings | None = None,
+        settings: VideoSettings | None = None,
     ) -> TalkReport:
         """Write a video: the portrait speaks with an emotion. Memory does not grow with the length of the speech.
 
@@ -190,7 +190,7 @@ class Talker:
         emotion: str,
         *,
         level: float | None = None,
-        settings: FilmSettings | None = None,
+        settings: VideoSettings | None = None,
         strict: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Sequence[TalkReport | Refusal]:
@@ -211,7 +211,7 @@ class Talker:
         Raises:
             UserError: the audio or the emotion cannot be used, or with `strict` a portrait.
         """
-        settings = settings or FilmSettings()
+        settings = settings or VideoSettings()
         cues, tracks = self._tracks(emotion, level)
         num_frames = speech_frames(audio)
         if num_frames == 0:
@@ -238,7 +238,7 @@ class Talker:
         emotion: str,
         *,
         level: float | None = None,
-        settings: FilmSettings | None = None,
+        settings: VideoSettings | None = None,
     ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         """Frames at 25 fps while the speech arrives.
 
@@ -255,13 +255,13 @@ class Talker:
         Raises:
             UserError: the portrait or the emotion cannot be used.
         """
-        settings = settings or FilmSettings()
+        settings = settings or VideoSettings()
         _, tracks = self._tracks(emotion, level)
         read = portrait if isinstance(portrait, Portrait) else self.read(portrait, settings)
         speech = map(Speech.of, pieces_of(audio_chunks, 1, self.feature))
         yield from self._frames(read, speech, tracks, self._liveliness(settings, 0), STREAMED)
 
-    def read(self, path: Path, settings: FilmSettings | None = None, alpha: bool = False) -> Portrait:
+    def read(self, path: Path, settings: VideoSettings | None = None, alpha: bool = False) -> Portrait:
         """Read and measure a portrait once, for many speeches.
 
         Args:
@@ -275,14 +275,14 @@ class Talker:
         Raises:
             UserError: the file cannot be read, or no face is found.
         """
-        settings = settings or FilmSettings()
+        settings = settings or VideoSettings()
         return read_portrait(
             path, self.face_model, self.resolution, settings.frame, settings.weights, settings.background, alpha=alpha
         )
 
-    def _read(self, path: Path, out: Path, settings: FilmSettings, strict: bool) -> Portrait | str:
+    def _read(self, path: Path, out: Path, settings: VideoSettings, strict: bool) -> Portrait | str:
         try:
-            return self.read(path, settings, alpha=film_form(out, alpha=True).alpha)
+            return self.read(path, settings, alpha=video_form(out, alpha=True).alpha)
         except UserError as error:
             if strict:
                 raise
@@ -295,7 +295,7 @@ class Talker:
             warnings.warn(f"emotion: no word of {words!r} is in this model's vocabulary", stacklevel=3)
         return cues, (tracks[0], tracks[1])
 
-    def _liveliness(self, settings: FilmSettings, num_frames: int) -> Liveliness:
+    def _liveliness(self, settings: VideoSettings, num_frames: int) -> Liveliness:
         head = read_pose(settings.pose, self.face_model, num_frames, settings.weights)
         return Liveliness(head, settings.blinks, settings.gaze, settings.seed)
 
@@ -309,7 +309,7 @@ class Talker:
         render: bool,
     ) -> Generator[int]:
         height, width, channels = portrait.picture.shape
-        form = film_form(out, alpha=channels == 4)
+        form = video_form(out, alpha=channels == 4)
         speech = map(Speech.of, speech_pieces(audio, CHUNK, self.feature))
         with contextlib.ExitStack() as stack:
             writer = stack.enter_context(VideoWriter(out, height, width, form=form, sound=audio))
@@ -321,7 +321,7 @@ class Talker:
     @contextlib.contextmanager
     def _render_writer(self, out: Path) -> Iterator[DrivenFace]:
         path = render_path(out)
-        with VideoWriter(path, RENDERED, RENDERED, form=film_form(path)) as writer:
+        with VideoWriter(path, RENDERED, RENDERED, form=video_form(path)) as writer:
             yield DrivenFace(self.face_model, writer.add_frames)
 
     def _frames(
@@ -342,7 +342,7 @@ class Talker:
         portrait: Portrait,
         out: Path,
         frames: int,
-        settings: FilmSettings,
+        settings: VideoSettings,
         cues: Sequence[Cue],
         track: EmotionTrack,
     ) -> TalkReport:
@@ -366,7 +366,7 @@ class Talker:
 
 
 def render_path(film: Path) -> Path:
-    """Where the driven 3D face of a film is written: `me.mp4` -> `me.render.mp4`."""
+    """Where the driven 3D face of a video is written: `me.mp4` -> `me.render.mp4`."""
     return film.with_suffix(f".render{film.suffix}")
 
 

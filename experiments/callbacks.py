@@ -1,4 +1,4 @@
-"""What happens between batches of a run: progress, checkpoints, curves, pictures, and the stop on a non-finite loss."""
+"""What happens between batches of a run: progress, checkpoints, curves, images, and the stop on a non-finite loss."""
 
 import shlex
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ CALLBACKS = Registry("callback", "callbacks", {})
 
 
 SHOWN_CLIPS = 3
-"""Validation clips whose pictures are written during training."""
+"""Validation clips whose images are written during training."""
 
 
 class DivergedError(Exception):
@@ -198,7 +198,7 @@ class SampleStrips(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the pictures of clips that are evenly taken from all."""
+        """Keep the images of clips that are evenly taken from all."""
         step, count = trainer.global_step, int(trainer.num_val_batches[0])
         due = step // self.every > (step - self.val_every) // self.every and trainer.is_global_zero
         if due and dataloader_idx == 0 and batch_idx in {count * part // SHOWN_CLIPS for part in range(SHOWN_CLIPS)}:
@@ -208,7 +208,7 @@ class SampleStrips(pl.Callback):
                 self._shown.append({name: frames.cpu() for name, frames in rows.items()})
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """One strip of pictures and one video, clip after clip."""
+        """One strip of images and one video, clip after clip."""
         if self._shown:
             rows = {name: torch.cat([clip[name] for clip in self._shown]) for name in self._shown[0]}
             place = self.folder.strip(trainer.global_step)

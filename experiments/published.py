@@ -47,7 +47,7 @@ def summary_of(folder: RunFolder) -> dict[str, float]:
 
 
 def samples_of(folder: RunFolder) -> tuple[Mapping[str, Path], Mapping[str, Path]]:
-    """Videos as `samples/CLIP` and picture strips as `samples/CLIP_strip`."""
+    """Videos as `samples/CLIP` and image strips as `samples/CLIP_strip`."""
     videos = {f"samples/{path.stem}": path for path in sorted(folder.samples.glob("*.mp4"))}
     return videos, {f"samples/{path.stem}_strip": path for path in sorted(folder.samples.glob("*.png"))}
 

@@ -53,6 +53,6 @@ FILES: Mapping[str, Mapping[str, Test]] = {
 
 
 def wrong_entry(file: str, content: Mapping[str, Any]) -> str | None:
-    """The first entry of a file whose value is of another type; None for sound content."""
+    """The first entry of a file whose value is of another type; None for audio content."""
     tests = FILES.get(file, {})
     return next((name for name, value in content.items() if name in tests and not tests[name](value)), None)

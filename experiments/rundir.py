@@ -52,11 +52,11 @@ class RunFolder:
 
     @property
     def samples(self) -> Path:
-        """Videos and picture strips of the evaluation."""
+        """Videos and image strips of the evaluation."""
         return self.path / "samples"
 
     def strip(self, step: int) -> Path:
-        """Pictures of validation clips that training writes after so many batches."""
+        """Images of validation clips that training writes after so many batches."""
         return self.samples / "train" / f"step-{step:07d}.png"
 
     def read(self, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What to look at after an evaluation: a video and a picture strip of a clip, source to flow."""
+"""What to look at after an evaluation: a video and an image strip of a clip, source to flow."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ FULL_COLOUR = 0.25
 
 @dataclass(frozen=True)
 class Sample:
-    """One evaluated clip; pictures in [-1, 1], sound 16 kHz in [-1, 1]."""
+    """One evaluated clip; images in [-1, 1], audio 16 kHz in [-1, 1]."""
 
     source: Float[Tensor, "3 r r"]
     render: Float[Tensor, "t 3 r r"]
@@ -32,14 +32,14 @@ class Sample:
 
 
 def write_sample(folder: Path, clip: str, sample: Sample) -> None:
-    """`<clip>.mp4`: source, render, output, truth and flow side by side, with sound; `<clip>.png`: the same in rows."""
+    """`<clip>.mp4`: source, render, output, truth and flow side by side, with audio; `<clip>.png`: the same in rows."""
     write_panels(folder, re.sub(r"[^\w.-]", "_", clip), panels(sample), sample.audio.cpu().numpy())
 
 
 def write_strip(folder: Path, name: str, rows: Mapping[str, Float[Tensor, "_ 3 r r"]]) -> None:
     """Videos in [-1, 1] side by side as `name`.mp4, and their frames in rows as `name`.png; as long as the shortest."""
     length = min(len(row) for row in rows.values())
-    write_panels(folder, name, [as_pictures(row[:length]) for row in rows.values()])
+    write_panels(folder, name, [as_images(row[:length]) for row in rows.values()])
 
 
 def write_panels(
@@ -55,20 +55,20 @@ def write_panels(
 
 
 def panels(sample: Sample, full_colour: float = FULL_COLOUR) -> list[UInt8[np.ndarray, "t r r 3"]]:
-    """Source, render, output, truth and flow as pictures, all of the output's length."""
+    """Source, render, output, truth and flow as images, all of the output's length."""
     source = sample.source[None].expand_as(sample.output)
     truth = sample.truth[: len(sample.output)]
-    pictures = [as_pictures(part) for part in (source, sample.render, sample.output, truth)]
-    return [*pictures, flow_pictures(sample.flow, full_colour)]
+    pictures = [as_images(part) for part in (source, sample.render, sample.output, truth)]
+    return [*pictures, flow_images(sample.flow, full_colour)]
 
 
-def as_pictures(frames: Float[Tensor, "t 3 r r"]) -> UInt8[np.ndarray, "t r r 3"]:
-    """Frames in [-1, 1] as uint8 pictures."""
+def as_images(frames: Float[Tensor, "t 3 r r"]) -> UInt8[np.ndarray, "t r r 3"]:
+    """Frames in [-1, 1] as uint8 images."""
     pixels = ((frames.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round()
     return pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy()
 
 
-def flow_pictures(flow: Float[Tensor, "t 2 r r"], full_colour: float = FULL_COLOUR) -> UInt8[np.ndarray, "t r r 3"]:
+def flow_images(flow: Float[Tensor, "t 2 r r"], full_colour: float = FULL_COLOUR) -> UInt8[np.ndarray, "t r r 3"]:
     """Colour wheel: hue is the direction, saturation the length up to `full_colour`; white stands still."""
     field = flow.detach().float().cpu()
     length = (field.norm(dim=1) / full_colour).clamp(max=1)
@@ -80,8 +80,8 @@ def flow_pictures(flow: Float[Tensor, "t 2 r r"], full_colour: float = FULL_COLO
 
 
 def flow_wheel(size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """The wheel that explains `flow_pictures`: each place has the colour of a flow from the middle to it."""
+    """The wheel that explains `flow_images`: each place has the colour of a flow from the middle to it."""
     axis = torch.linspace(-1, 1, size)
     across = torch.stack([axis[None].expand(size, size), axis[:, None].expand(size, size)])
     inside = across.norm(dim=0) <= 1
-    return flow_pictures((across * inside)[None], 1.0)[0]
+    return flow_images((across * inside)[None], 1.0)[0]

@@ -117,7 +117,7 @@ def chosen_clips(run: StageRun, data: MEADDataModule) -> list[StoredClip]:
 def emotion_code(
     encoder: EmotionEncoder, modality: str, item: ClipItem, picture: Float[Tensor, "3 r r"], device: torch.device
 ) -> EmotionCode:
-    """The clip's emotion: its style's plainest prompt, a picture of the same style, or the clip's own audio."""
+    """The clip's emotion: its style's plainest prompt, an image of the same style, or the clip's own audio."""
     if modality == "text":
         return encoder.encode_text([style_prompt(item.emotion or "neutral", item.level or 1, 0)])
     if modality == "image":

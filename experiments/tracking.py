@@ -91,7 +91,7 @@ class Mirror:
                 self._sent = step
 
     def _pictures(self, step: int) -> dict[str, Any]:
-        """The pictures of validation clips that training wrote after so many batches, if it did."""
+        """The images of validation clips that training wrote after so many batches, if it did."""
         path = self.folder.strip(step)
         return {"val/pictures": _wandb().Image(str(path))} if path.is_file() else {}
 

@@ -1,4 +1,4 @@
-"""The data that an experiment reads: writes the toy world where its pictures are needed, prepares its store once."""
+"""The data that an experiment reads: writes the toy world where its images are needed, prepares its store once."""
 
 from collections.abc import Callable
 from pathlib import Path

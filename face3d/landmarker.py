@@ -1,4 +1,4 @@
-"""The 68 iBUG landmarks of a picture, from MediaPipe's Face Landmarker (478 mesh points)."""
+"""The 68 iBUG landmarks of an image, from MediaPipe's Face Landmarker (478 mesh points)."""
 
 import atexit
 import contextlib
@@ -31,7 +31,7 @@ RIVAL_SIZE = 0.5
 
 
 class Landmarker:
-    """Faces of a picture as iBUG landmarks; each result depends on its picture alone, without smoothing.
+    """Faces of an image as iBUG landmarks; each result depends on its image alone, without smoothing.
 
     MediaPipe's video mode would smooth over time and so delay the lips by part of a frame.
     """
@@ -68,7 +68,7 @@ class Landmarker:
         self.close()
 
     def detect(self, picture: UInt8[np.ndarray, "h w 3"]) -> list[Float[np.ndarray, "68 2"]]:
-        """(x, y) of each face of an RGB picture, 0 to 1 from its outer corner; the largest face first."""
+        """(x, y) of each face of an RGB image, 0 to 1 from its outer corner; the largest face first."""
         import mediapipe
 
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
@@ -121,15 +121,15 @@ def _survive_profiling_timers() -> None:
 
 
 class Faces(NamedTuple):
-    """What was found in one picture: the largest face, and whether there is another of like size."""
+    """What was found in one image: the largest face, and whether there is another of like size."""
 
     landmarks: Float[np.ndarray, "68 2"]
-    """(x, y) in pixels from the picture's outer corner: the middle of the first pixel is (0.5, 0.5)."""
+    """(x, y) in pixels from the image's outer corner: the middle of the first pixel is (0.5, 0.5)."""
     rival: bool
 
 
 def find_faces(landmarker: Landmarker, picture: UInt8[np.ndarray, "h w 3"]) -> Faces | None:
-    """The largest face of an RGB picture, or None."""
+    """The largest face of an RGB image, or None."""
     size = np.array([picture.shape[1], picture.shape[0]], np.float32)
     faces = [face * size for face in landmarker.detect(picture)]
     if not faces:

@@ -1,4 +1,4 @@
-"""From 257 coefficients to a picture, to landmarks, and to the motion between two of them."""
+"""From 257 coefficients to an image, to landmarks, and to the motion between two of them."""
 
 import functools
 from collections.abc import Callable
@@ -22,7 +22,7 @@ BACKGROUND = -1.0
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 DEPTH_TOLERANCE = 0.1
-"""A point this much (decimetres) behind what the other picture shows at its place still counts as visible there."""
+"""A point this much (decimetres) behind what the other image shows at its place still counts as visible there."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Renderer(nn.Module):
 
     Args:
         model: the face.
-        size: side of the pictures in pixels.
+        size: side of the images in pixels.
     """
 
     def __init__(self, model: MorphableModel, size: int) -> None:
@@ -126,7 +126,7 @@ class Renderer(nn.Module):
 
         Returns:
             Offset of each target pixel to its place in the source, in normalised units (0 off the face), and a mask
-                that is 1 where both pictures show the place.
+                that is 1 where both images show the place.
         """
         source, source_points = self._drawn(source_coefficients, source_placement)
         target, _ = self._drawn(target_coefficients, target_placement)
@@ -156,7 +156,7 @@ class Renderer(nn.Module):
 def _visible_at(
     drawn: Fragments, points: Tensor, triangles: Tensor, place: Tensor, depth: Tensor
 ) -> Float[Tensor, "b 1 s s"]:
-    """1 where a point at `place` [b, 2, s, s] and `depth` [b, 1, s, s] is not hidden in the drawn picture."""
+    """1 where a point at `place` [b, 2, s, s] and `depth` [b, 1, s, s] is not hidden in the drawn image."""
     front = interpolate(drawn, points[..., 2:], triangles)
     front = torch.where(drawn.mask > 0, front, -torch.inf)
     nearest = F.grid_sample(front, place.permute(0, 2, 3, 1), mode="nearest", align_corners=ALIGN_CORNERS)

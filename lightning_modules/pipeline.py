@@ -29,7 +29,7 @@ class Talking:
     flow: Float[Tensor, "t 2 r r"]
     """The generator's flow at full size, in normalised units."""
     render: Float[Tensor, "t 3 r r"]
-    """Pictures of the 3DMM in [-1, 1]."""
+    """Images of the 3DMM in [-1, 1]."""
 
 
 @dataclass(frozen=True)

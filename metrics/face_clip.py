@@ -31,7 +31,7 @@ Images = Float[Tensor, "_t 3 _h _w"] | UInt8[Tensor, "_t 3 _h _w"]
 
 
 class Part(NamedTuple):
-    """Some consecutive frames: what the picture metrics see, and SyncNet's crop of them where it was cut."""
+    """Some consecutive frames: what the image metrics see, and SyncNet's crop of them where it was cut."""
 
     pictures: Images
     sync: Images | None = None
@@ -48,7 +48,7 @@ class Frames(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the pictures."""
+        """(height, width) of the images."""
         ...
 
     def __len__(self) -> int: ...
@@ -82,7 +82,7 @@ class TensorFrames:
 
 
 class HeldFrames:
-    """One picture [1, 3, h, w] held still; networks look at it once."""
+    """One image [1, 3, h, w] held still; networks look at it once."""
 
     def __init__(self, part: Part, length: int) -> None:
         self.part, self._length = part, length
@@ -117,16 +117,16 @@ class FaceClip:
     Attributes:
         true: true frames.
         audio: 16 kHz mono in [-1, 1] from the first frame on; empty where there is none.
-        landmarks: of the true frames, (x, y) in [-1, 1] across the picture; NaN where no face was found. None: the
+        landmarks: of the true frames, (x, y) in [-1, 1] across the image; NaN where no face was found. None: the
             network of the metrics finds them.
         tracked_by: name of the network that found `landmarks`. LMD compares landmarks of one network: where it is
             another than that of the metrics, the true frames are looked at again for LMD alone.
         made: generated frames by row.
-        source: the source portrait as one picture, cut like the frames.
+        source: the source portrait as one image, cut like the frames.
         source_landmarks: of the portrait.
         source_index: index of the true frame that the portrait is, where it is one: that frame is not scored.
         emotion: index in `EMOTIONS`; None for a style that is none of them.
-        crop: what the pictures show.
+        crop: what the images show.
         notes: named reasons why a metric has no value, by metric.
     """
 
@@ -191,7 +191,7 @@ def as_images(frames: Images) -> Float[Tensor, "_t 3 _h _w"]:
 
 
 def frames_sha256(frames: Frames) -> str:
-    """SHA-256 of a clip's pictures as bytes, with their size: what a run notes of frames that it never encodes."""
+    """SHA-256 of a clip's images as bytes, with their size: what a run notes of frames that it never encodes."""
     height, width = frames.size
     digest = hashlib.sha256(f"{len(frames)} {height} {width}".encode())
     for part in frames:

@@ -6,7 +6,7 @@ PROTOCOL = "emospace-metrics-v2"
 """Printed with each table; any change of a number's meaning changes it."""
 
 Crop = Literal["wide-v1", "none"]
-"""What the picture metrics see: the training crop about the face of the truth, or the whole frame."""
+"""What the image metrics see: the training crop about the face of the truth, or the whole frame."""
 
 
 def protocol_name(crop: Crop = "wide-v1") -> str:

@@ -234,7 +234,7 @@ class Suite:
         return track(clip.true, self.networks)
 
     def _held(self, clip: FaceClip, made: Made, boxes: Tensor | None, with_sync: bool) -> VideoFeatures:
-        """The features of one picture held still, from as few frames as the networks need."""
+        """The features of one image held still, from as few frames as the networks need."""
         assert isinstance(made.frames, HeldFrames)
         count = FVD_FRAMES if self.networks.fvd is not None else FRAMES_PER_WINDOW if with_sync else 1
         features = VideoFeatures(
@@ -246,7 +246,7 @@ class Suite:
         return features.held(len(clip.true))
 
     def _add(self, features: VideoFeatures, made: Made, part: Part, span: slice) -> Tensor:
-        """The next generated pictures, looked at unless they are one picture held still."""
+        """The next generated images, looked at unless they are one image held still."""
         if isinstance(made.frames, HeldFrames):
             return as_images(part.pictures.to(self.device))
         return features.add(part, None if made.landmarks is None else made.landmarks[span])

@@ -25,7 +25,7 @@ def track(frames: Frames, networks: Networks) -> Float[Tensor, "t 68 2"] | None:
 class VideoFeatures:
     """Landmarks and features of one video; every tensor ends on the CPU.
 
-    `boxes` [t, 3] are SyncNet's crops in px of the pictures, for parts that hold no crop of their own; None: no Sync.
+    `boxes` [t, 3] are SyncNet's crops in px of the images, for parts that hold no crop of their own; None: no Sync.
     """
 
     def __init__(self, networks: Networks, device: torch.device | str, boxes: Tensor | None, with_sync: bool) -> None:
@@ -36,7 +36,7 @@ class VideoFeatures:
         self._start = 0
 
     def add(self, part: Part, landmarks: Float[Tensor, "t 68 2"] | None) -> Float[Tensor, "t 3 h w"]:
-        """Add the next frames, found by the network where their `landmarks` are None; the pictures on the device."""
+        """Add the next frames, found by the network where their `landmarks` are None; the images on the device."""
         networks, images = self._networks, as_images(part.pictures.to(self._device))
         if landmarks is None:
             landmarks = _found(networks, images)
@@ -95,7 +95,7 @@ class VideoFeatures:
         return name in self._parts
 
     def held(self, length: int) -> "VideoFeatures":
-        """The features of a video that holds this one's only picture: `length` frames, all the same."""
+        """The features of a video that holds this one's only image: `length` frames, all the same."""
         features = VideoFeatures(self._networks, self._device, None, self._with_sync)
         for name, parts in self._parts.items():
             count = {"sync": length - FRAMES_PER_WINDOW + 1, "fvd": length // FVD_FRAMES}.get(name, length)

@@ -15,7 +15,7 @@ from conventions.rates import VIDEO_FPS
 from datamodules.speech import speech_frames
 from datamodules.video import iterate_frames
 from emospace.demo import write_astronaut
-from emospace.talker import FilmSettings, Talker, model_in_the_box
+from emospace.talker import Talker, VideoSettings, model_in_the_box
 from emospace.talking.portrait import Frame
 
 EMOTIONS = ("very happy", "very angry", "very sad")
@@ -32,7 +32,7 @@ def main() -> None:
     third = speech_frames(options.audio) / VIDEO_FPS / len(EMOTIONS)
     schedule = " ".join(f"{number * third:.2f}:{emotion}" for number, emotion in enumerate(EMOTIONS))
     with tempfile.TemporaryDirectory() as folder:
-        film, settings = Path(folder) / "film.mp4", FilmSettings(Frame(crop=True, size=options.size))
+        film, settings = Path(folder) / "film.mp4", VideoSettings(Frame(crop=True, size=options.size))
         Talker.from_file(options.model).talk(
             write_astronaut(Path(folder)), options.audio, schedule, film, settings=settings
         )

@@ -2,7 +2,7 @@
 
 python -m studies.portraits PICTURE... --audio SPEECH --out FOLDER [--model FILE] [--size 512] [--weights FOLDER]
 
-The pictures are filmed as `emospace talk --crop --pose still` does (`astronaut` is the photograph of the demo). A sheet
+The portraits are animated as by `emospace talk --crop --pose still` (`astronaut`: the photograph of the demo). A sheet
 `NAME.jpg` has a row for each emotion: the portrait, then frames evenly through the speech. The table's columns are
 means over all frames:
 
@@ -28,7 +28,7 @@ from torch import Tensor
 from conventions.published import LANDMARKER
 from datamodules.speech import speech_pieces
 from emospace.demo import write_astronaut
-from emospace.talker import FilmSettings, Talker, model_in_the_box
+from emospace.talker import Talker, VideoSettings, model_in_the_box
 from emospace.talking.drawing import Canvas, Speech, perform
 from emospace.talking.motion import Liveliness, Motion
 from emospace.talking.portrait import Frame, Portrait
@@ -99,7 +99,7 @@ def measure(
 
 
 def sheet(portrait: Portrait, films: Sequence[Sequence[np.ndarray]], path: Path) -> None:
-    """The portrait and some frames of each film."""
+    """The portrait and some frames of each video."""
     rows = []
     for frames in films:
         picked = [frames[i] for i in np.linspace(2, len(frames) - 1, SHOWN).round().astype(int)]
@@ -109,8 +109,8 @@ def sheet(portrait: Portrait, films: Sequence[Sequence[np.ndarray]], path: Path)
     image.save(path, quality=88)
 
 
-def portraits(names: Sequence[str], talker: Talker, settings: FilmSettings) -> Iterator[tuple[str, Portrait]]:
-    """Name and portrait of each picture."""
+def portraits(names: Sequence[str], talker: Talker, settings: VideoSettings) -> Iterator[tuple[str, Portrait]]:
+    """Name and portrait of each image."""
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             path = write_astronaut(Path(folder)) if name == ASTRONAUT else Path(name)
@@ -128,7 +128,7 @@ def main() -> None:
     options = parser.parse_args()
     talker = Talker.from_file(options.model)
     networks = RealFaceNetworks(LANDMARKER.find(options.weights).parent)
-    settings = FilmSettings(Frame(crop=True, size=options.size), weights=options.weights)
+    settings = VideoSettings(Frame(crop=True, size=options.size), weights=options.weights)
     options.out.mkdir(parents=True, exist_ok=True)
     print("| portrait | emotion | SFace | found | jaw | sharpness |\n| --- | --- | --- | --- | --- | --- |")
     for name, portrait in portraits(options.pictures, talker, settings):

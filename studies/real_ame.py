@@ -1,11 +1,11 @@
-"""AME on real voices and pictures, each group of actors left out once, beside logistic regression on the same features.
+"""AME on real voices and images, each group of actors left out once, beside logistic regression on the same features.
 
 python -m studies.real_ame VOICES OUT.json [--pictures PICTURES] [--runs runs] [--folds 4] [key=value ...]
 
 VOICES and PICTURES are stores as `experiments/configs/real_ame.yaml` describes them. Actors of VOICES are left out in
 groups of equal size, in the order of their names. Logistic regression sees mean and deviation over time of the features
-that AME's voice encoder reads, standardised (scikit-learn's defaults), and the grey pixels of the pictures. Without
-pictures AME trains on voices and words alone.
+that AME's voice encoder reads, standardised (scikit-learn's defaults), and the grey pixels of the images. Without
+images AME trains on voices and words alone.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def voice_rows(store: Store, feature: str) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def picture_rows(config: DataConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Standardised grey pixels of each picture, its emotion and whether it is left out."""
+    """Standardised grey pixels of each image, its emotion and whether it is left out."""
     data = MEADDataModule(config, "ame", 1)
     grey = np.stack([data.clip_item(clip).frames[0].mean(0).numpy().ravel() for clip in data.store.clips])
     grey = (grey - grey.mean(1, keepdims=True)) / (grey.std(1, keepdims=True) + 1e-6)

@@ -3,7 +3,7 @@
 python -m studies.real_eac FACES OUT.json [--speech mfcc hf:whisper-tiny.en-encoder:2] [--folds 7] [key=value ...]
 
 FACES is a store as `experiments/configs/real_eac.yaml` describes it, whose actors are people. Every seventh one, in the
-order of their names, is left out at a time. The truth is the opening of the mouth by the pictures' landmarks, lips over
+order of their names, is left out at a time. The truth is the opening of the mouth by the images' landmarks, lips over
 the distance of the eyes. EAC's opening is that of its coefficients by the face model's lips; ridge regression predicts
 the opening itself, each clip standardised.
 """
@@ -32,7 +32,7 @@ from lightning_modules.eac.losses import mouth_opening as opening_of
 from lightning_modules.eac.module import EACModule
 
 MOST_LAG = 6
-"""Frames by which sound and picture of a clip may be apart."""
+"""Frames by which audio and video of a clip may be apart."""
 RIDGE = 1.0
 """Penalty for each frame, on standardised features."""
 

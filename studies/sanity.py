@@ -69,7 +69,7 @@ class Material:
 
 
 def of_files(data: Path, frames: int, clips: int) -> Iterator[Material]:
-    """Videos with the sound beside them."""
+    """Videos with the audio beside them."""
     folders: dict[str, Differs] = {"talking": "speaker", "mead_styles": "emotion"}
     for group, differs in folders.items():
         paths = sorted((data / group).glob("*.mp4"))[:clips]
@@ -104,7 +104,7 @@ def of_store(store: Store, frames: int, clips: int) -> Iterator[Material]:
 
 
 def changes(material: Material, frames: int) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Names, frames and sound of everything a clip is compared with."""
+    """Names, frames and audio of everything a clip is compared with."""
     clip, sound, length = material.frames, material.sound, frames * SAMPLES_PER_FRAME
     yield "itself", clip[:frames], sound[:length]
     yield "re-encoded, H.264 crf 18", re_encoded(clip[:frames]), sound[:length]
@@ -175,7 +175,7 @@ def wrong_ways(means: dict[str, Scores]) -> list[str]:
 
 
 def offsets_moved(rows: dict[str, list[Scores]]) -> tuple[int, int]:
-    """How many of the clips' Sync offsets moved by just the frames that the sound was shifted, and of how many.
+    """How many of the clips' Sync offsets moved by just the frames that the audio was shifted, and of how many.
 
     Only shifts that stay within Sync's search count.
     """

@@ -35,7 +35,7 @@ WATCHED = {
 
 
 def frames_of(root: Path, every: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Actor, picture and expression coefficients of every so-many-th frame of every clip."""
+    """Actor, image and expression coefficients of every so-many-th frame of every clip."""
     for video in sorted(root.glob("*/video/**/*.mp4")):
         rows = loadmat(video.with_suffix(".mat"))["coeff"][:, EXPRESSION]
         for index, picture in enumerate(read_video(video)):

@@ -70,7 +70,7 @@ def hef() -> HEFModule:
 
 @dataclass(frozen=True)
 class Setting:
-    """A stage, built anew on each call, and the side of its pictures."""
+    """A stage, built anew on each call, and the side of its images."""
 
     view: View
     make: Callable[[], StageModule]

@@ -1,4 +1,4 @@
-"""The toy world's people: who they are as coefficients, what they look like, and pictures of them."""
+"""The toy world's people: who they are as coefficients, what they look like, and images of them."""
 
 import hashlib
 import math
@@ -153,14 +153,14 @@ def background_of(look: Look, size: int) -> Float32[np.ndarray, "s s 3"]:
 
 
 def atlas_size_for(size: int) -> int:
-    """Texels across the head's square for pictures of that size: two for each pixel, within 128..1024."""
+    """Texels across the head's square for images of that size: two for each pixel, within 128..1024."""
     return int(min(max(2 * size, 128), 1024))
 
 
 def render_frames(
     actor: Actor, coefficients: Float32[np.ndarray, "t 257"], placement: Float32[np.ndarray, "t 3"], size: int
 ) -> UInt8[np.ndarray, "t size size 3"]:
-    """Pictures of the actor, RGB: the coefficients in Deep3DFaceRecon's camera, put into the crop by `placement`."""
+    """Images of the actor, RGB: the coefficients in Deep3DFaceRecon's camera, put into the crop by `placement`."""
     stage = _stage(actor, atlas_size_for(size))
     rows, places = torch.from_numpy(coefficients), torch.from_numpy(placement)
     frames = np.empty((len(rows), size, size, 3), np.uint8)

@@ -62,7 +62,7 @@ class ClipJob:
 
 @dataclass(frozen=True)
 class PortraitJob:
-    """A portrait of someone who is never filmed: mat, then png."""
+    """A portrait of someone who is in no clip: mat, then png."""
 
     name: str
     seed: int
@@ -83,7 +83,7 @@ class PortraitJob:
 
 @dataclass(frozen=True)
 class PairsJob:
-    """A part of the captioned pictures of a role."""
+    """A part of the captioned images of a role."""
 
     role: Role
     part: int

@@ -1,4 +1,4 @@
-"""Words of the toy world: what people say, and how a picture of them is described.
+"""Words of the toy world: what people say, and how an image of them is described.
 
 The lists are in `lexicon.yaml`; this file holds the grammar. A caption names a style (an emotion's words and, for
 its level, an intensity word); an unrelated caption names a scene.
@@ -52,7 +52,7 @@ def with_article(phrase: str) -> str:
 
 
 def caption(emotion: str, level: int, rng: np.random.Generator, person: str = "person") -> str:
-    """One sentence that describes a picture of a `person` ("man", "woman", "person") with that style."""
+    """One sentence that describes an image of a `person` ("man", "woman", "person") with that style."""
     style = style_phrase(emotion, level, rng)
     names = [*lexicon().people[person], *lexicon().people["person"]]
     text = _pick(lexicon().captions, rng).format(style=style, a=with_article(style), person=_pick(names, rng))

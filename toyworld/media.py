@@ -32,9 +32,9 @@ def write_m4a(path: Path, waveform: Float32[np.ndarray, " n"]) -> None:
 
 
 def transform_params(placement: Float[np.ndarray, "t 3"], size: int) -> Float32[np.ndarray, "t 5"]:
-    """Deep3DFaceRecon's (w0, h0, s, t0, t1) of pictures of `size` pixels whose camera frame lies at `placement`.
+    """Deep3DFaceRecon's (w0, h0, s, t0, t1) of images of `size` pixels whose camera frame lies at `placement`.
 
-    A pixel (x, y) of the picture is (x - t0) s + 112, (y - (h0 - t1)) s + 112 of the 224 frame.
+    A pixel (x, y) of the image is (x - t0) s + 112, (y - (h0 - t1)) s + 112 of the 224 frame.
     """
     scale, x, y = placement.T
     sides = np.full_like(scale, size)

@@ -1,6 +1,6 @@
-"""The toy world's web: captioned pictures of random people, whom no clip shows, and their coefficients.
+"""The toy world's web: captioned images of random people, whom no clip shows, and their coefficients.
 
-The pictures stand for what CLIP saw before anyone made MEAD. Three roles have disjoint people: `prior` (pretraining of
+The images stand for what CLIP saw before anyone made MEAD. Three roles have disjoint people: `prior` (pretraining of
 the text-prior stand-ins: every style, compound and new ones too, and scenes without a face), `judge` (networks used in
 metrics) and `critic` (networks used in losses); the latter two hold MEAD's emotions only.
 """
@@ -21,7 +21,7 @@ SCENES_PER_PART = 6
 
 
 def part_path(root: Path, role: Role, part: int) -> Path:
-    """Where a part of a role's pictures waits for the others."""
+    """Where a part of a role's images waits for the others."""
     return root / "web" / role / f".part_{part:03d}.npz"
 
 
@@ -31,7 +31,7 @@ def num_parts(people: int) -> int:
 
 
 def write_part(root: Path, role: Role, part: int, people: int, seed: int) -> None:
-    """Make the pictures of `PEOPLE_PER_PART` people; of `prior`, also scenes, numbered after all people."""
+    """Make the images of `PEOPLE_PER_PART` people; of `prior`, also scenes, numbered after all people."""
     pictures: list[Picture] = []
     for number in range(part * PEOPLE_PER_PART, min(people, (part + 1) * PEOPLE_PER_PART)):
         pictures += person_pictures(role, number, seed)
@@ -65,12 +65,12 @@ def join_parts(root: Path, role: Role, people: int) -> None:
 
 
 def is_joined(root: Path, role: Role) -> bool:
-    """Whether a role's pictures are complete."""
+    """Whether a role's images are complete."""
     return (root / "web" / role / "pairs.json").is_file()
 
 
 class PairSet:
-    """The captioned pictures of one role, memory-mapped."""
+    """The captioned images of one role, memory-mapped."""
 
     images: UInt8[np.ndarray, "n 64 64 3"]
     coefficients: Float32[np.ndarray, "n 257"]

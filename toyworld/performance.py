@@ -29,7 +29,7 @@ MOUTH_SCALE: Mapping[str, float] = {"jaw_open": 1.1, "lips_part": 0.85}
 
 @dataclass(frozen=True)
 class Performance:
-    """A finished clip before rendering: sound, coefficients [t, 257] and placement [t, 3] in the video's picture."""
+    """A finished clip before rendering: sound, coefficients [t, 257] and placement [t, 3] in the video's image."""
 
     utterance: Utterance
     coefficients: Float32[np.ndarray, "t 257"]

@@ -1,4 +1,4 @@
-"""Making captioned pictures: random people at one moment of a random style, framed like the training crop."""
+"""Making captioned images: random people at one moment of a random style, framed like the training crop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ from toyworld.visemes import CHANNELS, VISEMES
 Role = Literal["prior", "judge", "critic"]
 PAIR_SIZE = 64
 PICTURES_EACH: Mapping[Role, int] = {"prior": 28, "judge": 24, "critic": 24}
-"""Pictures of each person: to set a person up costs as much as twenty pictures of them."""
+"""Images of each person: to set a person up costs as much as twenty images of them."""
 CROP_SCALE = 1 / 1.3
-"""Scale of the training crop against the camera frame: the pictures are framed like the store's frames."""
+"""Scale of the training crop against the camera frame: the images are framed like the store's frames."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One captioned picture; `style` is an emotion's name, or empty with level 0 for a scene."""
+    """One captioned image; `style` is an emotion's name, or empty with level 0 for a scene."""
 
     image: np.ndarray
     caption: str
@@ -47,7 +47,7 @@ def _styles(role: Role, count: int, rng: np.random.Generator) -> list[tuple[str,
 
 
 def _speech_mouth(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A mouth between two random sounds, for half of the pictures; at rest for the others."""
+    """A mouth between two random sounds, for half of the images; at rest for the others."""
     names = sorted(VISEMES)
     first, second = (VISEMES[names[i]] for i in rng.integers(len(names), size=2))
     mix, gain = rng.random(), rng.uniform(0.5, 1.1) * (rng.random() < 0.5)
@@ -75,7 +75,7 @@ def _coefficients(rest: np.ndarray, emotion: str, level: int, rng: np.random.Gen
 
 
 def person_pictures(role: Role, number: int, seed: int) -> list[Picture]:
-    """`PICTURES_EACH` pictures of one person, with captions that describe them."""
+    """`PICTURES_EACH` images of one person, with captions that describe them."""
     rng = rng_of(seed, "web", role, number)
     sex = "M" if number % 2 else "W"
     actor = make_actor(f"{sex}-{role}-{number}", seed)
@@ -92,7 +92,7 @@ def person_pictures(role: Role, number: int, seed: int) -> list[Picture]:
 
 
 def scene(number: int, seed: int) -> Picture:
-    """A picture without a face; its coefficients are zeros."""
+    """An image without a face; its coefficients are zeros."""
     rng = rng_of(seed, "web", "scene", number)
     name = SCENES[int(rng.integers(len(SCENES)))]
     nothing = np.zeros(NUM_COEFFICIENTS), np.array([CROP_SCALE, 0.0, 0.0])

@@ -1,4 +1,4 @@
-"""What a toy world consists of, before any of it is made: actors by role, clips, portraits, pictures."""
+"""What a toy world consists of, before any of it is made: actors by role, clips, portraits, images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ VERSION = "toy-mead-4"
 
 @dataclass(frozen=True)
 class Preset:
-    """The size of a world: actors by role, number of clips by kind, captioned pictures by role."""
+    """The size of a world: actors by role, number of clips by kind, captioned images by role."""
 
     actors: Mapping[str, int]
     neutral_clips: int
@@ -58,7 +58,7 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 PORTRAIT_NAMES = ("W101", "M101", "W102", "M102")
-"""People of the portraits; they are in no clip and in no captioned picture."""
+"""People of the portraits; they are in no clip and in no captioned image."""
 
 
 @dataclass(frozen=True)

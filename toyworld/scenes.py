@@ -1,4 +1,4 @@
-"""Pictures without a face: skies, fields, seas, walls, cities, nights, for captions that speak of no emotion."""
+"""Images without a face: skies, fields, seas, walls, cities, nights, for captions that speak of no emotion."""
 
 import numpy as np
 from jaxtyping import UInt8
@@ -51,7 +51,7 @@ def _lights(picture: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def scene_picture(scene: str, size: int, rng: np.random.Generator) -> UInt8[np.ndarray, "s s 3"]:
-    """One picture of a scene."""
+    """One image of a scene."""
     picture = _base(scene, size, rng)
     if scene in ("sky", "field", "sea"):
         _clouds(picture, rng, 40.0)

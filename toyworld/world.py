@@ -4,8 +4,8 @@
                                                  as a tracker would measure them (`coeff`) and as they are (`exact`)
 <ID>/audio/<emotion>/level_<k>/<NNN>.m4a         48 kHz AAC stereo
 styles.json       the compound and new styles, which are extra emotion folders at level_2
-portraits/        pictures of people who are in no clip
-web/<role>/       captioned pictures (`pairs.PairSet`)
+portraits/        images of people who are in no clip
+web/<role>/       captioned images (`pairs.PairSet`)
 toy.json          the manifest, written last
 """
 
@@ -101,7 +101,7 @@ def write_world(
     Returns the manifest.
 
     Killed at any moment, the next call finishes what is missing. `progress(done, total)`
-    counts clips and pictures.
+    counts clips and images.
     """
     if preset not in PRESETS:
         raise UserError(f"preset: {preset!r} is unknown; valid: {', '.join(PRESETS)}")

@@ -14,7 +14,7 @@ from ablations.figures.talking import TalkingRun, colour_scale, label, liveliest
 from conventions.errors import UserError
 from datamodules.store import StoredClip
 from experiments.graph import FULL
-from experiments.samples import Sample, as_pictures, flow_pictures, panels
+from experiments.samples import Sample, as_images, flow_images, panels
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.pipeline import Talking
@@ -45,8 +45,8 @@ def unseen_styles(request: Request) -> Plate:
         item, source = full.materials(clip)
         made = [faces(run, clip) for run in runs.values()]
         refused |= any(face is None for face in made)
-        truth = as_pictures(item.frames)
-        portrait = as_pictures(source.image[None].expand_as(item.frames))
+        truth = as_images(item.frames)
+        portrait = as_images(source.image[None].expand_as(item.frames))
         cells = [portrait, truth, *(np.full_like(truth, REFUSED_GREY) if face is None else face for face in made)]
         rows.append(Row(label(clip), cells, liveliest(item, source)))
     notes = ["every face: the same portrait, speech and head motion; the style given as text"]
@@ -70,7 +70,7 @@ def faces(run: TalkingRun, clip: StoredClip) -> UInt8[np.ndarray, "t h w 3"] | N
         run.pipeline.encoder.encode_text([style_prompt(clip.emotion or "neutral", clip.level or 1, 0)])
     except UserError:
         return None
-    return as_pictures(run.talk(clip).frames)
+    return as_images(run.talk(clip).frames)
 
 
 def unseen_actors(request: Request) -> Plate:
@@ -92,7 +92,7 @@ def unseen_actors(request: Request) -> Plate:
 def interpolation(request: Request) -> Plate:
     """Figure 7: one face between two emotions, and one emotion at rising intensity, by the full model.
 
-    Every picture has the portrait, speech and head motion of one test clip of the first actor.
+    Every image has the portrait, speech and head motion of one test clip of the first actor.
     """
     full = TalkingRun(request)
     clip = min(full.clips, key=lambda c: (c.emotion != "neutral", c.id))
@@ -105,7 +105,7 @@ def interpolation(request: Request) -> Plate:
         for step in STEPS:
             codes = [slider(encoder, step) for encoder in (full.pipeline.encoder, full.pipeline.hef_encoder)]
             with torch.no_grad():
-                cells.append(as_pictures(full.pipeline.talk(item, source, codes[0], codes[1]).frames))
+                cells.append(as_images(full.pipeline.talk(item, source, codes[0], codes[1]).frames))
         rows.append(Row(name, cells, liveliest(item, source)))
     notes = (f"speech, head motion and portrait of {clip.actor}; only the emotion differs", f"run {full.run.id}")
     return Plate("Interpolation and intensity", [f"{step:.0%}" for step in STEPS], rows, notes)
@@ -144,7 +144,7 @@ def emotion_loss(request: Request) -> Plate:
         shown = [source.image[None].expand_as(item.frames), item.frames, true_face]
         for talking in (run.talk(clip) for run in runs):
             shown += [talking.render, talking.frames]
-        rows.append(Row(label(clip), [as_pictures(frames) for frames in shown], liveliest(item, source)))
+        rows.append(Row(label(clip), [as_images(frames) for frames in shown], liveliest(item, source)))
     columns = ["source", "truth", "truth\nin 3D"]
     columns += [f"{title}\n{what}" for title in titles.values() for what in ("in 3D", "output")]
     named = zip(titles.values(), runs, strict=True)
@@ -161,7 +161,7 @@ def eac_variants(request: Request) -> Plate:
         item, source = runs[0].materials(clip)
         made = [run.talk(clip).frames for run in runs]
         shown = [source.image[None].expand_as(item.frames), item.frames, *made]
-        rows.append(Row(label(clip), [as_pictures(frames) for frames in shown], liveliest(item, source)))
+        rows.append(Row(label(clip), [as_images(frames) for frames in shown], liveliest(item, source)))
     notes = ("frames where the truth differs most from the portrait", _eac_runs(runs))
     return Plate("Ablations of EAC", ["source", "truth", *map(title_of, EAC_VARIANTS)], rows, notes)
 
@@ -188,9 +188,9 @@ def _flow_row(full: TalkingRun, clip: StoredClip, made: Sequence[Talking], scale
     item, source = full.materials(clip)
     first = made[0]
     shown = [source.image[None].expand_as(first.frames), first.render, item.frames[: len(first.frames)]]
-    cells = [as_pictures(frames) for frames in shown]
+    cells = [as_images(frames) for frames in shown]
     for talking in made:
-        cells += [as_pictures(talking.frames), flow_pictures(talking.flow, scale)]
+        cells += [as_images(talking.frames), flow_images(talking.flow, scale)]
     return Row(label(clip), cells, min(liveliest(item, source), len(first.frames) - 1))
 
 

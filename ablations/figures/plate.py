@@ -16,7 +16,7 @@ from experiments.samples import flow_wheel
 Clip = UInt8[np.ndarray, "t h w 3"]
 
 CELL, GAP, LEFT, TOP, LINE, BOTTOM = 1.4, 0.05, 0.95, 0.4, 0.15, 1.05
-"""Inches: a picture, the space between two, the margins that hold words and the wheel, and a line of a heading."""
+"""Inches: an image, the space between two, the margins that hold words and the wheel, and a line of a heading."""
 
 DOTS = 160
 """Dots an inch."""
@@ -26,7 +26,7 @@ GREY = "#555555"
 
 @dataclass(frozen=True)
 class Row:
-    """One clip: its label, a video for each column, and the frame that a still picture shows."""
+    """One clip: its label, a video for each column, and the frame that a still image shows."""
 
     label: str
     cells: Sequence[Clip]
@@ -35,13 +35,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Plate:
-    """A figure made of pictures."""
+    """A figure made of images."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Row]
     notes: Sequence[str]
-    """Lines under the pictures."""
+    """Lines under the images."""
     rim: str = ""
     """Length of the flow at the rim of the colour wheel, in words; empty where no flow is shown."""
 
@@ -93,7 +93,7 @@ def _picture(
     place: tuple[float, float, float],
     size: tuple[float, float],
 ) -> None:
-    """A picture at (left, bottom, side) in inches of a figure of `size`."""
+    """An image at (left, bottom, side) in inches of a figure of `size`."""
     left, bottom, side = place
     axes = figure.add_axes((left / size[0], bottom / size[1], side / size[0], side / size[1]))
     axes.imshow(picture, interpolation="lanczos")

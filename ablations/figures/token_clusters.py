@@ -1,5 +1,5 @@
 """Figure 8: the intensity tokens of texts by t-SNE (triangle = basic, square = unseen, diamond = unrelated), and how
-the token orders the levels of texts, pictures and voices.
+the token orders the levels of texts, images and voices.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

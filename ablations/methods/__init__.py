@@ -38,7 +38,7 @@ class Layout:
     source: str
     """Where the official output's form is taken from."""
     file: str
-    """Last parts of an output's path; with `{frame}` a clip is a folder of pictures."""
+    """Last parts of an output's path; with `{frame}` a clip is a folder of images."""
     rule: str
     """What the user must name, and how, so that the path names the clip."""
     fps: float | None
@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def of_stills(self) -> bool:
-        """Whether a clip is a folder of pictures."""
+        """Whether a clip is a folder of images."""
         return "{frame}" in self.file
 
     def match(self, path: str) -> re.Match[str] | None:

@@ -77,7 +77,7 @@ class Naming:
 
 
 def unpaired(naming: Naming) -> Naming:
-    """The same for collections of sounds or pictures alone, which may have a folder for each emotion."""
+    """The same for collections of audio or images alone, which may have a folder for each emotion."""
     folders = {} if naming.unknown == "left_out" else {FOLDERS: PARSERS.load(FOLDERS)}
     return dataclasses.replace(naming, parsers={**naming.parsers, **folders})
 

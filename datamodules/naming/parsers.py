@@ -73,8 +73,8 @@ def is_ravdess(path: str) -> bool:
 def hdtf(path: str, styles: Mapping[str, StyleKind]) -> Name | None:
     """HDTF: `WDA_BarackObama_000.mp4`, `WDA_BarbaraLee1_002.mp4`, `RD_Radio10_000.mp4`: speaker and piece; no labels.
 
-    Several films of one speaker (`BarbaraLee0`, `BarbaraLee1`, of either list) have one actor; who speaks in which
-    Radio film is not known, so that each is an actor of its own.
+    Several videos of one speaker (`BarbaraLee0`, `BarbaraLee1`, of either list) have one actor; who speaks in which
+    Radio video is not known, so that each is an actor of its own.
     """
     match = _HDTF.search(path)
     if match is None:
@@ -94,9 +94,9 @@ def voxceleb2(path: str, styles: Mapping[str, StyleKind]) -> Name | None:
 
 
 def celebv_hq(path: str, styles: Mapping[str, StyleKind]) -> Name | None:
-    """CelebV-HQ: `M2Ohb0FAaJU_1.mp4`: the YouTube film and the number of the clip; no labels.
+    """CelebV-HQ: `M2Ohb0FAaJU_1.mp4`: the YouTube video and the number of the clip; no labels.
 
-    Who is shown is not known; clips of one film count as one actor, so that no person is on two sides of a split. Such
+    Who is shown is not known; clips of one video count as one actor, so that no person is on two sides of a split. Such
     names look like many others: this parser is used where it is named, not tried on every folder.
     """
     match = _CELEBV_HQ.search(path)
@@ -107,7 +107,7 @@ def emotion_folders(path: str, styles: Mapping[str, StyleKind]) -> Name | None:
     """A folder for each emotion: `train/happy/7.png` (FER2013, RAF-DB, AffectNet), `0011/Angry/0011_000351.wav` (ESD).
 
     The folder that holds a file gives its emotion, without a level; a folder of another name is the emotion as it is
-    written, for a label map to read. The folder above names the actor where it is one; pictures of unknown people are
+    written, for a label map to read. The folder above names the actor where it is one; images of unknown people are
     one actor for each part of the collection (`train`, `validation`), so that a split can separate the parts. None
     where no folder names an emotion.
     """

@@ -2,7 +2,7 @@
 
 Columns: `path` (relative to the folder of raw clips), and any of `audio`, `actor`, `emotion`, `level`, `split`,
 `start`, `end`. An empty field is read from the path where a parser reads it. `start` and `end` are seconds; several
-rows may name parts of one film. `split` is train, val, test or judge; it belongs to the actor.
+rows may name parts of one video. `split` is train, val, test or judge; it belongs to the actor.
 """
 
 import csv
@@ -36,7 +36,7 @@ class TableRow:
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """Start and end in seconds (end infinite where it is not stated); None for the whole film."""
+        """Start and end in seconds (end infinite where it is not stated); None for the whole video."""
         if self.start is None and self.end is None:
             return None
         return self.start or 0.0, math.inf if self.end is None else self.end

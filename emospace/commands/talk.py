@@ -19,7 +19,7 @@ from conventions.errors import EXIT_FAILURE, UserError
 from emospace.commands.output import add_json, add_runs, print_json, progress
 
 if TYPE_CHECKING:
-    from emospace.talker import FilmSettings, Refusal, Talker, TalkReport
+    from emospace.talker import Refusal, Talker, TalkReport, VideoSettings
 
 EXAMPLE = 'emospace talk --portrait me.png --audio speech.wav --emotion "quietly happy" --out me.mp4'
 
@@ -97,18 +97,18 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def settings_of(options: argparse.Namespace) -> "FilmSettings":
+def settings_of(options: argparse.Namespace) -> "VideoSettings":
     """The settings of the video, from the options."""
     from PIL import ImageColor
 
-    from emospace.talker import FilmSettings
+    from emospace.talker import VideoSettings
     from emospace.talking.portrait import Frame
 
     try:
         red, green, blue = ImageColor.getcolor(options.background, "RGB")[:3]  # pyright: ignore[reportIndexIssue]
     except ValueError as error:
         raise UserError(f"background: {options.background!r} is not a colour, such as #ffffff or grey") from error
-    return FilmSettings(
+    return VideoSettings(
         frame=Frame(options.crop, options.size),
         pose=options.pose,
         blinks=not options.no_blinks,
@@ -126,7 +126,7 @@ def targets(portraits: list[Path], out: Path | None) -> list[Path]:
         target = out or Path("talk.mp4")
         if target.is_dir():
             raise UserError(f"out: {target}: is a folder; give the path of a video file")
-        check_film(target)
+        check_video(target)
         return [target]
     folder = out or Path("talk")
     if folder.is_file() or folder.suffix.lower() in FILMS:
@@ -136,11 +136,11 @@ def targets(portraits: list[Path], out: Path | None) -> list[Path]:
     if twice:
         raise UserError(f"portrait: more than one of the {len(portraits)} portraits is called {twice[0]}; rename one")
     made = [folder / f"{name}.mp4" for name in names]
-    check_film(made[0])
+    check_video(made[0])
     return made
 
 
-def check_film(path: Path) -> None:
+def check_video(path: Path) -> None:
     """UserError for an unsupported suffix, or where no file can be written."""
     if path.suffix.lower() not in FILMS:
         raise UserError(f"out: {path}: unsupported suffix; the file must end in {', '.join(FILMS)}")

@@ -1,1 +1,1 @@
-"""One static page of runs, curves, tables, pictures and videos; it needs no network and works from a file."""
+"""One static page of runs, curves, tables, images and videos; it needs no network and works from a file."""

@@ -1,4 +1,4 @@
-"""Pictures and videos as data URIs, so that the page is one file."""
+"""Images and videos as data URIs, so that the page is one file."""
 
 import base64
 import io

@@ -52,7 +52,7 @@ def references(runs: Sequence[RunView]) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Samples of one run: videos, and pictures by name."""
+    """Samples of one run: videos, and images by name."""
 
     run: RunView
     clips: list[Clip]

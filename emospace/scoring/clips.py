@@ -26,7 +26,7 @@ from metrics.protocol import Crop
 
 SOUND_SUFFIXES = (".wav", ".m4a")
 SIDE = 256
-"""Side in px of the crop that the picture metrics see."""
+"""Side in px of the crop that the image metrics see."""
 NAMED_PARTS = 6
 """Most parts of a path in which a clip's labels stand: MEAD's `M003/video/front/angry/level_1/001`."""
 

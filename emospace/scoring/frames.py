@@ -34,7 +34,7 @@ class CutFrames:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the pictures."""
+        """(height, width) of the images."""
         return self.side, self.side
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class WholeFrames:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the pictures."""
+        """(height, width) of the images."""
         return self.frame[1], self.frame[0]
 
     def __len__(self) -> int:

@@ -90,7 +90,7 @@ def _names(truth: Path, path: Path) -> Iterator[str]:
 
 
 def _stills(files: list[Path], layout: Layout) -> tuple[Path, ...]:
-    """The pictures of a clip by their numbers; one that is missing is an error, as all later ones would be late."""
+    """The images of a clip by their numbers; one that is missing is an error, as all later ones would be late."""
     numbered = {int(parts["frame"]): path for path in files if (parts := layout.match(path.as_posix()))}
     first = min(numbered)
     for number in range(first, first + len(numbered)):

@@ -1,4 +1,4 @@
-"""A video or a folder of numbered pictures as frames at 25 fps, one at a time, in bounded memory."""
+"""A video or a folder of numbered images as frames at 25 fps, one at a time, in bounded memory."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class Picture(Protocol):
 
 @dataclass(frozen=True)
 class Still:
-    """A picture that was read from a file of its own."""
+    """An image that was read from a file of its own."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
 
@@ -55,7 +55,7 @@ class Still:
 
 @dataclass(frozen=True)
 class Media:
-    """A video file, or pictures shown at `fps`; its frames begin at frame `start` of the 25 fps clock."""
+    """A video file, or images shown at `fps`; its frames begin at frame `start` of the 25 fps clock."""
 
     path: Path
     stills: tuple[Path, ...] = ()
@@ -80,7 +80,7 @@ class Media:
 
 
 def _stills(paths: Sequence[Path], fps: float) -> Iterator[Still]:
-    """To each tick of the clock the picture nearest in time, as for videos."""
+    """To each tick of the clock the image nearest in time, as for videos."""
     last, still = -1, None
     for tick in range(max(round(len(paths) * VIDEO_FPS / fps), 1)):
         index = min(int(tick / VIDEO_FPS * fps + 0.5), len(paths) - 1)

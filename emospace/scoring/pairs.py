@@ -22,7 +22,7 @@ class Pair:
     truth: Path
     layout: Layout | None = None
     stills: tuple[Path, ...] = ()
-    """The generated frames where they are pictures in the folder `generated`, in order."""
+    """The generated frames where they are images in the folder `generated`, in order."""
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def _within(progress: Progress, done: int, total: int) -> Callable[[str], None]:
 
 
 def digests_of(pair: Pair) -> dict[str, str]:
-    """SHA-256 of the generated and of the true video; of pictures, that of their digests in order."""
+    """SHA-256 of the generated and of the true video; of images, that of their digests in order."""
     import hashlib
 
     if pair.stills:

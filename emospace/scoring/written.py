@@ -26,7 +26,7 @@ def generated_notes(pair: Pair, size: tuple[int, int]) -> list[str]:
 
 
 def still_rate(pair: Pair) -> float:
-    """Pictures a second of a clip that is given as pictures: a layout of pictures has a rate."""
+    """Images a second of a clip that is given as images: a layout of images has a rate."""
     assert pair.layout is not None
     assert pair.layout.fps is not None
     return pair.layout.fps

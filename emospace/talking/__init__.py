@@ -1,1 +1,1 @@
-"""The talking face: what a user gives, brought into the form that the networks take, and frames brought into a film."""
+"""The talking face: what a user gives, in the form that the networks take, and frames written as a video."""

@@ -1,4 +1,4 @@
-"""From speech to frames: expression, motion, HEF, and its frames on the portrait's picture."""
+"""From speech to frames: expression, motion, HEF, and its frames on the portrait's image."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Speech(NamedTuple):
 
 
 class Canvas:
-    """Draws driven faces of one portrait on its picture."""
+    """Draws driven faces of one portrait on its image."""
 
     def __init__(self, pipeline: Pipeline, portrait: Portrait) -> None:
         self.pipeline, device, reference = pipeline, pipeline.hef.device, portrait.reference
@@ -57,7 +57,7 @@ class Canvas:
     def draw(
         self, coefficients: Float[Tensor, "t 257"], placement: Float[Tensor, "t 3"], track: EmotionTrack, start: int
     ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
-        """The frames `start`, `start + 1`, ... of a film."""
+        """The frames `start`, `start + 1`, ... of a video."""
         rows, places = (x.to(self.pipeline.hef.device) for x in (coefficients, placement))
         made = self.pipeline.hef.drive(self._encoded, rows, places, track.frames(start, len(rows)))
         for frame in self._enlarger.frames(made, rows, places):
@@ -65,7 +65,7 @@ class Canvas:
 
 
 RENDERED = 256
-"""Pixels of a film of the driven 3D face."""
+"""Pixels of a video of the driven 3D face."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the user gives as an emotion: a text, an image file, a sound file, or a mixture of two of these."""
+"""What the user gives as an emotion: a text, an image file, an audio file, or a mixture of two of these."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ SOUND_SUFFIXES = frozenset(
         *("mp4", "m4v", "mov", "mkv", "webm", "avi", "wmv", "mpg", "mpeg", "ts", "mts", "flv", "3gp", "ogv"),
     )
 )
-"""Suffixes of sound files, and of videos, of which the sound is used."""
+"""Suffixes of audio files, and of videos, of which the audio is used."""
 
 _PATH = re.compile(r"^[~/]|^\.{1,2}/|^\S*[/\\]\S*$|^\S+\.[A-Za-z0-9]{1,4}$")
 """What looks like a path: rooted, one word with a slash, or one word with a short suffix."""
@@ -59,7 +59,7 @@ def looks_like_path(emotion: str) -> bool:
 
 
 def modality_of(emotion: str) -> Modality:
-    """Text, unless it looks like the path of a file, or has the suffix of an image, sound or video file.
+    """Text, unless it looks like the path of a file, or has the suffix of an image, audio or video file.
 
     UserError when it is empty, and when it is a path without a readable file.
     """
@@ -80,7 +80,7 @@ def modality_of(emotion: str) -> Modality:
 
 
 def emotion_code(encoder: EmotionEncoder, emotion: str, level: float | None = None) -> EmotionCode:
-    """The code [1, ...] of an emotion (text, image, sound or mixture); `level` in 0..3 moves its intensity."""
+    """The code [1, ...] of an emotion (text, image, audio or mixture); `level` in 0..3 moves its intensity."""
     if level is not None and not 0 <= level <= NUM_LEVELS:
         raise UserError(f"level: {level:g} is outside 0..{NUM_LEVELS}")
     parts = parts_of(emotion)
@@ -103,7 +103,7 @@ def _single_code(encoder: EmotionEncoder, emotion: str) -> EmotionCode:
 
 
 def _voice(encoder: EmotionEncoder, path: Path) -> Float[Tensor, "1 t d"]:
-    """What the encoder reads of a sound file."""
+    """What the encoder reads of an audio file."""
     waveform = read_audio(path)
     if not (num_frames := len(waveform) // SAMPLES_PER_FRAME):
         raise UserError(f"emotion: {path}: is shorter than one video frame (40 ms)")

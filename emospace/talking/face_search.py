@@ -1,7 +1,7 @@
 """Finding the faces of a portrait, of any size in it, and those that reach far beyond its border.
 
-MediaPipe's face detector sees the whole picture at 128 pixels. It misses faces that are smaller than about an eighth of
-the picture's longer side, and those that fill it.
+MediaPipe's face detector sees the whole image at 128 pixels. It misses faces that are smaller than about an eighth of
+the image's longer side, and those that fill it.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from jaxtyping import Float, UInt8
 from face3d.landmarker import Landmarker
 
 MOST_FACES = 10
-"""Faces that are detected in a picture at most."""
+"""Faces that are detected in an image at most."""
 
 SHRUNK = 2
-"""Multiple of the picture's sides to which it is padded, so that a face that fills it becomes smaller."""
+"""Multiple of the image's sides to which it is padded, so that a face that fills it becomes smaller."""
 
 FINEST = 4
-"""The smallest squares that are looked at have this part of the picture's longer side."""
+"""The smallest squares that are looked at have this part of the image's longer side."""
 
 SAME = 0.5
 """Two faces are one where their middles are less than this share of the wider one's width apart."""
@@ -40,9 +40,9 @@ Face = Float[np.ndarray, "68 2"]
 
 
 def search_faces(landmarker: Landmarker, picture: UInt8[np.ndarray, "h w 3"]) -> list[Face]:
-    """The 68 iBUG landmarks of the largest face and of all of like size, in pixels from the picture's outer corner.
+    """The 68 iBUG landmarks of the largest face and of all of like size, in pixels from the image's outer corner.
 
-    The whole picture is looked at first, then the picture padded by its mean colour, then overlapping squares of it.
+    The whole image is looked at first, then the image padded by its mean colour, then overlapping squares of it.
     The faces are those of the first of these in which there are any; the largest comes first.
     """
     height, width = picture.shape[:2]
@@ -67,7 +67,7 @@ def is_cut(landmarker: Landmarker, picture: UInt8[np.ndarray, "h w 3"], face: Fa
 
 
 def _in(landmarker: Landmarker, picture: np.ndarray, corner: tuple[int, int]) -> list[Face]:
-    """Faces of a part of the picture whose upper left corner is at `corner` (x, y)."""
+    """Faces of a part of the image whose upper left corner is at `corner` (x, y)."""
     size = np.array([picture.shape[1], picture.shape[0]])
     return [face.astype(np.float64) * size + corner for face in landmarker.detect(picture)]
 
@@ -82,7 +82,7 @@ def _padded(landmarker: Landmarker, picture: np.ndarray) -> list[Face]:
 
 
 def _squares(height: int, width: int, side: int) -> Iterator[tuple[int, int, int, int]]:
-    """(left, top, right, bottom) of squares that overlap by half and together cover the picture."""
+    """(left, top, right, bottom) of squares that overlap by half and together cover the image."""
     for top in _starts(height, side):
         for left in _starts(width, side):
             yield left, top, min(left + side, width), min(top + side, height)

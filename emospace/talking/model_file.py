@@ -87,7 +87,7 @@ class TalkingModel:
 
     @property
     def stand_ins(self) -> list[str]:
-        """Why the pictures say nothing about the paper's quality; empty for weights trained on real data."""
+        """Why the images say nothing about the paper's quality; empty for weights trained on real data."""
         return list(self.card.get("stand_ins", []))
 
 

@@ -63,5 +63,5 @@ class Motion:
 
 
 def loudness(mfcc: Float[Tensor, "t 28 13"]) -> Float[Tensor, " t"]:
-    """Log energy of each frame's own sound."""
+    """Log energy of each frame's own audio."""
     return mfcc[:, LOUDNESS_STEPS, 0].mean(1)

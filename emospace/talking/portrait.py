@@ -1,4 +1,4 @@
-"""A portrait: its picture at the film's size, and the face in it as the networks take it."""
+"""A portrait: its image at the video's size, and the face in it as the networks take it."""
 
 import json
 import math
@@ -27,25 +27,25 @@ from face3d.landmarker import Landmarker
 from face3d.morphable import MorphableModel, keypoint_model
 
 MOST_PIXELS = 2160
-"""Longest side of a film; larger portraits are made smaller."""
+"""Longest side of a video; larger portraits are made smaller."""
 LEAST_PIXELS = 16
-"""Least side of a film."""
+"""Least side of a video."""
 
 FARTHEST_TURN = math.radians(60)
 """A face turned farther from the camera than this shows too little of one side."""
 
 LANDMARKS_SUFFIX = ".landmarks.json"
-"""In place of a picture's own suffix: the file of its landmarks, where a detector has measured them beforehand."""
+"""In place of an image's own suffix: the file of its landmarks, where a detector has measured them beforehand."""
 LEAST_INSIDE = 0.5
-"""Share of the landmarks of a face, of its eyes and of its mouth, that lie in its picture."""
+"""Share of the landmarks of a face, of its eyes and of its mouth, that lie in its image."""
 
 DETECTED_AT = 256
-"""Pictures with a longest side below this are enlarged to it before a face is looked for."""
+"""Images with a longest side below this are enlarged to it before a face is looked for."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What of a portrait is filmed: `crop` for the square of the face, else the whole; `size` of the longer side."""
+    """What of a portrait is shown: `crop` for the square of the face, else the whole; `size` of the longer side."""
 
     crop: bool = False
     size: int | None = None
@@ -59,7 +59,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a picture: its square, coefficients as seen in it, and how far its landmarks lie from the model's."""
+    """A face in an image: its square, coefficients as seen in it, and how far its landmarks lie from the model's."""
 
     square: Square
     coefficients: Float[Tensor, "257"]
@@ -69,11 +69,11 @@ class Face:
 
 @dataclass(frozen=True)
 class Portrait:
-    """All that films of a portrait need."""
+    """All that videos of a portrait need."""
 
     path: Path
     picture: UInt8[np.ndarray, "h w c"]
-    """RGB or RGBA at the film's size, even in height and width."""
+    """RGB or RGBA at the video's size, even in height and width."""
     square: Square
     """Where the face lies in `picture`."""
     reference: Reference
@@ -90,9 +90,9 @@ def read_portrait(
     background: tuple[int, int, int] = BACKGROUND,
     alpha: bool = False,
 ) -> Portrait:
-    """The portrait in a picture, measured with `model`; the networks see its face at `resolution` pixels.
+    """The portrait in an image, measured with `model`; the networks see its face at `resolution` pixels.
 
-    A `.mat` of the same name beside the picture (`coeff`, `transform_params`) is used where it is of that model;
+    A `.mat` of the same name beside the image (`coeff`, `transform_params`) is used where it is of that model;
     otherwise the model is fitted to the landmarks of a `.landmarks.json` of the same name (see `read_landmarks`), or to
     those that MediaPipe finds. Transparent parts show `background`, or
     stay transparent with `alpha`. UserError when there is no face, more than one of like size, or one in profile.
@@ -107,7 +107,7 @@ def read_portrait(
 
 
 def find_face(picture: UInt8[np.ndarray, "h w 3"], path: Path, model: MorphableModel, weights: Path | None) -> Face:
-    """The face of a picture, from the `.mat` beside it or from its landmarks."""
+    """The face of an image, from the `.mat` beside it or from its landmarks."""
     sidecar = path.with_suffix(".mat")
     if sidecar.is_file():
         face = _from_mat(picture.shape[:2], sidecar, model)
@@ -148,7 +148,7 @@ def _from_landmarks(picture: np.ndarray, path: Path, model: MorphableModel, weig
 
 
 def read_landmarks(path: Path, width: int, height: int) -> Float[np.ndarray, "68 2"]:
-    """The 68 iBUG landmarks of a JSON file (`landmarks`: (x, y) in pixels of the picture from its outer corner)."""
+    """The 68 iBUG landmarks of a JSON file (`landmarks`: (x, y) in pixels of the image from its outer corner)."""
     try:
         points = np.array(json.loads(path.read_text(encoding="utf-8"))["landmarks"], np.float64)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -228,7 +228,7 @@ def _transparent(path: Path, background: tuple[int, int, int]) -> UInt8[np.ndarr
 
 
 def _framed(picture: np.ndarray, square: Square, frame: Frame) -> tuple[np.ndarray, Square]:
-    """What is filmed, at the film's size, and where the face lies in it."""
+    """What is shown, at the video's size, and where the face lies in it."""
     if frame.crop:
         left, top, side = _window(picture.shape[:2], square)
         picture = picture[top : top + side, left : left + side]
@@ -245,7 +245,7 @@ def _framed(picture: np.ndarray, square: Square, frame: Frame) -> tuple[np.ndarr
 
 
 def _window(shape: tuple[int, int], square: Square) -> tuple[int, int, int]:
-    """(left, top, side) in whole pixels of the square of the face, moved and shrunk so that it lies in the picture."""
+    """(left, top, side) in whole pixels of the square of the face, moved and shrunk so that it lies in the image."""
     height, width = shape
     side = min(round(2 * square.half), height, width)
     left = min(max(round(square.x - side / 2), 0), width - side)

@@ -1,4 +1,4 @@
-"""The square of a picture that the networks see: turned with the face, and filled softly where the picture ends."""
+"""The square of an image that the networks see: turned with the face, and filled softly where the image ends."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from face3d.grid import ALIGN_CORNERS, identity_grid
 
 @dataclass(frozen=True)
 class Square:
-    """A square in pixels of a picture whose upper left corner is (0, 0); `roll` in rad, clockwise as seen."""
+    """A square in pixels of an image whose upper left corner is (0, 0); `roll` in rad, clockwise as seen."""
 
     x: float
     y: float
@@ -24,17 +24,17 @@ class Square:
 
     @property
     def matrix(self) -> Float[np.ndarray, "2 2"]:
-        """Picture pixels = `matrix` @ normalised coordinates of the square + (x, y)."""
+        """Image pixels = `matrix` @ normalised coordinates of the square + (x, y)."""
         cos, sin = self.half * math.cos(self.roll), self.half * math.sin(self.roll)
         return np.array([[cos, -sin], [sin, cos]])
 
     def scaled(self, factor: float) -> "Square":
-        """The same square of a picture that is `factor` times as large."""
+        """The same square of an image that is `factor` times as large."""
         return Square(self.x * factor, self.y * factor, self.half * factor, self.roll)
 
 
 def cut_square(picture: UInt8[np.ndarray, "h w 3"], square: Square, size: int) -> Float[Tensor, "3 s s"]:
-    """The square's content in [-1, 1] at `size` pixels; beyond the picture, a soft continuation of what lies inside."""
+    """The square's content in [-1, 1] at `size` pixels; beyond the image, a soft continuation of what lies inside."""
     if square.roll == 0:
         pixels = cut(picture, (square.x, square.y, square.half), size)
         content = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1
@@ -45,7 +45,7 @@ def cut_square(picture: UInt8[np.ndarray, "h w 3"], square: Square, size: int) -
 
 
 def coverage(shape: tuple[int, int], square: Square, size: int) -> Float[Tensor, "1 s s"]:
-    """Share of each cell of the square that lies in a picture of `shape` (height, width)."""
+    """Share of each cell of the square that lies in an image of `shape` (height, width)."""
     points = _points(square, 4 * size)
     height, width = shape
     inside = (points >= 0).all(-1) & (points[..., 0] <= width) & (points[..., 1] <= height)
@@ -67,13 +67,13 @@ def fill(content: Float[Tensor, "c s s"], inside: Float[Tensor, "1 s s"]) -> Flo
 
 
 def _points(square: Square, size: int) -> Float[Tensor, "s s 2"]:
-    """Picture coordinates of the middle of each of the square's cells."""
+    """Image coordinates of the middle of each of the square's cells."""
     grid = identity_grid(size, size)[0].double()
     return grid @ torch.from_numpy(square.matrix).T + torch.tensor([square.x, square.y], dtype=torch.float64)
 
 
 def _turned(picture: np.ndarray, square: Square, size: int) -> Tensor:
-    """Sampled at about one point a pixel of the picture, then the mean of each cell."""
+    """Sampled at about one point a pixel of the image, then the mean of each cell."""
     reach = square.half * math.sqrt(2) + 2
     left, top = max(math.floor(square.x - reach), 0), max(math.floor(square.y - reach), 0)
     region = np.ascontiguousarray(picture[top : math.ceil(square.y + reach), left : math.ceil(square.x + reach)])

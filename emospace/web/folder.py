@@ -1,4 +1,4 @@
-"""The one folder of a web page: uploads and films of its visitors, deleted when they leave and when the page ends."""
+"""The one folder of a web page: uploads and videos of its visitors, deleted when they leave and when the page ends."""
 
 import secrets
 import shutil
@@ -43,7 +43,7 @@ class Folder:
         return path
 
     def film(self, session: str) -> Path:
-        """A place for a new film of the session; its former films are deleted."""
+        """A place for a new video of the session; its former videos are deleted."""
         self._release(session, lambda path: path.is_relative_to(self.path / "films"))
         folder = self.path / "films" / secrets.token_urlsafe(16)
         folder.mkdir(parents=True)
@@ -51,12 +51,12 @@ class Folder:
         return folder / "film.mp4"
 
     def begin(self, session: str) -> None:
-        """A film of the session is being made."""
+        """A video of the session is being made."""
         with self._lock:
             self._stopped.discard(session)
 
     def stop(self, session: str) -> None:
-        """The film that is being made for the session is no longer wanted."""
+        """The video that is being made for the session is no longer wanted."""
         with self._lock:
             self._stopped.add(session)
 
@@ -65,11 +65,11 @@ class Folder:
         return self._closed or session in self._stopped
 
     def close(self) -> None:
-        """The page ends: no film is wanted any longer."""
+        """The page ends: no video is wanted any longer."""
         self._closed = True
 
     def end(self, session: str) -> None:
-        """Delete the session's uploads and films, but for uploads that another session uses."""
+        """Delete the session's uploads and videos, but for uploads that another session uses."""
         self.stop(session)
         self._release(session, lambda path: True)
 

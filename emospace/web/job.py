@@ -1,4 +1,4 @@
-"""What a visitor asks for, checked, and the film that is made of it."""
+"""What a visitor asks for, checked, and the video that is made of it."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from conventions.errors import RejectedClip, UserError
 from conventions.rates import VIDEO_FPS
 from datamodules.speech import speech_frames
-from emospace.talker import FilmSettings, Talker, TalkReport, render_path
+from emospace.talker import Talker, TalkReport, VideoSettings, render_path
 from emospace.talking.emotion import looks_like_path, parts_of
 from emospace.talking.portrait import Frame
 from emospace.talking.pose import NATURAL, STILL
@@ -25,14 +25,14 @@ SOURCES = (WORDS, PICTURE, SOUND, MIXTURE, SCHEDULE)
 
 OWN = "as uploaded"
 SIZES = ("256", "512", "720", "1080", OWN)
-"""Pixels of the film's longer side."""
+"""Pixels of the video's longer side."""
 
 LONGEST_TEXT = 400
 """Characters of an emotion in words."""
 
 
 class Stopped(Exception):
-    """The visitor left or stopped the film."""
+    """The visitor left or stopped the video."""
 
 
 class Wish(NamedTuple):
@@ -56,7 +56,7 @@ class Wish(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A film, the driven 3D face beside it, and what it was made from."""
+    """A video, the driven 3D face beside it, and what it was made from."""
 
     film: Path
     render: Path
@@ -66,7 +66,7 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True)
 class Studio:
-    """Makes films with one talker, for visitors whose files lie in one folder."""
+    """Makes videos with one talker, for visitors whose files lie in one folder."""
 
     talker: Talker
     folder: Folder
@@ -76,10 +76,10 @@ class Studio:
     examples: Mapping[str, Path] = field(default_factory=dict)
     """SHA-256 of a portrait whose landmarks are known, and the file beside which they lie."""
     busy: threading.Lock = field(default_factory=threading.Lock)
-    """Held while a film is made: one at a time."""
+    """Held while a video is made: one at a time."""
 
     def make(self, session: str, wish: Wish, progress: Callable[[int, int], None]) -> Made:
-        """The film that is wished for; UserError with one line where it cannot be made, Stopped where it was."""
+        """The video that is wished for; UserError with one line where it cannot be made, Stopped where it was."""
         self.folder.begin(session)
         try:
             with self.busy:
@@ -91,7 +91,7 @@ class Studio:
         portrait = self._known(self.folder.given(session, wish.portrait, "portrait"))
         speech = self.folder.given(session, wish.speech, "speech")
         emotion, level = self._emotion(session, wish), self._level(wish)
-        settings = FilmSettings(
+        settings = VideoSettings(
             self._frame(wish), _one_of(wish.pose, (NATURAL, STILL), "head"), render=True, weights=self.weights
         )
         seconds = speech_frames(speech) / VIDEO_FPS

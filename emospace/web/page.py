@@ -25,7 +25,7 @@ for (const kind of ["play", "pause", "seeked"]) document.addEventListener(kind, 
   if (kind === "play") render.play(); else if (kind === "pause") render.pause();
 }, true);
 </script>"""
-"""Makes the 3D face play, pause and seek with the film."""
+"""Makes the 3D face play, pause and seek with the video."""
 
 STYLE = """
 footer { display: none !important; }
@@ -165,7 +165,7 @@ def _inputs() -> Wish:
 
 
 def _about(made: Made) -> str:
-    """What a film was made from, as Markdown."""
+    """What a video was made from, as Markdown."""
     report: TalkReport = made.report
     lines = [f"{report.frames} frames, {report.seconds:.1f} s, {report.width} x {report.height} pixels"]
     lines += [_emotion(cue, len(report.emotions) > 1) for cue in report.emotions]

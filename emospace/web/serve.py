@@ -16,7 +16,7 @@ from emospace.web.folder import Folder
 from emospace.web.guard import LOOPBACK, Guard
 
 WAITING = 20
-"""Visitors whose films may wait at once."""
+"""Visitors whose videos may wait at once."""
 
 LARGEST_UPLOAD = "100mb"
 
@@ -95,7 +95,7 @@ def page_at(talker: Talker, host: str, port: int, limits: Limits, weights: Path 
         finally:
             folder.close()
             page.close(verbose=False)
-            with studio.busy:  # a film that is being made ends before its folder is deleted
+            with studio.busy:  # a video that is being made ends before its folder is deleted
                 pass
 
 

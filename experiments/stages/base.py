@@ -93,7 +93,7 @@ class NetworkStage(TrainedStage):
         return getattr(config, self.name).steps
 
     def size(self, config: ExperimentConfig) -> int:
-        """Side of its pictures, in pixels."""
+        """Side of its images, in pixels."""
         return config.data.image_size
 
     def data(self, run: StageRun) -> "pl.LightningDataModule":
@@ -187,7 +187,7 @@ def clips_of(store: "Store", data: DataConfig, role: str) -> "Clips":
 
 
 def same_style(clip: "StoredClip", clips: "Sequence[StoredClip]") -> "list[StoredClip]":
-    """The other clips of a test clip's style, which may give the picture of its emotion.
+    """The other clips of a test clip's style, which may give the image of its emotion.
 
     UserError where there is none: the clip's own frames would give the answer away.
     """
@@ -224,7 +224,7 @@ def world_section(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def pairs(config: ExperimentConfig, role: "PairRole") -> "PairSet":
-    """The toy world's captioned pictures of a role."""
+    """The toy world's captioned images of a role."""
     from toyworld.pairs import PairSet
 
     return PairSet(Path(config.world.root), role)

@@ -58,7 +58,7 @@ class EAC(NetworkStage):
         return loss_files(config, _losses(config))
 
     def data(self, run: StageRun) -> "pl.LightningDataModule":
-        """The clips, with their sound where a loss needs it."""
+        """The clips, with their audio where a loss needs it."""
         from datamodules.mead import MEADDataModule
 
         config, eac = run.config, run.config.eac

@@ -66,7 +66,7 @@ class HEF(NetworkStage):
         return config.hef.resolution
 
     def data(self, run: StageRun) -> "pl.LightningDataModule":
-        """The clips, with HEF's share of unlabelled ones, successive targets and sound where a loss needs them."""
+        """The clips, with HEF's share of unlabelled ones, successive targets and audio where a loss needs them."""
         from datamodules.mead import MEADDataModule
 
         config, hef = data_of(run.config, "hef"), run.config.hef
@@ -75,7 +75,7 @@ class HEF(NetworkStage):
         return MEADDataModule(config, "hef", hef.batch_size, run.seed, size, unlabelled=hef.unlabelled, **drawn)
 
     def check(self, config: ExperimentConfig) -> None:
-        """Training clips with coefficients, pictures large enough, and the face model."""
+        """Training clips with coefficients, images large enough, and the face model."""
         check_loss_networks(config, _losses(config))
         data = data_of(config, "hef")
         store = open_store(data)

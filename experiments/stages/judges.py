@@ -41,7 +41,7 @@ class Critics(TrainedStage):
         return {**own, **world_section(config), "trainer": single_process(config)}
 
     def store(self, config: ExperimentConfig) -> str:
-        """None: the toy world's pictures are all."""
+        """None: the toy world's images are all."""
         return ""
 
     def num_steps(self, config: ExperimentConfig) -> int:
@@ -55,7 +55,7 @@ class Critics(TrainedStage):
         return CriticsModule(run.config.judges)
 
     def data(self, run: StageRun) -> Any:
-        """Pictures and renders of the people of role `critic`."""
+        """Images and renders of the people of role `critic`."""
         from lightning_modules.standins.judges.critic_data import CriticsData
 
         return CriticsData.load(run.config.judges, pairs(run.config, "critic"), run.seed)
@@ -96,7 +96,7 @@ class Judges(TrainedStage):
         return JudgesModule(run.config.judges)
 
     def data(self, run: StageRun) -> Any:
-        """Pictures of the people of role `judge`, and the judge actors' clips of the store."""
+        """Images of the people of role `judge`, and the judge actors' clips of the store."""
         from lightning_modules.standins.judges.data import JudgesData
 
         data = data_of(run.config)

@@ -38,7 +38,7 @@ class LipSync(TrainedStage):
         return config.losses.lip_sync.steps
 
     def check(self, config: ExperimentConfig) -> None:
-        """Training clips with sound, pictures that are large enough, and coefficients."""
+        """Training clips with audio, images that are large enough, and coefficients."""
         from metrics.backbones.judges import SIZE
 
         store = open_store(config.data)

@@ -1,4 +1,4 @@
-"""The stand-ins for CLIP and GPT-2: small networks trained on the toy world's captioned pictures and captions."""
+"""The stand-ins for CLIP and GPT-2: small networks trained on the toy world's captioned images and captions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ class Clip(TrainedStage):
         return {"clip.json": SHAPES / "clip.json"}
 
     def store(self, config: ExperimentConfig) -> str:
-        """None: the toy world's pictures are all."""
+        """None: the toy world's images are all."""
         return ""
 
     def num_steps(self, config: ExperimentConfig) -> int:
@@ -41,7 +41,7 @@ class Clip(TrainedStage):
         return ClipPrior(run.config.prior.clip)
 
     def data(self, run: StageRun) -> Any:
-        """Captioned pictures of the people of role `prior`."""
+        """Captioned images of the people of role `prior`."""
         from lightning_modules.standins.priors.data import PictureData
 
         return PictureData.load(run.config.prior.clip, pairs(run.config, "prior"), run.seed)

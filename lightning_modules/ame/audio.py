@@ -41,7 +41,7 @@ class Stem(nn.Module):
 
 class RelativePositions(nn.Module):
     """Adds to each step what is around it, so that attention receives the order of steps (Baevski et al. 2020,
-    wav2vec 2.0, section 2): a convolution over time, alike at all places and for sound of any length.
+    wav2vec 2.0, section 2): a convolution over time, alike at all places and for audio of any length.
     """
 
     KERNEL = 15
@@ -92,7 +92,7 @@ class AudioEncoder(nn.Module):
         self.project = nn.Linear(config.width, EMOTION_DIM)
 
     def forward(self, mel: Float[Tensor, "b t 80"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b 512"]:
-        """Unit vectors; `mel` in dB, `mask` True where there is sound."""
+        """Unit vectors; `mel` in dB, `mask` True where there is audio."""
         scaled = (mel.clamp(SILENCE_DB, LOUD_DB) - SILENCE_DB) * 2 / (LOUD_DB - SILENCE_DB) - 1
         features, short_mask = self.stem(scaled, mask)
         if self.positions is not None:
@@ -125,6 +125,6 @@ class FeatureEncoder(nn.Module):
         self.project = nn.Linear(width, EMOTION_DIM)
 
     def forward(self, voice: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b 512"]:
-        """Unit vectors; `mask` is True where there is sound."""
+        """Unit vectors; `mask` is True where there is audio."""
         pooled = self.standardise(mean_and_deviation(voice, mask))
         return F.normalize(self.project(self.dropout(pooled)), dim=-1)

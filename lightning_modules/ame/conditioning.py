@@ -1,4 +1,4 @@
-"""Codes of a training batch's emotions, for the stages built on the space: random prompts, pictures and voices."""
+"""Codes of a training batch's emotions, for the stages built on the space: random prompts, images and voices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,13 +95,13 @@ def batch_codes(
     shares: Mapping[Modality, float],
     slider_share: float,
 ) -> EmotionCode:
-    """Codes of a batch of clips: those of a picture or a voice in random shares of the batches, else of text.
+    """Codes of a batch of clips: those of an image or a voice in random shares of the batches, else of text.
 
     Args:
         encoder: the emotion space; a modality that it does not take has no share.
         labels: emotion and level of each clip.
-        image: a picture of each clip in [-1, 1].
-        voice: the voice of each clip and its mask; a clip without sound gets the plainest text's code. None: no share.
+        image: an image of each clip in [-1, 1].
+        voice: the voice of each clip and its mask; a clip without audio gets the plainest text's code. None: no share.
         shares: share of the batches by modality.
         slider_share: see `text_codes`.
     """

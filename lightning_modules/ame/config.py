@@ -183,7 +183,7 @@ class AMEConfig:
 
     @property
     def needs_clip(self) -> bool:
-        """Whether text or pictures go through CLIP."""
+        """Whether text or images go through CLIP."""
         return self.text.encoding == "clip" or self.image.tower == "clip"
 
     def parents(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""AME's own metrics on test clips: each clip's picture and voice against the prompts of the styles.
+"""AME's own metrics on test clips: each clip's image and voice against the prompts of the styles.
 
 The clips' embeddings can be kept in a folder, by the content of store and encoder.
 """
@@ -40,7 +40,7 @@ def picture_vector(space: EmotionSpace, frames: Float[Tensor, "t 3 h w"], num_fr
 
 
 def voice_vector(space: EmotionSpace, voice: Float[Tensor, "t d"]) -> Float[Tensor, " 512"]:
-    """Embedding of a clip's whole sound."""
+    """Embedding of a clip's whole audio."""
     mask = torch.ones(1, len(voice), dtype=torch.bool, device=voice.device)
     return space.encode_audio(voice[None], mask).vector[0]
 

@@ -1,4 +1,4 @@
-"""AME: trains the adapters, the audio encoder and the intensity head on pictures and voices of MEAD's 22 styles."""
+"""AME: trains the adapters, the audio encoder and the intensity head on images and voices of MEAD's 22 styles."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -178,7 +178,7 @@ class AMEModule(StageModule):
         return torch.stack([getattr(self.config.weights, name) * loss for name, loss in losses.items()]).sum()
 
     def on_fit_start(self) -> None:
-        """Set the origin of the picture directions from training pictures."""
+        """Set the origin of the image directions from training images."""
         super().on_fit_start()
         image = self.encoder.image
         if not isinstance(image, ClipImage) or image.origin_set:
@@ -206,7 +206,7 @@ class AMEModule(StageModule):
         return self.encoder.standins()
 
     def upgrade_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """As the base's; earlier formats kept the sum and the count of the training pictures' vectors."""
+        """As the base's; earlier formats kept the sum and the count of the training images' vectors."""
         state = dict(state)
         count = state.pop("encoder.image.count", None)
         if count is not None:

@@ -1,4 +1,4 @@
-"""A small network that reads emotion off grey pictures of faces, for collections without CLIP's weights."""
+"""A small network that reads emotion off grey images of faces, for collections without CLIP's weights."""
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from lightning_modules.ame.config import ImageConfig
 from lightning_modules.ame.emotion import EMOTION_DIM
 
 LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in a grey picture (ITU-R BT.601)."""
+"""Shares of red, green and blue in a grey image (ITU-R BT.601)."""
 
 
 class Block(nn.Module):
@@ -32,7 +32,7 @@ class Block(nn.Module):
 
 
 class TrainedImage(nn.Module):
-    """Unit vectors of face pictures, each standardised in grey: colour and exposure have no part in them."""
+    """Unit vectors of face images, each standardised in grey: colour and exposure have no part in them."""
 
     def __init__(self, config: ImageConfig) -> None:
         super().__init__()

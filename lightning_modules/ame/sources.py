@@ -195,7 +195,7 @@ def _shares(text: str) -> Float[Tensor, " 22"]:
 class ClipImage(FrozenParts):
     """CLIP's frozen image tower, prepared as CLIP itself does, and a small residual adapter that starts as zero.
 
-    As with texts, directions are taken from a middle: the mean unit vector of training pictures, set once before
+    As with texts, directions are taken from a middle: the mean unit vector of training images, set once before
     training by `set_origin` and kept with the weights.
     """
 

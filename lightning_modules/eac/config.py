@@ -66,7 +66,7 @@ class EACWeights:
     """Squared error of the head's motion and of its velocity, in units of 0.1 rad and 1 cm; no effect without
     `eac.pose`."""
     sync: float = field(default=0.0, metadata=IF_CHANGED)
-    """Distance of a lip-sync expert's embeddings of the sound and of the rendered prediction."""
+    """Distance of a lip-sync expert's embeddings of the audio and of the rendered prediction."""
 
     def __post_init__(self) -> None:
         at_least(0, **vars(self))

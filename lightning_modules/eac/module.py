@@ -57,7 +57,7 @@ class EACModule(StageModule):
     Args:
         config: settings of EAC, or the plain mapping of a checkpoint.
         encoder: makes the emotion codes; frozen here.
-        renderer: its face model serves the mouth losses, its pictures L_emo and the lip-sync loss; None where none of
+        renderer: its face model serves the mouth losses, its images L_emo and the lip-sync loss; None where none of
             them has a weight.
         emotion_critic: network of L_emo with `features(images [n, 3, s, s], landmarks [n, 68, 2]) -> [n, d]`; None
             where L_emo has no weight.
@@ -232,7 +232,7 @@ class EACModule(StageModule):
         return emotion_loss(self._emotion_features(made, placement), target)
 
     def sync_loss(self, batch: EACBatch, predicted: Float[Tensor, "b t 64"]) -> Float[Tensor, ""]:
-        """Distance of the rendered prediction from its sound on a window of a few clips."""
+        """Distance of the rendered prediction from its audio on a window of a few clips."""
         assert self.renderer is not None
         assert self.sync_expert is not None
         if not isinstance(batch, EACSoundBatch):

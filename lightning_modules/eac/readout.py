@@ -25,14 +25,14 @@ EYE_CORNERS = (36, 45)
 MAX_CLIPS = 24
 RIDGE = 1.0
 FOLLOWS = 0.5
-"""Correlation with the pictures' lips, on the half of a clip's frames left out, below which a readout means nothing."""
+"""Correlation with the images' lips, on the half of a clip's frames left out, below which a readout means nothing."""
 
 Readout = Callable[[Float[Tensor, "t 64"]], Float[Tensor, " t"]]
 """Expression coefficients -> how far the mouth is open, in any unit."""
 
 
 def measured_opening(landmarks: Float[Tensor, "t 68 2"]) -> Float[Tensor, " t"]:
-    """Distance of the inner lips on pictures, as a share of the distance between the outer eye corners."""
+    """Distance of the inner lips on images, as a share of the distance between the outer eye corners."""
     lips = (landmarks[:, LOWER_INNER_LIP] - landmarks[:, UPPER_INNER_LIP]).norm(dim=-1)
     return lips / (landmarks[:, EYE_CORNERS[0]] - landmarks[:, EYE_CORNERS[1]]).norm(dim=-1)
 
@@ -64,7 +64,7 @@ def _along(expression: Float[Tensor, "t 64"], axis: Float[Tensor, " e"]) -> Floa
 def data_readout(data: Any, clips: Iterable[Any], device: torch.device) -> Readout | None:
     """Fitted to landmarks of clips with coefficients, each clip centred.
 
-    None where no clip has landmarks, or where the coefficients do not follow the pictures (those of others).
+    None where no clip has landmarks, or where the coefficients do not follow the images (those of others).
     """
     pairs = [_centred(data.clip_item(clip)) for clip in list(clips)[:MAX_CLIPS]]
     pairs = [pair for pair in pairs if len(pair[1]) > 3]

@@ -1,6 +1,6 @@
 """Photograph-like changes of HEF's training pairs that leave geometry, coefficients and motion true.
 
-What a camera, a painter or a codec does to a picture, it does to source and target alike: HEF learns to keep it. Draws
+What a camera, a painter or a codec does to an image, it does to source and target alike: HEF learns to keep it. Draws
 from torch's global state, which every training batch seeds anew.
 """
 
@@ -19,9 +19,9 @@ from lightning_modules.hef.layers import resize
 from lightning_modules.hef.tasks import Task
 
 APART = 0.12
-"""Distance from the face's mask beyond which a background is replaced, as a share of the picture."""
+"""Distance from the face's mask beyond which a background is replaced, as a share of the image."""
 COARSE, FINE = 3, 16
-"""Cells across the random pictures of backgrounds and patches."""
+"""Cells across the random images of backgrounds and patches."""
 COVERED = 0.75
 """Threshold of the random map that becomes patches, in its standard deviations."""
 

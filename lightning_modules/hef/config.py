@@ -43,7 +43,7 @@ class AugmentConfig:
     background: float = 0.3
     """Probability of another background, about head and shoulders."""
     displacement: float = 0.25
-    """Farthest that head and shoulders of the target are moved before such a background, in halves of the picture, and
+    """Farthest that head and shoulders of the target are moved before such a background, in halves of the image, and
     the largest zoom, as a factor exp(x)."""
     patches: float = 0.3
     """Probability of patches that move with the skin: beards, spots, frames of glasses, shadows."""
@@ -83,7 +83,7 @@ class HEFWeights:
     """Error of the change between neighbouring frames; with a weight, half of a batch's targets are the other half's
     next frames (where `sync` has none)."""
     sync: float = field(default=0.0, metadata=IF_CHANGED)
-    """Distance of a lip-sync expert's embeddings of the sound and of five frames after one another; with a weight, each
+    """Distance of a lip-sync expert's embeddings of the audio and of five frames after one another; with a weight, each
     part of a batch begins with as many such windows as fit."""
     gradient_penalty: float = 1.0
     """R1 (Mescheder et al. 2018), gamma / 2 times the squared gradient at real frames."""
@@ -158,7 +158,7 @@ class HEFConfig:
     """Share of batches whose emotion is read off the target frame instead of a prompt, where the encoder can."""
     voice_codes: float = field(default=0.0, metadata=IF_CHANGED)
     """Share of batches whose emotion is taken from the clips' voices instead of a prompt, where the encoder can; clips
-    without sound keep theirs from a prompt."""
+    without audio keep theirs from a prompt."""
     slider_share: float = field(default=0.0, metadata=IF_CHANGED)
     """Share of text conditions that are another level's code, moved to the clip's level by the level slider."""
     evaluate_frames: int = field(default=4, metadata={"numbers": False})
@@ -222,7 +222,7 @@ class HEFConfig:
 
     @property
     def needs_sound(self) -> bool:
-        """Whether training batches hold sound."""
+        """Whether training batches hold audio."""
         return self.voice_codes > 0 or self.weights.sync > 0
 
     @property

@@ -1,11 +1,11 @@
-"""Beyond the training resolution: HEF's frames, drawn at R pixels, on a picture of any size.
+"""Beyond the training resolution: HEF's frames, drawn at R pixels, on an image of any size.
 
-The picture's own pixels are warped at full size by HEF's flow, and what HEF drew beyond the warp is added. With P the
-picture and L what R pixels hold of it, both brought to full size,
+The image's own pixels are warped at full size by HEF's flow, and what HEF drew beyond the warp is added. With P the
+image and L what R pixels hold of it, both brought to full size,
 
     frame(q) = base(q) + trust(q) (P - L)(q'),   q' = q + near(q) flow(q),   base = L(q') (1 - near) + made near
 
-where `made` is HEF's frame, `near` is 1 about the head and 0 where the picture keeps still, and `trust` is how far the
+where `made` is HEF's frame, `near` is 1 about the head and 0 where the image keeps still, and `trust` is how far the
 portrait's detail can be used: HEF's visibility, less where the flow stretches. The 3DMM guides the enlargement:
 
 * flow: the 3DMM's motion, drawn at `FINE` pixels, plus HEF's deviation from it, so that lips and lids keep their edges;
@@ -51,7 +51,7 @@ TRUSTED = 0.8
 """Visibility from which on the portrait's detail counts in full."""
 
 REACH, FALL = 0.3, 0.4
-"""Distance from the face's outline up to which the picture moves, and over which the motion falls to none."""
+"""Distance from the face's outline up to which the image moves, and over which the motion falls to none."""
 
 EDGE = 0.25
 """Distance from the square's edge over which motion falls to none."""
@@ -80,7 +80,7 @@ LANDMARK_SPREAD = 0.1
 
 @dataclass(frozen=True)
 class Place:
-    """Where the square that HEF sees lies in a picture: pixels = `matrix` @ normalised coordinates + `centre`."""
+    """Where the square that HEF sees lies in an image: pixels = `matrix` @ normalised coordinates + `centre`."""
 
     matrix: Float[Tensor, "2 2"]
     centre: Float[Tensor, "2"]
@@ -106,9 +106,9 @@ class Maps:
 
 
 class Enlarger:
-    """Draws HEF's frames of one portrait on its picture.
+    """Draws HEF's frames of one portrait on its image.
 
-    Where the picture is the square itself at R pixels, the frames are HEF's own.
+    Where the image is the square itself at R pixels, the frames are HEF's own.
     """
 
     def __init__(self, model: MorphableModel, source: Source, picture: UInt8[Tensor, "h w c"], place: Place) -> None:
@@ -153,7 +153,7 @@ class Enlarger:
     def frames(
         self, made: Animation, coefficients: Float[Tensor, "b 257"], placement: Float[Tensor, "b 3"]
     ) -> Iterator[UInt8[Tensor, "h w c"]]:
-        """The picture with each driven face in it."""
+        """The image with each driven face in it."""
         if self.is_own_size:
             yield from to_bytes(made.image)
             return
@@ -244,7 +244,7 @@ class Enlarger:
 def _geometry(
     picture: UInt8[Tensor, "h w c"], place: Place
 ) -> tuple[tuple[int, int, int, int], Tensor, Tensor, Tensor]:
-    """The box of the picture that the square touches, and for its pixels: their place in the square, their own
+    """The box of the image that the square touches, and for its pixels: their place in the square, their own
     normalised place in the box, and the matrix that turns offsets in the square into offsets in the box.
     """
     height, width = picture.shape[:2]
@@ -277,7 +277,7 @@ HALF_WAY = tuple(
 def twofold(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
     """The image with samples half-way between its own, which stay: what `sample_twofold` takes.
 
-    One interpolation of a picture at its own size, bilinear or bicubic, costs most of its finest structure.
+    One interpolation of an image at its own size, bilinear or bicubic, costs most of its finest structure.
     """
     weights = image.new_tensor(HALF_WAY) / sum(HALF_WAY)
     for dim in (-1, -2):
@@ -322,5 +322,5 @@ def warped_share(flows: Flows, size: int) -> Float[Tensor, "b 1 size size"]:
 
 
 def to_bytes(image: Float[Tensor, "b c h w"]) -> UInt8[Tensor, "b h w c"]:
-    """Pictures in [-1, 1] as bytes."""
+    """Images in [-1, 1] as bytes."""
     return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)

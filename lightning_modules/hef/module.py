@@ -246,7 +246,7 @@ class HEFModule(StageModule):
         return total, made.image, {**terms, "generator": total}
 
     def sync_loss(self, generated: Float[Tensor, "b 3 r r"], part: Task) -> Float[Tensor, ""]:
-        """Distance of the windows with which a part begins from their sound."""
+        """Distance of the windows with which a part begins from their audio."""
         frames, length = part.frames, FRAMES_PER_WINDOW
         if not isinstance(frames, HEFSoundBatch):
             raise UserError(

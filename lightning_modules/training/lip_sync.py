@@ -1,4 +1,4 @@
-"""The lip-sync loss of EAC and HEF: the distance of mouths from their sound, as a frozen expert embeds both.
+"""The lip-sync loss of EAC and HEF: the distance of mouths from their audio, as a frozen expert embeds both.
 
 The expert has `audio(mfcc [n, 13, 20])` and `video(frames [n, 5, 3, h, w])`, as SyncNet and `LipSyncExpert` do. One
 with `own_crop` is given the crop about the face that SyncNet was trained with.
@@ -19,7 +19,7 @@ from metrics.face_clip import cut_windows, sync_boxes
 from metrics.speech_features import STEPS_PER_FRAME, STEPS_PER_WINDOW, syncnet_mfcc
 
 SOUND_FRAMES = FRAMES_PER_WINDOW + 2
-"""Frames of a window's sound: one before and one after it, of which the first and the last MFCCs take a part."""
+"""Frames of a window's audio: one before and one after it, of which the first and the last MFCCs take a part."""
 
 
 def lip_sync_loss(
@@ -29,9 +29,9 @@ def lip_sync_loss(
     landmarks: Float[Tensor, "n 5 68 2"],
     heard: Bool[Tensor, " n"],
 ) -> Float[Tensor, ""]:
-    """Mean of 1 - cosine of the embeddings of sound and frames over the windows that are heard; 0 where none is.
+    """Mean of 1 - cosine of the embeddings of audio and frames over the windows that are heard; 0 where none is.
 
-    Frames in [-1, 1], landmarks (x, y) in [-1, 1] across them, 16 kHz sound from a frame before each window on.
+    Frames in [-1, 1], landmarks (x, y) in [-1, 1] across them, 16 kHz audio from a frame before each window on.
     """
     with torch.no_grad():
         wanted = expert.audio(window_mfcc(sound))
@@ -41,7 +41,7 @@ def lip_sync_loss(
 
 
 def window_mfcc(sound: Float[Tensor, "n 4480"]) -> Float[Tensor, "n 13 20"]:
-    """The MFCC steps of each window: those of the whole sound, but for its first frame."""
+    """The MFCC steps of each window: those of the whole audio, but for its first frame."""
     steps = slice(STEPS_PER_FRAME, STEPS_PER_FRAME + STEPS_PER_WINDOW)
     return torch.stack([syncnet_mfcc(one)[steps].T for one in sound])
 
@@ -59,7 +59,7 @@ def random_starts(mask: Bool[Tensor, "b t"]) -> Int[Tensor, " b"]:
 
 
 def window_sound(sound: Float[Tensor, "b samples"], starts: Int[Tensor, " b"]) -> Float[Tensor, "b 4480"]:
-    """Sound of the windows with a frame on either side; silence beyond the stretch."""
+    """Audio of the windows with a frame on either side; silence beyond the stretch."""
     frames = F.pad(sound.unflatten(1, (-1, SAMPLES_PER_FRAME)), (0, 0, 1, SOUND_FRAMES))
     rows = starts[:, None] + torch.arange(SOUND_FRAMES, device=starts.device)
     return frames[torch.arange(len(frames), device=rows.device)[:, None], rows].flatten(1)

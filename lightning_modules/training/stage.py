@@ -111,7 +111,7 @@ class StageModule(FrozenParts, pl.LightningModule):
         raise NotImplementedError
 
     def samples(self, batch: Any) -> dict[str, Tensor] | None:
-        """Pictures [t, 3, h, w] in [-1, 1] of a validation batch to show during training; None where there are none."""
+        """Images [t, 3, h, w] in [-1, 1] of a validation batch to show during training; None where there are none."""
         return None
 
     @without_gradients

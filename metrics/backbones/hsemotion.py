@@ -80,7 +80,7 @@ class HSEmotion(nn.Module):
 
     @torch.no_grad()
     def _check(self, path: Path) -> None:
-        """UserError unless a picture of the right size gives eight scores and the right number of features."""
+        """UserError unless an image of the right size gives eight scores and the right number of features."""
         expected = f"expected {len(CLASSES)} scores and {self.dimension} features of {self.size} px"
         remedy = f"{expected}; get {self.file.name} from {self.file.source}"
         try:

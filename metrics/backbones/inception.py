@@ -66,7 +66,7 @@ class FIDInception:
         self.network.fc = nn.Identity()  # type: ignore[assignment]
 
     def features(self, images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t d"]:
-        """Features of frames in [-1, 1], rounded to 8 bits as FID's pictures are."""
+        """Features of frames in [-1, 1], rounded to 8 bits as FID's images are."""
         self.network.to(images.device)
         pixels = ((images.clamp(-1, 1) + 1) * 127.5).round()
         parts = [self.network((tensorflow_resize(part, SIZE) - 128) / 128) for part in pixels.split(BATCH)]

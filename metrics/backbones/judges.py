@@ -127,7 +127,7 @@ class EmotionJudge(nn.Module):
 
 
 class IdentityJudge(nn.Module):
-    """A unit embedding that is alike for pictures of one person."""
+    """A unit embedding that is alike for images of one person."""
 
     name = "judge (64 px)"
     stand_in = True
@@ -170,11 +170,11 @@ class SyncJudge(nn.Module):
         self.register_buffer("mfcc_scale", torch.ones(NUM_MFCC, 1))
 
     def audio(self, mfcc: Float[Tensor, "n 13 20"]) -> Float[Tensor, "n d"]:
-        """Embeddings of sound windows."""
+        """Embeddings of audio windows."""
         return with_constant(self.sound(((mfcc - self.mfcc_mean) / self.mfcc_scale)[:, None]))
 
     def video(self, frames: Float[Tensor, "n 5 3 h w"]) -> Float[Tensor, "n d"]:
-        """Embeddings of picture windows."""
+        """Embeddings of image windows."""
         small = at_judge_size(frames.flatten(0, 1)).unflatten(0, (-1, FRAMES_PER_WINDOW))
         return self.lower_halves(small[..., SIZE // 2 :, :])
 

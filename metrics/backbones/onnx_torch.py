@@ -29,7 +29,7 @@ class _Node(NamedTuple):
 class OnnxModule(nn.Module):
     """The graph of a file; weights are frozen buffers that no checkpoint holds, as the file holds them already.
 
-    The number of pictures may be any, whatever the file declares. `input_of_last` returns what the last layer is given
+    The number of images may be any, whatever the file declares. `input_of_last` returns what the last layer is given
     beside its output.
     """
 

@@ -55,7 +55,7 @@ class SyncBackbone(Backbone, Protocol):
     """Embeds 5 frames and 20 MFCC steps in one space, near each other when they belong together."""
 
     own_crop: bool
-    """Whether it sees SyncNet's crop (224 px, `face_clip.sync_boxes`) in place of the picture metrics' one."""
+    """Whether it sees SyncNet's crop (224 px, `face_clip.sync_boxes`) in place of the image metrics' one."""
     trusted: float
     """Confidence under which a true clip's audio and video do not agree; 0 where the network has no such value."""
 

@@ -1,4 +1,4 @@
-"""Picture quality of a clip: PSNR and SSIM of each frame, by torchmetrics."""
+"""Image quality of a clip: PSNR and SSIM of each frame, by torchmetrics."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sync: SyncNet's distance and confidence (Chung and Zisserman 2016) from features of sound and picture."""
+"""Sync: SyncNet's distance and confidence (Chung and Zisserman 2016) from features of audio and video."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MAX_SHIFT = 15
-"""Frames by which the sound is moved against the picture, each way."""
+"""Frames by which the audio is moved against the image, each way."""
 
 BLOCK = 32
 """Frames handled by one matrix product; wider blocks waste more of each product outside the band of shifts."""
@@ -28,9 +28,9 @@ class SyncScores(NamedTuple):
 def shift_distances(
     audio_features: Float[Tensor, "n d"], video_features: Float[Tensor, "n d"], max_shift: int = MAX_SHIFT
 ) -> Float[Tensor, " shifts"]:
-    """Mean over frames of the Euclidean distance between picture i and sound i + s, s = -max_shift..max_shift.
+    """Mean over frames of the Euclidean distance between image i and audio i + s, s = -max_shift..max_shift.
 
-    Beyond the clip's ends the sound counts as a zero vector, as in the official script. No loop over frames or
+    Beyond the clip's ends the audio counts as a zero vector, as in the official script. No loop over frames or
     shifts: |v - a|^2 = |v|^2 + |a|^2 - 2 v.a with v.a taken from the diagonal band of blocked matrix products.
     """
     num_frames, num_shifts = len(video_features), 2 * max_shift + 1

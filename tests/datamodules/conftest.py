@@ -27,7 +27,7 @@ def tone(seconds: float, hertz: float = 220.0) -> np.ndarray:
 
 
 def write_mat(path: Path, rows: int, size: int = SIZE, height: int | None = None, **extra: object) -> np.ndarray:
-    """A coefficient file for a face in the middle of the (else square) picture; its coefficients [rows, 257]."""
+    """A coefficient file for a face in the middle of the (else square) image; its coefficients [rows, 257]."""
     tall = height or size
     coefficients = np.random.default_rng(rows).normal(0, 0.1, (rows, 257)).astype(np.float32)
     scale = 224 * 1.3 / size
@@ -40,7 +40,7 @@ def write_mat(path: Path, rows: int, size: int = SIZE, height: int | None = None
 def write_clip(
     path: Path, frames: int = 20, fps: int = 25, *, sound: str | bool = ".wav", mat: bool = True, size: int = SIZE
 ) -> None:
-    """A clip `path`.mp4 with `path`.mat beside it, and its sound in a file with that suffix or "inside" the mp4."""
+    """A clip `path`.mp4 with `path`.mat beside it, and its audio in a file with that suffix or "inside" the mp4."""
     path.parent.mkdir(parents=True, exist_ok=True)
     heard = tone(frames / fps)
     inside = heard if sound == "inside" else None

@@ -44,7 +44,7 @@ def write_sound(
     path: Path, waveform: np.ndarray, codec: str = "pcm_s16le", rate: int = 16000, start: float = 0.0,
     keep: Callable[[float], bool] = lambda time: True, move: Callable[[float], float] = lambda time: time,
 ) -> None:  # fmt: skip
-    """Mono sound whose packets are left out unless `keep(time)`, and moved to `move(time)` (s)."""
+    """Mono audio whose packets are left out unless `keep(time)`, and moved to `move(time)` (s)."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout="mono")
         _mux_sound(container, stream, waveform, rate, start, keep, move)
@@ -71,7 +71,7 @@ def _mux_sound(container, stream, waveform, rate, start, keep, move) -> None:
 def write_pictures(
     path: Path, times: Sequence[float], waveform: np.ndarray | None = None, start: float = 0.0, size: int = 32
 ) -> None:
-    """Lossless video whose frame i is grey 10 + 2 i and shown at times[i] s, in any order; PCM sound from `start`."""
+    """Lossless video whose frame i is grey 10 + 2 i and shown at times[i] s, in any order; PCM audio from `start`."""
     tick = Fraction(1, 1000)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=1000)

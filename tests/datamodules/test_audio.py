@@ -1,4 +1,4 @@
-"""Sound: any file to 16 kHz mono, and features that agree with independent references."""
+"""Audio: any file to 16 kHz mono, and features that agree with independent references."""
 
 import wave
 from pathlib import Path
@@ -123,7 +123,7 @@ def test_mfcc_agrees_with_its_description() -> None:
 @settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(0, 3))
 def test_windows_follow_the_clock(shift: int, seed: int) -> None:
-    """Sound moved by whole frames moves mel and MFCC by as many frames."""
+    """Audio moved by whole frames moves mel and MFCC by as many frames."""
     waveform = noise(640 * 30, seed)
     moved = np.concatenate([np.zeros(640 * shift, np.float32), waveform])
     plain, late = audio.mfcc_windows(waveform, 30), audio.mfcc_windows(moved, 30 + shift)

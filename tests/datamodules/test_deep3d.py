@@ -183,7 +183,7 @@ def test_the_checkpoint_is_found_by_path_folder_and_weights(tmp_path: Path) -> N
 
 
 class StillFace(Landmarker):
-    """Sees one face that drifts to the right; none in the pictures of `hidden`."""
+    """Sees one face that drifts to the right; none in the images of `hidden`."""
 
     def __init__(self, hidden: bool = False) -> None:
         self._hidden, self._calls = hidden, 0
@@ -235,7 +235,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def by_published_steps(video: Path, network: deep3d.Deep3DNetwork) -> dict[str, np.ndarray]:
-    """What Deep3DFaceRecon would write to a `.mat`: the whole picture resized and cut, all frames at once."""
+    """What Deep3DFaceRecon would write to a `.mat`: the whole image resized and cut, all frames at once."""
     params, pictures = [], []
     for number, frame in enumerate(iterate_frames(video)):
         picture = frame.rgb()

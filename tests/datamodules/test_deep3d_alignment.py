@@ -65,7 +65,7 @@ def test_a_face_of_any_size_lies_on_the_template(pixels_per_unit: float, x: floa
     ],
 )
 def test_the_cut_shows_what_deep3d_shows(params: tuple[float, ...]) -> None:
-    """The whole picture resized, then cut, black outside: to a grey level, from a part of the picture."""
+    """The whole image resized, then cut, black outside: to a grey level, from a part of the image."""
     picture = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
     row = np.array(params, np.float32)
     w0, h0, s, t0, t1 = (float(value) for value in row)

@@ -21,7 +21,7 @@ LIMIT_S = 60.0
 
 
 def write_seeds(folder: Path, clip: Clip) -> list[list[Path]]:
-    """Files of three clips of 0.6 s: sound inside the picture's file, beside it as m4a, beside it as wav; .mat."""
+    """Files of three clips of 0.6 s: audio inside the image's file, beside it as m4a, beside it as wav; .mat."""
     clip(folder / "inside", FRAMES, sound="inside", size=96)
     clip(folder / "m4a", FRAMES, sound=".m4a", size=96)
     clip(folder / "wav", FRAMES, sound=".wav", size=96)

@@ -1,4 +1,4 @@
-"""Sound against mouth: a known lag is found and taken out; what decides nothing changes nothing."""
+"""Audio against mouth: a known lag is found and taken out; what decides nothing changes nothing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Pictures of every depth and transparency: the range is kept and the background is the stated one."""
+"""Images of every depth and transparency: the range is kept and the background is the stated one."""
 
 import contextlib
 import os

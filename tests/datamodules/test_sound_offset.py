@@ -1,4 +1,4 @@
-"""The offset of sound from picture is measured, recorded and taken out."""
+"""The offset of audio from image is measured, recorded and taken out."""
 
 import shutil
 from fractions import Fraction
@@ -17,7 +17,7 @@ from datamodules.video_writer import write_video
 
 FRAMES = 30
 CLICK = 0.5
-"""Where the burst of noise begins, in s of the picture's time."""
+"""Where the burst of noise begins, in s of the image's time."""
 
 
 def burst(seconds: float = FRAMES / 25, seed: int = 0) -> np.ndarray:
@@ -34,7 +34,7 @@ def onset(store: Store, identifier: str) -> float:
 
 
 def write_late(path: Path, sound: np.ndarray, seconds: float) -> None:
-    """A video whose PCM sound starts `seconds` after its picture by the time stamps (before it where negative)."""
+    """A video whose PCM audio starts `seconds` after its video by the time stamps (before it where negative)."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, width=64, height=64, pix_fmt="yuv420p")
         audio = container.add_stream("pcm_s16le", rate=SAMPLE_RATE, layout="mono")
@@ -53,7 +53,7 @@ def write_late(path: Path, sound: np.ndarray, seconds: float) -> None:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, write_mat) -> Store:
-    """Sound late and early inside the file; a file beside it that is late against the track, or of something else."""
+    """Audio late and early inside the file; a file beside it that is late against the track, or of something else."""
     raw = tmp_path_factory.mktemp("offsets")
     write_late(raw / "late.mkv", burst()[1600:], 0.1)
     write_late(raw / "early.mkv", shifted(burst(), 0.2), -0.2)

@@ -19,7 +19,7 @@ def noise(seconds: float = 1.0, seed: int = 0) -> np.ndarray:
 
 
 def slow(seconds: float = 2.0) -> np.ndarray:
-    """A sound that lossy codecs keep and whose place in time is unmistakable: a rising tone."""
+    """audio that lossy codecs keep and whose place in time is unmistakable: a rising tone."""
     time = np.arange(round(seconds * RATE)) / RATE
     return 0.5 * np.sin(2 * np.pi * (200 * time + 300 * time**2))
 

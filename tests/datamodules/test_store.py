@@ -1,4 +1,4 @@
-"""The store: pictures and rows come back, damage is found, other versions are refused, a copy is as good."""
+"""The store: images and rows come back, damage is found, other versions are refused, a copy is as good."""
 
 import json
 import pickle

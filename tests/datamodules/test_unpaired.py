@@ -1,4 +1,4 @@
-"""Sounds alone and pictures alone: how they are named, prepared, and mixed into batches of AME."""
+"""Sounds alone and images alone: how they are named, prepared, and mixed into batches of AME."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Pictures by their times and as a player shows them: holes, doubles, disorder, mirrors, alpha."""
+"""Images by their times and as a player shows them: holes, doubles, disorder, mirrors, alpha."""
 
 import itertools
 import warnings
@@ -59,7 +59,7 @@ def test_a_late_start_is_time_zero(tmp_path: Path) -> None:
 
 
 def corners(height: int = 32, width: int = 64) -> np.ndarray:
-    """A picture whose four quarters differ."""
+    """An image whose four quarters differ."""
     picture = np.zeros((height, width, 3), np.uint8)
     picture[: height // 2, : width // 2], picture[: height // 2, width // 2 :] = (220, 0, 0), (0, 220, 0)
     picture[height // 2 :, : width // 2], picture[height // 2 :, width // 2 :] = (0, 0, 220), (220, 220, 220)
@@ -96,7 +96,7 @@ def test_every_display_matrix(matrix, shown, stretch, tmp_path) -> None:
 
 
 def write_stretched(path: Path, picture: np.ndarray, aspect: Fraction) -> None:
-    """Ten frames of one picture with pixels of that width over height."""
+    """Ten frames of one image with pixels of that width over height."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.height, stream.width = picture.shape[:2]
@@ -153,7 +153,7 @@ def test_any_name_is_a_name(name: str, tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["hflip.mp4", "sar.mp4", "anam.mp4"])
 def test_real_geometry(name: str, real_data: Path) -> None:
-    """Against FFmpeg's own filters on the stored pictures."""
+    """Against FFmpeg's own filters on the stored images."""
     path = real_data / "cases" / name
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

@@ -28,7 +28,7 @@ WANTED = [variant for variant in VARIANTS if variant.id != "hef_projected"]
 """All but the one that the demo has already."""
 
 SPLIT = "name: two test actors\ntrain: [M001, W001]\ntest: [M005, W004]\njudge: [W006, M007]\n"
-"""Of the tiny world's actors, so that each style of a test clip has a picture in another test clip."""
+"""Of the tiny world's actors, so that each style of a test clip has an image in another test clip."""
 
 
 @pytest.fixture(scope="module")

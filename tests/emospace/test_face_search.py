@@ -1,4 +1,4 @@
-"""Faces of any size and place in a picture: with a detector of red rectangles, and with MediaPipe."""
+"""Faces of any size and place in an image: with a detector of red rectangles, and with MediaPipe."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ FACE = (181, 87, 270, 178)
 
 
 class Rectangles(Landmarker):
-    """Finds red rectangles of 1/8 to 3/4 of the picture's longer side, wherever they lie whole in it."""
+    """Finds red rectangles of 1/8 to 3/4 of the image's longer side, wherever they lie whole in it."""
 
     def __init__(self) -> None:
         self.looked = 0
@@ -95,7 +95,7 @@ def moved(x: int, y: int) -> list[int]:
 
 @pytest.mark.real
 def test_real_faces(landmarker: Landmarker) -> None:
-    """Two beside each other, one in a panorama, at the borders, larger than the picture; none in a stamp."""
+    """Two beside each other, one in a panorama, at the borders, larger than the image; none in a stamp."""
     picture = astronaut()
     wide = np.full((512, 2048, 3), 127, np.uint8)
     wide[:, 1400:1912] = picture

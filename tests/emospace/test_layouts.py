@@ -188,7 +188,7 @@ def moving(frames: int, start: int = 0) -> np.ndarray:
 
 @pytest.fixture
 def scores(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """PC-AVS (which begins at frame 2) and MEAD (pictures, 30 a second) scored against one true clip of 1 s."""
+    """PC-AVS (which begins at frame 2) and MEAD (images, 30 a second) scored against one true clip of 1 s."""
     monkeypatch.setenv("EMOSPACE_WEIGHTS", str(tmp_path / "no_weights"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     write_video(tmp_path / "MEAD" / CLIPS["M003_front_happy_3_001"], moving(25), crf=1)

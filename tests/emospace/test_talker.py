@@ -1,4 +1,4 @@
-"""The talking face with tiny random networks: frames as the speech arrives, and where the films go."""
+"""The talking face with tiny random networks: frames as the speech arrives, and where the videos go."""
 
 import argparse
 import dataclasses
@@ -18,7 +18,7 @@ from datamodules.mead import Reference
 from datamodules.speech_loading import load_feature
 from datamodules.speech_names import SpeechForm
 from emospace.commands.talk import spare_inputs, targets
-from emospace.talker import STREAMED, FilmSettings, Talker
+from emospace.talker import STREAMED, Talker, VideoSettings
 from emospace.talking.drawing import Canvas, Speech, perform
 from emospace.talking.model_file import TalkingModel
 from emospace.talking.motion import Liveliness, Motion, loudness
@@ -26,7 +26,7 @@ from emospace.talking.portrait import Portrait
 from emospace.talking.pose import HeadPose
 from emospace.talking.schedule import Cue, EmotionTrack
 from emospace.talking.square import Square
-from experiments.samples import as_pictures
+from experiments.samples import as_images
 from face3d.coefficients import IDENTITY
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
 from lightning_modules.eac.module import EACModule
@@ -62,9 +62,9 @@ def reference(seed: int = 0) -> Reference:
 
 
 def portrait(size: int = 16) -> Portrait:
-    """The face fills the picture."""
+    """The face fills the image."""
     source = reference()
-    picture = as_pictures(source.image[None])[0].repeat(size // 16, 0).repeat(size // 16, 1)
+    picture = as_images(source.image[None])[0].repeat(size // 16, 0).repeat(size // 16, 1)
     square = Square(size / 2, size / 2, size / 2)
     return Portrait(Path("portrait.png"), picture, square, source, torch.zeros(68, 2))
 
@@ -99,7 +99,7 @@ def test_at_the_training_size_frames_are_the_networks_own(pipeline: Pipeline) ->
     moved, places = head.drive(source, 0, len(mfcc))
     with torch.no_grad():
         expression = pipeline.eac.predict_speech(mfcc, code, identity[:, IDENTITY])
-        whole = as_pictures(pipeline.draw(source, driving(moved, identity, expression), places, code).frames)
+        whole = as_images(pipeline.draw(source, driving(moved, identity, expression), places, code).frames)
     assert np.abs(made.astype(int) - whole).max() <= 1
     still = frames(pipeline, iter(mfcc.split(7)), plain(nodding(1)))
     assert np.abs(still[0].astype(int) - whole[0]).max() <= 1, "the first frame is the portrait's own pose"
@@ -147,7 +147,7 @@ def test_frames_come_while_speech_arrives(talker: Talker) -> None:
 def test_all_of_the_speech_is_shown(talker: Talker) -> None:
     speech = np.random.default_rng(0).uniform(-0.3, 0.3, 31 * SAMPLES_PER_FRAME + 100).astype(np.float32)
     assert (
-        len(list(talker.frames(portrait(), np.array_split(speech, 7), "happy", settings=FilmSettings(pose="still"))))
+        len(list(talker.frames(portrait(), np.array_split(speech, 7), "happy", settings=VideoSettings(pose="still"))))
         == 31
     )
 

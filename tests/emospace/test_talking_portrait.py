@@ -43,7 +43,7 @@ def turned(picture: np.ndarray, degrees: float) -> np.ndarray:
 def write_portrait(
     path: Path, picture: np.ndarray, angle: tuple[float, float, float] = (0, 0, 0), half: float = 60.0
 ) -> None:
-    """A picture, and beside it the coefficients of a face in its middle."""
+    """An image, and beside it the coefficients of a face in its middle."""
     Image.fromarray(picture).save(path)
     height, width = picture.shape[:2]
     coefficients = np.zeros((1, 257), np.float32)

@@ -37,7 +37,7 @@ def moving(frames: int, seed: int = 1) -> HeadPose:
 
 
 def write_mat(path: Path, head: HeadPose, size: int = 64) -> None:
-    """A coefficient file whose camera windows are the head's placement in a crop as wide as the picture."""
+    """A coefficient file whose camera windows are the head's placement in a crop as wide as the image."""
     coefficients = np.zeros((len(head), 257), np.float32)
     coefficients[:, ANGLE], coefficients[:, TRANSLATION] = head.angle.numpy(), head.translation.numpy()
     scale, x, y = head.placement.numpy().T * size / 2

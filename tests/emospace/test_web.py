@@ -103,7 +103,7 @@ def test_emotions_are_as_wished(
 
 
 def test_emotion_files_are_uploads(studio: Studio, wish: Wish, folder: Folder) -> None:
-    """The tiny networks take sound and no pictures; their refusal shows that the picture reached them."""
+    """The tiny networks take audio and no images; their refusal shows that the image reached them."""
     report = studio.make("visitor", wish._replace(source=SOUND, sound=wish.speech), ignore).report
     assert report.emotions[0]["modality"] == "audio"
     with pytest.raises(UserError, match="this encoder does not take image"):

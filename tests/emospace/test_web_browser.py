@@ -1,4 +1,4 @@
-"""The web page in a headless browser: a visitor uploads, clicks, waits, and gets a film that moves.
+"""The web page in a headless browser: a visitor uploads, clicks, waits, and gets a video that moves.
 
 Needs Gradio (`emospace[web]`), selenium, Chromium and its driver.
 """
@@ -122,7 +122,7 @@ def fill(page: Any, place: str, text: str) -> None:
 
 
 def film_of(page: Any, place: str = "film") -> str:
-    """The address of a film on the page, as soon as it is there."""
+    """The address of a video on the page, as soon as it is there."""
 
     def address() -> str | None:
         return page.execute_script(f"return document.querySelector('#{place} video')?.src")

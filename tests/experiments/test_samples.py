@@ -8,7 +8,7 @@ from PIL import Image
 from conventions.errors import UserError
 from datamodules.video import read_video
 from experiments.csvfiles import read_columns, write_csv
-from experiments.samples import Sample, as_pictures, flow_pictures, write_sample
+from experiments.samples import Sample, as_images, flow_images, write_sample
 from face3d.coefficients import split
 from lightning_modules.pipeline import driving
 
@@ -27,13 +27,13 @@ def test_driving_takes_face_from_the_source_and_motion_from_the_clip() -> None:
 
 def test_pictures_keep_their_values() -> None:
     frames = torch.tensor([-1.0, 0.0, 1.0, 3.0])[:, None, None, None].expand(4, 3, 2, 2)
-    assert as_pictures(frames)[:, 0, 0, 0].tolist() == [0, 128, 255, 255]
+    assert as_images(frames)[:, 0, 0, 0].tolist() == [0, 128, 255, 255]
 
 
 def test_the_colour_wheel_is_white_at_rest_and_turns_with_direction() -> None:
     flow = torch.zeros(3, 2, 4, 4)
     flow[1, 0], flow[2, 0] = 0.25, -0.25
-    still, right, left = flow_pictures(flow)[:, 0, 0].astype(int)
+    still, right, left = flow_images(flow)[:, 0, 0].astype(int)
     assert still.tolist() == [255, 255, 255]
     assert right.tolist() == [255, 0, 0]
     assert left.tolist() == [0, 255, 255]

@@ -1,4 +1,4 @@
-"""The renderer: what it draws, its gradients on coefficients, and motion that really warps one picture to the other."""
+"""The renderer: what it draws, its gradients on coefficients, and motion that really warps one image to the other."""
 
 from dataclasses import fields, replace
 
@@ -36,7 +36,7 @@ def test_the_same_picture_twice(small_head, coefficients, placement):
 
 @pytest.mark.parametrize("index", [0, 5, 85, 100, 150, 224, 225, 226, 227, 229, 240, 254, 255, 256])
 def test_gradients_match_finite_differences(small_head, coefficients, placement, index):
-    """Inner pixels only: at a silhouette the picture jumps, which no rasteriser of this kind differentiates."""
+    """Inner pixels only: at a silhouette the image jumps, which no rasteriser of this kind differentiates."""
     renderer = Renderer(small_head, 40)
     base = coefficients[:1].clone()
     seen = renderer(base, placement[:1]).mask

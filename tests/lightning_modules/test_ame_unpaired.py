@@ -1,4 +1,4 @@
-"""AME on voices without pictures and pictures without voices, with words of a sentence encoder and frozen features."""
+"""AME on voices without images and images without voices, with words of a sentence encoder and frozen features."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def module_of(folder: Path) -> AMEModule:
 
 
 def batch() -> AMEBatch:
-    """Four voices with levels, then three pictures without."""
+    """Four voices with levels, then three images without."""
     mask = torch.arange(9)[None] < torch.tensor([[9], [5], [9], [2]])
     return AMEBatch(
         image=torch.rand(3, 3, 24, 24) * 2 - 1,

@@ -77,7 +77,7 @@ class MeanCritic(nn.Module):
 
 
 def batch_of(size: int = 4, steps: int = 12) -> EACBatch:
-    """Expression follows the sound's loudness and the emotion."""
+    """Expression follows the audio's loudness and the emotion."""
     loudness = torch.rand(size, steps, 1, 1)
     mfcc = loudness + 0.1 * torch.randn(size, steps, 28, 13)
     style = torch.randint(len(STYLES), (size,))
@@ -280,7 +280,7 @@ def test_a_mouth_that_follows_the_sound_closes_in_silence(renderer: Renderer) ->
 
 
 def test_the_heads_motion_is_learnt_up_to_a_constant() -> None:
-    """The head nods as the sound is loud; where it is on the whole does not count."""
+    """The head nods as the audio is loud; where it is on the whole does not count."""
     torch.manual_seed(0)
     module = EACModule(replace(PLAIN, pose=True), WordEncoder())
 
@@ -375,7 +375,7 @@ def test_the_slider_gives_each_clip_its_own_level_and_neutral_ones_any_emotion_a
 
 
 class Faces:
-    """Pictures of mouths that open with the first expression coefficient, or with none of them."""
+    """Images of mouths that open with the first expression coefficient, or with none of them."""
 
     def __init__(self, follows: bool) -> None:
         random = torch.Generator().manual_seed(0)

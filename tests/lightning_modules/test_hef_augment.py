@@ -28,7 +28,7 @@ def module() -> HEFModule:
 
 
 def batch(still: bool = False) -> HEFBatch:
-    """Pictures of the ball; `still` takes the source as target too."""
+    """Images of the ball; `still` takes the source as target too."""
     frames = world.make_batch(world.renderer(SIZE), 4, world.batch_generator(1, 0))
     if not still:
         return frames

@@ -58,7 +58,7 @@ def source_of(picture: Float[Tensor, "3 s s"], size: int = R) -> Source:
 
 
 def turned_square(picture: Float[Tensor, "3 s s"], roll: float, size: int) -> Float[Tensor, "3 r r"]:
-    """What a square turned clockwise by `roll` shows of the picture, as large as it."""
+    """What a square turned clockwise by `roll` shows of the image, as large as it."""
     turn = torch.tensor([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
     return F.grid_sample(picture[None], identity_grid(size, size) @ turn.T, padding_mode="border", align_corners=False)[
         0

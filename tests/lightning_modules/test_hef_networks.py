@@ -222,7 +222,7 @@ def test_discriminator_hears_frame_geometry_and_emotion(small: HEFConfig) -> Non
 
 
 def test_parts_are_cut_out_about_their_landmarks() -> None:
-    """A picture whose colours are its coordinates shows where a cut was made."""
+    """An image whose colours are its coordinates shows where a cut was made."""
     grid = identity_grid(64, 64, torch.device("cpu")).permute(0, 3, 1, 2).expand(2, -1, -1, -1)
     points = torch.tensor([[-0.2, 0.3], [0.4, 0.3], [0.1, 0.4], [0.1, 0.2]]).expand(2, -1, -1)
     cut = cut_out(grid, points, 16)

@@ -45,7 +45,7 @@ def expert() -> LipSyncExpert:
 
 
 class Colour(nn.Module):
-    """Embeds frames by their mean colour, and every sound as red."""
+    """Embeds frames by their mean colour, and every audio as red."""
 
     own_crop = False
 

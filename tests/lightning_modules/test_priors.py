@@ -10,7 +10,7 @@ from lightning_modules.standins.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.clip import ClipPrior
 from lightning_modules.standins.priors.data import (
     CaptionData,
-    CaptionedPictures,
+    CaptionedImages,
     PairBatch,
     PictureData,
     TextBatch,
@@ -24,13 +24,13 @@ from toyworld.lexicon import corpus, lexicon, vocabulary
 STYLES = ("happy", "sad", "appalled")
 
 
-def toy_pictures(count: int) -> CaptionedPictures:
-    """Pictures whose colour is their style."""
+def toy_pictures(count: int) -> CaptionedImages:
+    """Images whose colour is their style."""
     rng = np.random.default_rng(0)
     styles = [STYLES[i % 3] for i in range(count)]
     images = np.stack([np.full((64, 64, 3), 40 + 80 * STYLES.index(style)) for style in styles])
     noisy = np.clip(images + rng.integers(-20, 20, images.shape), 0, 255).astype(np.uint8)
-    return CaptionedPictures(noisy, [f"a person who looks {style}" for style in styles], styles, [1] * count)
+    return CaptionedImages(noisy, [f"a person who looks {style}" for style in styles], styles, [1] * count)
 
 
 def fit(module, batches, steps: int) -> list[float]:
@@ -86,7 +86,7 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
 
 def test_pictures_of_one_style_and_level_share_a_label_and_scenes_do_not() -> None:
     images = np.zeros((5, 64, 64, 3), np.uint8)
-    pictures = CaptionedPictures(images, ["x"] * 5, ["happy", "happy", "", "", "happy"], [1, 2, 0, 0, 1])
+    pictures = CaptionedImages(images, ["x"] * 5, ["happy", "happy", "", "", "happy"], [1, 2, 0, 0, 1])
     first, second, scene, other, again = pictures.labels().tolist()
     assert first == again
     assert len({first, second, scene, other}) == 4

@@ -8,7 +8,7 @@ from metrics.speech_features import num_windows, sound_windows, syncnet_mfcc
 
 
 def numpy_shift_distances(audio: np.ndarray, video: np.ndarray, max_shift: int) -> np.ndarray:
-    """From scratch: for each shift and frame the distance to the sound there, or to zeros outside the clip."""
+    """From scratch: for each shift and frame the distance to the audio there, or to zeros outside the clip."""
     means = []
     for shift in range(-max_shift, max_shift + 1):
         distances = []

@@ -42,7 +42,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, PrepareRepor
 
 
 def clip(actor: Path, emotion: str, level: int) -> tuple[Path, Path]:
-    """Picture and sound of an emotion at a level."""
+    """Image and sound of an emotion at a level."""
     video, audio = f"video/front/{emotion}/level_{level}/001.mp4", f"audio/{emotion}/level_{level}/001.m4a"
     return actor / video, actor / audio
 

@@ -1,4 +1,4 @@
-"""Toy actors: the same pictures each time, differences between people, and what MediaPipe and SFace make of them."""
+"""Toy actors: the same images each time, differences between people, and what MediaPipe and SFace make of them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -137,7 +137,7 @@ def test_names_decide_the_sex_and_actors_differ() -> None:
 
 
 def test_the_face_is_where_the_camera_puts_it() -> None:
-    """Opening the mouth darkens the picture exactly about the projected mouth, and nowhere else than the lower face."""
+    """Opening the mouth darkens the image exactly about the projected mouth, and nowhere else than the lower face."""
     actor = make_actor("W021", 0)
     rows, (closed, opened) = frames(actor, [{}, {"jaw_open": 0.6}], size=160)
     head = procedural_head()

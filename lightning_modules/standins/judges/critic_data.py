@@ -24,7 +24,7 @@ from toyworld.pairs import PairSet
 
 @dataclass(frozen=True)
 class CriticBatch(Batch):
-    """Photographs of some people, the renders of the same faces, and renders of any; pictures are uint8."""
+    """Photographs of some people, the renders of the same faces, and renders of any; images are uint8."""
 
     images: UInt8[Tensor, "b 3 64 64"]
     emotion: Int[Tensor, " b"]
@@ -45,7 +45,7 @@ def swap_people(coefficients: np.ndarray, random: np.random.Generator) -> np.nda
 
 @torch.inference_mode()
 def render_faces(coefficients: np.ndarray, placement: np.ndarray, model: MorphableModel) -> UInt8[Tensor, "n 3 64 64"]:
-    """Pictures of coefficients, as L_emo's renderer draws them."""
+    """Images of coefficients, as L_emo's renderer draws them."""
     renderer = Renderer(model, SIZE)
     parts = []
     for first in range(0, len(coefficients), CHUNK):
@@ -86,7 +86,7 @@ class CriticsData(EndlessData):
 
     @classmethod
     def load(cls, config: JudgesConfig, pairs: PairSet, seed: int) -> "CriticsData":
-        """The toy world's critic pictures."""
+        """The toy world's critic images."""
         return cls(config, faces_of_pairs(pairs), seed)
 
     def test_dataloader(self) -> list[DataLoader]:

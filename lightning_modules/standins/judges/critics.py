@@ -112,7 +112,7 @@ class CriticsModule(StageModule):
         return adamw_with_cosine(self, Schedule(numbers.steps, numbers.learning_rate, WARMUP, WEIGHT_DECAY))
 
     def evaluate_batch(self, batch: CriticBatch, loader: int, phase: Phase) -> dict[str, float]:
-        """Accuracy on pictures and renders of people held out, and how far a picture's features lie from those of its
+        """Accuracy on images and renders of people held out, and how far an image's features lie from those of its
         own render and of another face's.
         """
         images, own, renders = map(losses.as_float, (batch.images, batch.own_renders, batch.renders))

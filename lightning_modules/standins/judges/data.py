@@ -31,7 +31,7 @@ from toyworld.pairs import PairSet
 
 @dataclass(frozen=True)
 class JudgeBatch(Batch):
-    """Pictures with labels, and windows of sound and picture from some clips; pictures are uint8."""
+    """Images with labels, and windows of audio and video from some clips; images are uint8."""
 
     images: UInt8[Tensor, "b 3 64 64"]
     landmarks: Float[Tensor, "b 68 2"]
@@ -83,7 +83,7 @@ class JudgesData(EndlessData):
 
     @classmethod
     def load(cls, config: JudgesConfig, pairs: PairSet, store: Store, split: Split, seed: int) -> "JudgesData":
-        """Everything from the judge pictures of the toy world and the judge actors' clips of a store."""
+        """Everything from the judge images of the toy world and the judge actors' clips of a store."""
         clips = store.clips.where(actor=lambda name: split.role(name) == "judge", kind=["basic"])
         speech = speech_clips(store, clips)
         tested = tested_actors(sorted({clip.actor for clip in speech}), config.held_out)

@@ -1,4 +1,4 @@
-"""How far judges and critics can be trusted: their accuracy on true pictures of people that were held out."""
+"""How far judges and critics can be trusted: their accuracy on true images of people that were held out."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ from metrics.suite import LMD_CROP
 
 
 def same_person_auc(embeddings: Float[Tensor, "n d"], person: Int[Tensor, " n"]) -> float:
-    """Probability that two pictures of one person are more alike than two of different persons (0.5 = chance).
+    """Probability that two images of one person are more alike than two of different persons (0.5 = chance).
 
     NaN where all pairs are alike in that.
     """

@@ -1,4 +1,4 @@
-"""Labelled 64 px faces for judges and critics: pictures of the toy world's web, frames of a store's clips."""
+"""Labelled 64 px faces for judges and critics: images of the toy world's web, frames of a store's clips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -22,7 +22,7 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class FaceBatch(Batch):
-    """Pictures of faces with their labels; pictures are uint8, landmarks in [-1, 1]."""
+    """Images of faces with their labels; images are uint8, landmarks in [-1, 1]."""
 
     images: UInt8[Tensor, "b 3 64 64"]
     landmarks: Float[Tensor, "b 68 2"]
@@ -31,17 +31,17 @@ class FaceBatch(Batch):
 
 
 def image_tensor(images: UInt8[np.ndarray, "n 64 64 3"]) -> UInt8[Tensor, "n 3 64 64"]:
-    """Pictures as a uint8 tensor, channels first."""
+    """Images as a uint8 tensor, channels first."""
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Faces with their labels; all fields have one row for each picture."""
+    """Faces with their labels; all fields have one row for each image."""
 
     images: UInt8[np.ndarray, "n 64 64 3"]
     landmarks: Float32[np.ndarray, "n 68 2"]
-    """True positions, (x, y) in [-1, 1] across the picture."""
+    """True positions, (x, y) in [-1, 1] across the image."""
     emotion: Int64[np.ndarray, " n"]
     """Index in `EMOTIONS`."""
     person: Int64[np.ndarray, " n"]
@@ -52,7 +52,7 @@ class Faces:
         return len(self.images)
 
     def batch(self) -> "FaceBatch":
-        """Pictures and labels as tensors."""
+        """Images and labels as tensors."""
         return FaceBatch(
             images=image_tensor(self.images),
             landmarks=torch.from_numpy(self.landmarks),
@@ -91,7 +91,7 @@ def landmarks_of(
 
 
 def faces_of_pairs(pairs: PairSet) -> Faces:
-    """The pictures that show one of MEAD's emotions."""
+    """The images that show one of MEAD's emotions."""
     rows = np.array([index for index, style in enumerate(pairs.style) if style in EMOTIONS])
     coefficients, placement = np.array(pairs.coefficients)[rows], np.array(pairs.placement)[rows]
     return Faces(

@@ -13,18 +13,18 @@ MAX_ZOOM = 0.06
 MAX_LIGHT = 0.3
 MAX_NOISE = 0.02
 BLURRED = 0.25
-"""Share of blurred pictures. A face's signs of emotion are a pixel wide at 64 px: stronger noise or blur hides them."""
+"""Share of blurred images. A face's signs of emotion are a pixel wide at 64 px: stronger noise or blur hides them."""
 
 
 def as_float(images: UInt8[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
-    """Pictures in [-1, 1]."""
+    """Images in [-1, 1]."""
     return images.float() / 127.5 - 1
 
 
 def augment(
     images: Float[Tensor, "b 3 s s"], landmarks: Float[Tensor, "b 68 2"]
 ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 68 2"]]:
-    """Pictures moved, zoomed, relit, blurred and made noisy at random, with their landmarks where they went."""
+    """Images moved, zoomed, relit, blurred and made noisy at random, with their landmarks where they went."""
     count, device = len(images), images.device
     zoom = 1 + MAX_ZOOM * (2 * torch.rand(count, 1, device=device) - 1)
     move = MAX_MOVE * (2 * torch.rand(count, 2, device=device) - 1)
@@ -46,20 +46,20 @@ def degrade(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
 
 
 def relight(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """Pictures in another light and colour."""
+    """Images in another light and colour."""
     gain = 1 + MAX_LIGHT * (2 * torch.rand(len(images), 3, 1, 1, device=images.device) - 1)
     shift = MAX_LIGHT * (2 * torch.rand(len(images), 3, 1, 1, device=images.device) - 1)
     return (images * gain + shift).clamp(-1, 1)
 
 
 def relit_halves(windows: Float[Tensor, "n 5 3 h w"]) -> Float[Tensor, "n 5 3 k w"]:
-    """Lower halves in another light, alike in a window's five frames: frames side by side pass for one picture."""
+    """Lower halves in another light, alike in a window's five frames: frames side by side pass for one image."""
     halves = windows[..., windows.shape[-2] // 2 :, :].transpose(1, 2)
     return relight(halves.flatten(2, 3)).view_as(halves).transpose(1, 2)
 
 
 def mirror(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """Half of the pictures mirrored."""
+    """Half of the images mirrored."""
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     return torch.where(chosen, images.flip(3), images)
 
@@ -82,9 +82,9 @@ def mouth_shape_loss(found: Float[Tensor, "b 68 2"], true: Float[Tensor, "b 68 2
 
 
 def identity_loss(embeddings: Float[Tensor, "b d"], person: Int[Tensor, " b"], temperature: float) -> Float[Tensor, ""]:
-    """Supervised contrast (Khosla et al. 2020): pictures of one person attract, those of others repel.
+    """Supervised contrast (Khosla et al. 2020): images of one person attract, those of others repel.
 
-    Pictures without a second one of the same person in the batch do not count.
+    Images without a second one of the same person in the batch do not count.
     """
     itself = torch.eye(len(person), dtype=torch.bool, device=person.device)
     logits = (embeddings @ embeddings.T / temperature).masked_fill(itself, -torch.inf)
@@ -95,7 +95,7 @@ def identity_loss(embeddings: Float[Tensor, "b d"], person: Int[Tensor, " b"], t
 
 
 def sync_loss(audio: Float[Tensor, "n d"], video: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, ""]:
-    """Symmetric InfoNCE: each picture window finds its sound among all windows of the batch, and the reverse."""
+    """Symmetric InfoNCE: each image window finds its audio among all windows of the batch, and the reverse."""
     logits = -torch.cdist(video, audio).square() / (2 * temperature)
     own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2

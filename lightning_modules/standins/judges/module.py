@@ -40,7 +40,7 @@ class JudgesModule(StageModule):
         self.sync = SyncJudge(config.width)
 
     def losses(self, batch: JudgeBatch) -> dict[str, Float[Tensor, ""]]:
-        """Unweighted losses by the names of `JudgeWeights`; each network gets pictures augmented anew."""
+        """Unweighted losses by the names of `JudgeWeights`; each network gets images augmented anew."""
         images = losses.as_float(batch.images)
         moved, landmarks = losses.augment(images, batch.landmarks)
         found = self.landmark(moved)
@@ -83,7 +83,7 @@ class JudgesModule(StageModule):
         return Suite(Networks.from_judges(self), device=self.device)
 
     def evaluate_batch(self, batch: FaceBatch | SpeechClip, loader: int, phase: Phase) -> dict[str, float]:
-        """How far each judge can be trusted: accuracy on true pictures and clips of people held out."""
+        """How far each judge can be trusted: accuracy on true images and clips of people held out."""
         if isinstance(batch, FaceBatch):
             return score_faces(self.landmark, self.emotion, self.identity, batch)
         return score_speech(self.sync, self.emotion, batch)

@@ -1,4 +1,4 @@
-"""Clips with sound for the sync judge: pictures at 64 px in memory, cut into SyncNet's windows."""
+"""Clips with audio for the sync judge: images at 64 px in memory, cut into SyncNet's windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from metrics.speech_features import FRAMES_PER_WINDOW, STEPS_PER_FRAME, STEPS_PE
 
 @dataclass(frozen=True)
 class SpeechClip:
-    """One clip: pictures and the MFCCs of its sound."""
+    """One clip: images and the MFCCs of its audio."""
 
     id: str
     actor: str
@@ -29,7 +29,7 @@ class SpeechClip:
     def make(
         cls, id: str, actor: str, emotion: str | None, frames: UInt8[Tensor, "t 3 64 64"], waveform: Tensor
     ) -> "SpeechClip":
-        """A clip from pictures and 16 kHz sound in [-1, 1]."""
+        """A clip from images and 16 kHz audio in [-1, 1]."""
         windows = num_windows(len(frames), len(waveform))
         return cls(id, actor, emotion, frames, syncnet_mfcc(waveform), windows)
 
@@ -49,7 +49,7 @@ class SpeechClip:
 
 
 def speech_clips(store: Store, clips: Sequence[StoredClip]) -> list[SpeechClip]:
-    """Clips that have sound and are long enough for every shift of the protocol."""
+    """Clips that have audio and are long enough for every shift of the protocol."""
     found = []
     for clip in clips:
         if not clip.has_audio or clip.length < MAX_SHIFT + 2 * FRAMES_PER_WINDOW:

@@ -1,4 +1,4 @@
-"""Windows of sound and picture for the lip-sync expert: batch k is a pure function of (seed, k)."""
+"""Windows of audio and video for the lip-sync expert: batch k is a pure function of (seed, k)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ TEST_CLIPS = 16
 
 @dataclass(frozen=True)
 class LipSyncBatch(Batch):
-    """Windows of some clips, clip after clip; pictures are uint8."""
+    """Windows of some clips, clip after clip; images are uint8."""
 
     pictures: UInt8[Tensor, "n 5 3 64 64"]
     sounds: Float[Tensor, "n 13 20"]
@@ -43,7 +43,7 @@ class LipSyncBatch(Batch):
 
 @dataclass(frozen=True)
 class FaceSpeech:
-    """A stretch of a clip: pictures, sound, and the coefficients measured on the pictures."""
+    """A stretch of a clip: images, audio, and the coefficients measured on the images."""
 
     speech: SpeechClip
     coefficients: Float[Tensor, "t 257"]
@@ -77,7 +77,7 @@ def read_stretch(store: Store, clip: StoredClip, first: int, length: int, coeffi
 
 
 def usable(clips: Clips, least: int) -> Clips:
-    """Clips of MEAD's styles with sound, pictures and coefficients, of at least so many frames."""
+    """Clips of MEAD's styles with audio, images and coefficients, of at least so many frames."""
     whole = clips.where(has_audio=[True], has_coefficients=[True], has_pictures=[True])
     return whole.where(length=lambda length: length >= least)
 

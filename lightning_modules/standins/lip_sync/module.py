@@ -43,7 +43,7 @@ class LipSyncExpert(SyncJudge):
 
 
 class LipSyncModule(StageModule):
-    """Contrast of windows of five frames with their sound; `expert` is the network for losses.
+    """Contrast of windows of five frames with their audio; `expert` is the network for losses.
 
     `renderer` draws some windows from their coefficients, as EAC's loss draws its prediction; without it, photographs
     alone are learnt.

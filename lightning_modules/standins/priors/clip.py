@@ -1,4 +1,4 @@
-"""The small CLIP: an open_clip model of our own configuration, trained on captioned pictures of people.
+"""The small CLIP: an open_clip model of our own configuration, trained on captioned images of people.
 
 Its image trunk is registered with timm, so that the open_clip configuration `clip.json` can name it.
 """
@@ -22,7 +22,7 @@ from lightning_modules.ame.augment import image_augmentation
 from lightning_modules.ame.config import AugmentConfig
 from lightning_modules.ame.losses import contrastive_loss, logit_scale
 from lightning_modules.standins.config import ClipPriorConfig
-from lightning_modules.standins.priors.data import PairBatch, StyledPictures, synonym_accuracy, zero_shot_accuracy
+from lightning_modules.standins.priors.data import PairBatch, StyledImages, synonym_accuracy, zero_shot_accuracy
 from lightning_modules.standins.priors.parts import ClipParts
 from lightning_modules.standins.priors.tokenizer import drop_words, word_tokenizer
 from lightning_modules.training.configs import as_config
@@ -84,7 +84,7 @@ def build_clip(tokenizer_size: int) -> CLIP:
 
 
 class ClipPrior(StageModule):
-    """Trains the stand-in on pairs of picture and caption by CLIP's symmetric InfoNCE."""
+    """Trains the stand-in on pairs of image and caption by CLIP's symmetric InfoNCE."""
 
     config: ClipPriorConfig
 
@@ -133,8 +133,8 @@ class ClipPrior(StageModule):
         prior.model.load_state_dict(recipe["state"])
         return prior.parts()
 
-    def evaluate_batch(self, batch: StyledPictures, loader: int, phase: Phase) -> tuple[Tensor, tuple[str, ...]]:
-        """Unit vectors of pictures of held-out people, and their styles."""
+    def evaluate_batch(self, batch: StyledImages, loader: int, phase: Phase) -> tuple[Tensor, tuple[str, ...]]:
+        """Unit vectors of images of held-out people, and their styles."""
         return self.embed_image(batch.image), batch.style
 
     def summary(self, rows: Rows, phase: Phase) -> dict[str, float]:

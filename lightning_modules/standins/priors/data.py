@@ -1,4 +1,4 @@
-"""Data of the stand-ins: captioned pictures, and captions alone."""
+"""Data of the stand-ins: captioned images, and captions alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from toyworld.lexicon import corpus, lexicon, with_article
 from toyworld.pairs import PairSet
 
 HELD_OUT_EVERY = 6
-"""Each sixth person of the pictures is kept for evaluation."""
+"""Each sixth person of the images is kept for evaluation."""
 
 CORPUS_LINES = 8192
 TEST_CAPTIONS = 512
@@ -31,7 +31,7 @@ PICTURES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class PairBatch(Batch):
-    """Pictures in [-1, 1] and the word numbers of their captions."""
+    """Images in [-1, 1] and the word numbers of their captions."""
 
     image: Float[Tensor, "b 3 64 64"]
     tokens: Int[Tensor, "b n"]
@@ -47,8 +47,8 @@ class TextBatch(Batch):
 
 
 @dataclass(frozen=True)
-class CaptionedPictures:
-    """Pictures with their captions and the emotion's name; `style` is empty for a scene without a face."""
+class CaptionedImages:
+    """Images with their captions and the emotion's name; `style` is empty for a scene without a face."""
 
     images: UInt8[np.ndarray, "n 64 64 3"]
     captions: list[str]
@@ -66,19 +66,19 @@ class CaptionedPictures:
         return np.array([numbers[name] for name in names])
 
     def tensor(self, indices: Int[np.ndarray, " b"]) -> Float[Tensor, "b 3 64 64"]:
-        """Pictures in [-1, 1]."""
+        """Images in [-1, 1]."""
         return torch.from_numpy(self.images[indices]).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def split_people(pairs: PairSet) -> tuple[CaptionedPictures, CaptionedPictures]:
-    """(training, held-out) pictures, of different people."""
+def split_people(pairs: PairSet) -> tuple[CaptionedImages, CaptionedImages]:
+    """(training, held-out) images, of different people."""
     held_out = np.asarray(pairs.person) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
     return _subset(pairs, ~held_out), _subset(pairs, held_out)
 
 
-def _subset(pairs: PairSet, keep: np.ndarray) -> CaptionedPictures:
+def _subset(pairs: PairSet, keep: np.ndarray) -> CaptionedImages:
     indices = np.flatnonzero(keep).tolist()
-    return CaptionedPictures(
+    return CaptionedImages(
         np.asarray(pairs.images)[indices],
         [pairs.captions[i] for i in indices],
         [pairs.style[i] for i in indices],
@@ -87,22 +87,22 @@ def _subset(pairs: PairSet, keep: np.ndarray) -> CaptionedPictures:
 
 
 @dataclass(frozen=True)
-class StyledPictures:
-    """Pictures in [-1, 1] with the name of each one's emotion; empty for a scene without a face."""
+class StyledImages:
+    """Images in [-1, 1] with the name of each one's emotion; empty for a scene without a face."""
 
     image: Float[Tensor, "b 3 64 64"]
     style: tuple[str, ...]
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "StyledPictures":
-        """The same pictures on another device."""
-        return StyledPictures(self.image.to(device, non_blocking=non_blocking), self.style)
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "StyledImages":
+        """The same images on another device."""
+        return StyledImages(self.image.to(device, non_blocking=non_blocking), self.style)
 
 
 class PictureData(EndlessData):
-    """Random pairs of picture and caption; pictures of held-out people for the test."""
+    """Random pairs of image and caption; images of held-out people for the test."""
 
     def __init__(
-        self, config: ClipPriorConfig, train: CaptionedPictures, held_out: CaptionedPictures, seed: int = 0
+        self, config: ClipPriorConfig, train: CaptionedImages, held_out: CaptionedImages, seed: int = 0
     ) -> None:
         super().__init__()
         self.config, self.train, self.held_out, self.seed = config, train, held_out, seed
@@ -111,7 +111,7 @@ class PictureData(EndlessData):
 
     @classmethod
     def load(cls, config: ClipPriorConfig, pairs: PairSet, seed: int = 0) -> "PictureData":
-        """The toy world's captioned pictures."""
+        """The toy world's captioned images."""
         return cls(config, *split_people(pairs), seed)
 
     def batch(self, step: int, rank: int = 0) -> PairBatch:
@@ -121,12 +121,12 @@ class PictureData(EndlessData):
         return PairBatch(self.train.tensor(rows), self._tokens[rows], self._labels[rows])
 
     def test_dataloader(self) -> list[DataLoader]:
-        """The held-out pictures in order."""
+        """The held-out images in order."""
         rows = np.arange(len(self.held_out))
         return [item_loader(np.array_split(rows, len(rows) // PICTURES_AT_ONCE + 1), self._styled)]
 
-    def _styled(self, rows: np.ndarray) -> StyledPictures:
-        return StyledPictures(self.held_out.tensor(rows), tuple(self.held_out.style[row] for row in rows))
+    def _styled(self, rows: np.ndarray) -> StyledImages:
+        return StyledImages(self.held_out.tensor(rows), tuple(self.held_out.style[row] for row in rows))
 
 
 class CaptionData(EndlessData):
@@ -156,9 +156,9 @@ Embed = Callable[..., Tensor]
 
 
 def zero_shot_accuracy(vectors: Float[Tensor, "n d"], styles: Sequence[str], embed_text: Embed) -> dict[str, float]:
-    """Share of pictures' unit vectors whose emotion's name is the nearest text: basic among basic, other among other.
+    """Share of images' unit vectors whose emotion's name is the nearest text: basic among basic, other among other.
 
-    `styles` names each picture's emotion; pictures of none do not count.
+    `styles` names each image's emotion; images of none do not count.
     """
     named = sorted({style for style in styles if style in lexicon().emotions})
     groups = {"basic": [n for n in named if n in EMOTIONS], "other": [n for n in named if n not in EMOTIONS]}

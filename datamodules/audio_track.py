@@ -1,4 +1,4 @@
-"""The sound of a media file as a track of a film: its packets copied, or encoded at its own rate and channels."""
+"""The audio of a media file as a track of a video: its packets copied, or encoded at its own rate and channels."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -25,10 +25,10 @@ BITS_PER_CHANNEL = 96_000
 """Bits a second of each encoded channel."""
 
 
-class FilmSound:
-    """Writes the default sound stream of `source` into an open output container, in time with the picture.
+class AudioTrack:
+    """Writes the default audio stream of `source` into an open output container, in time with the video.
 
-    Time 0 of the film is the first video frame of `source`, where it has a picture, else its first sound. Packets are
+    Time 0 of the video is the first video frame of `source`, where it has an image, else its first audio. Packets are
     copied where their codec is one of `copied` and none lies before time 0; else `encoder` makes new ones.
     """
 

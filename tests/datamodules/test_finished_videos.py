@@ -1,4 +1,4 @@
-"""Finished films: the sound of a file kept as it is, colours that players show alike, transparency, whole or absent."""
+"""Finished videos: audio of a file kept as it is, colours that players show alike, transparency, whole or absent."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from conventions.errors import RejectedClip, UserError
 from datamodules.audio import read_audio
-from datamodules.video_writer import VideoWriter, film_form
+from datamodules.video_writer import VideoWriter, video_form
 
 FRAMES = 30
 
@@ -41,7 +41,7 @@ def write_sound(path: Path, samples: np.ndarray, rate: int, layout: str, codec: 
 
 def film(path: Path, speech: Path | None, frames: np.ndarray | None = None) -> None:
     pictures = np.zeros((FRAMES, 32, 48, 3), np.uint8) if frames is None else frames
-    form = film_form(path, alpha=pictures.shape[-1] == 4)
+    form = video_form(path, alpha=pictures.shape[-1] == 4)
     with VideoWriter(path, *pictures.shape[1:3], form=form, sound=speech) as writer:
         for picture in pictures:
             writer.add_frames(picture[None])
@@ -53,7 +53,7 @@ def packets(path: Path) -> list[bytes]:
 
 
 def offset(path: Path, original: Path) -> int:
-    """Samples at 16 kHz by which the film's sound comes late."""
+    """Samples at 16 kHz by which the video's audio comes late."""
     made, given = read_audio(path), read_audio(original)
     count = min(len(made), len(given)) - 800
     lags = range(-400, 400, 2)
@@ -171,7 +171,7 @@ def test_transparency_is_kept(tmp_path: Path, suffix: str) -> None:
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
     for name in ("a.gif", "a.avi", "a"):
         with pytest.raises(UserError, match=r"give a file that ends in \.mp4, \.mov, \.webm"):
-            film_form(tmp_path / name)
+            video_form(tmp_path / name)
 
 
 def test_two_writers_of_one_film_each_write_a_whole_one(tmp_path: Path) -> None:
