@@ -123,7 +123,13 @@ def _documents(by_seed: Mapping[int, StageRun], path: Sequence[str], runs: Path)
 
 
 def measure(
-    runs: Path, preset: str, seeds: Sequence[int], machine: str, names: Sequence[str], overrides: Sequence[str] = ()
+    runs: Path,
+    preset: str,
+    seeds: Sequence[int],
+    machine: str,
+    names: Sequence[str],
+    overrides: Sequence[str] = (),
+    partial: bool = False,
 ) -> list[Measurement]:
     """The measurements of an experiment's finished runs.
 
@@ -134,21 +140,23 @@ def measure(
         machine: where the runs were trained, in words.
         names: tables, keys of `TITLES`; Table 3 brings those of its stages.
         overrides: config words of the runs, such as `hef.steps=400`.
+        partial: leave out and name the variants that are not finished on all seeds.
 
     Returns:
         One measurement for each table and stage.
 
     Raises:
-        UserError: a run of one of these tables is missing.
+        UserError: a run of one of these tables is missing; with `partial`, of the full model.
     """
     measured = []
     for name in names:
         table = build_table(name, runs, preset, seeds, overrides)
         planned = ask(name, preset, seeds, overrides).planned()
-        if table.missing:
-            raise UserError(
-                f"{runs}: {len(table.missing)} runs of {TITLES[name]} are missing, first {table.missing[0]}"
-            )
+        finished, absent = _finished(table)
+        if absent and not (partial and any(row.variant == table.paper.against for row in finished)):
+            missing = f"{len(table.missing)} runs of {TITLES[name]} are missing, first {table.missing[0]}"
+            raise UserError(f"{runs}: {missing}")
+        table = dataclasses.replace(table, rows=finished)
         date, commit = _origin(next(iter(planned[table.paper.against].values())).folder(runs))
         words = ["emospace table", name, *overrides, "--preset", preset, "--seeds", *map(str, seeds), "--run"]
         command = " ".join(words)
@@ -157,8 +165,16 @@ def measure(
                 columns, rows = ["variant", *stage.metrics.values()], stage_rows(stage, planned, runs)
                 measured.append(Measurement(stage.title, command, date, commit, machine, columns, rows))
         columns, rows = _columns(table), table_rows(table)
-        measured.append(Measurement(TITLES[name], command, date, commit, machine, columns, rows, _notes(table)))
+        notes = [*_notes(table), *([f"Not measured: {', '.join(absent)}."] if absent else [])]
+        measured.append(Measurement(TITLES[name], command, date, commit, machine, columns, rows, notes))
     return measured
+
+
+def _finished(table: Table) -> tuple[tuple[Row, ...], list[str]]:
+    """The rows that have a run on each seed, and the titles of the others."""
+    metric = table.paper.metrics[0]
+    finished = tuple(row for row in table.rows if metric in row.values and row.values[metric].n == row.wanted)
+    return finished, [row.title for row in table.rows if row not in finished]
 
 
 def _notes(table: Table) -> list[str]:
@@ -192,9 +208,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--machine", required=True)
     parser.add_argument("--tables", nargs="+", choices=TITLES, default=["3", "unseen"])
+    parser.add_argument("--partial", action="store_true", help="leave out and name variants that are not finished")
     options = parser.parse_args()
     asked = (options.runs, options.preset, options.seeds, options.machine, options.tables)
-    found = measure(*asked, options.overrides)
+    found = measure(*asked, options.overrides, options.partial)
     made = {one.title: one for one in found}
     path = DOCS / "results.json"
     content = json.loads(path.read_text(encoding="utf-8"))

@@ -72,3 +72,19 @@ def test_each_table_asked_for_is_measured_by_itself(tmp_path: Path) -> None:
     rows = by_title([switches])[TITLES["engineering"]]
     assert "projected motion" in rows
     assert not any("the preset" in title for title in rows), "the full model has one row"
+
+
+def test_a_partial_table_names_what_is_not_measured(tmp_path: Path) -> None:
+    seeds = (0, 1)
+    planned = ask("engineering", "toy", seeds).planned()
+    for run in (*planned["full"].values(), *planned["hef_parts"].values(), planned["hef_hinge"][0]):
+        finish(run, tmp_path, 0.0)
+    (table,) = measure(tmp_path, "toy", seeds, "a machine", ["engineering"], partial=True)
+    assert {row[1] for row in table.rows if row[0] != "reference"} == {"full model", "mouth and eyes judged"}
+    assert "hinge loss" in table.notes[-1], "one seed of two is not enough"
+    assert "mouth and eyes judged" not in table.notes[-1]
+
+
+def test_a_partial_table_needs_its_full_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="runs of Unseen styles are missing"):
+        measure(tmp_path, "toy", (0,), "a machine", ["unseen"], partial=True)
