@@ -33,11 +33,13 @@ FIRST_IDENTITY = (
 
 def markdown(table: Table) -> str:
     """Rows with ours and the paper's value side by side, the direction, and where everything comes from."""
-    head = ["group", "variant", *(f"{_title(table, m)} | paper" for m in table.paper.metrics), "paper's direction"]
-    columns = 3 + 2 * len(table.paper.metrics)
+    printed = _has_paper(table)
+    titles = [_title(table, metric) for metric in table.paper.metrics]
+    cells = [cell for title in titles for cell in ((title, "paper") if printed else (title,))]
+    head = ["group", "variant", *cells, "paper's direction" if printed else "difference"]
     best = _best(table)
     lines = [f"**Table {table.paper.name}: {table.paper.title}** (preset {table.preset}, seeds {_seeds(table)})", ""]
-    lines += [f"| {' | '.join(head)} |", f"|{' --- |' * columns}"]
+    lines += [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     lines += [_markdown_row(table, row, best, index) for index, row in enumerate([*table.rows, *table.references])]
     lines += ["", *_notes(table)]
     return "\n".join(lines) + "\n"
@@ -47,9 +49,16 @@ def _markdown_row(table: Table, row: Row, best: set[tuple[int, str]], index: int
     cells = []
     for metric in table.paper.metrics:
         text = _value(row, metric, " ± ")
-        cells += [f"**{text}**" if (index, metric) in best else text, _paper(row, metric)]
+        cells.append(f"**{text}**" if (index, metric) in best else text)
+        if _has_paper(table):
+            cells.append(_paper(row, metric))
     names = map(plain_markdown, (row.group, row.title))
     return f"| {' | '.join([*names, *cells, _directions(row)])} |"
+
+
+def _has_paper(table: Table) -> bool:
+    """Whether the paper prints a value of some row; a table of one's own may have none."""
+    return any(row.paper for row in table.rows)
 
 
 def _notes(table: Table) -> list[str]:
@@ -69,8 +78,8 @@ def _notes(table: Table) -> list[str]:
     if table.first_identity:
         notes.append(FIRST_IDENTITY.format(", ".join(map(plain_markdown, table.first_identity))))
     if table.missing:
-        missing = f"Missing ({len(table.missing)}): {plain_markdown(_missing(table))}"
-        notes.append(f"{missing}; `emospace table ... --run` executes them.")
+        listed = plain_markdown(_missing(table))
+        notes.append(f"Missing ({len(table.missing)}): {listed}; `emospace table ... --run` executes them.")
     notes.append(plain_markdown("; ".join(table.footer)))
     return ["  \n".join(notes)]
 

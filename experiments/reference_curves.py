@@ -117,14 +117,15 @@ def main(words: Sequence[str]) -> int:
     """The command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m experiments.reference_curves", description=__doc__)
     parser.add_argument("runs", type=Path, help="folder of run folders")
-    parser.add_argument("--preset", required=True, help="experiment whose runs they are")
+    parser.add_argument("--preset", required=True, help="experiment whose runs they are: a preset or a YAML file")
     given = parser.parse_args(words)
-    found = collect(given.runs, given.preset)
+    preset = Path(given.preset).stem if given.preset.endswith((".yaml", ".yml")) else given.preset
+    found = collect(given.runs, preset)
     if not found:
-        sys.stderr.write(f"{given.runs}: has no finished run of the full model of {given.preset!r}\n")
+        sys.stderr.write(f"{given.runs}: has no finished run of the full model of {preset!r}\n")
         return EXIT_USAGE
-    keep(given.preset, found, FILE)
-    sys.stdout.write(f"{FILE.name}: {given.preset}: {', '.join(found)}\n")
+    keep(preset, found, FILE)
+    sys.stdout.write(f"{FILE}: {preset}: {', '.join(found)}\n")
     return 0
 
 

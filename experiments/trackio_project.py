@@ -84,5 +84,5 @@ def _trackio() -> Any:
     try:
         import trackio  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise MissingPackage("trackio", "trackio", "emospace publish --to trackio") from error
+        raise MissingPackage("trackio", "trackio", "--to trackio") from error
     return trackio

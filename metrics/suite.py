@@ -199,7 +199,7 @@ class Suite:
             table[name] = math.fsum(float(one[name]) for one in rows)
         if self.networks.fid is not None and table["frames"] < frechet.ENOUGH_FRAMES:
             logging.getLogger(__name__).warning(
-                "FID from %d frames: under %d it is biased, compare only rows of the same number",
+                "FID from %d frames: below %d frames it is biased; compare only rows with the same number of frames",
                 table["frames"],
                 frechet.ENOUGH_FRAMES,
             )

@@ -75,5 +75,8 @@ def run(options: argparse.Namespace) -> int:
     width = max(map(len, description))
     for key, value in description.items():
         shown = ", ".join(f"{name}: {count}" for name, count in value.items()) if isinstance(value, dict) else value
-        print(f"{key:<{width}}  {', '.join(map(str, shown)) if isinstance(shown, list) else shown}")
+        text = ", ".join(map(str, shown)) if isinstance(shown, list) else str(shown)
+        print(f"{key:<{width}}  {text or '-'}")
+    if options.verify:
+        print("verified: every file has the size and SHA-256 that the store records")
     return 0

@@ -183,7 +183,7 @@ def digests_of(pair: Pair) -> dict[str, str]:
 
 
 def intervals_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Difference]:
-    """Bootstrap interval of each clip metric's mean over actors and clips; other values of the table are no means."""
+    """Bootstrap interval of each metric that the table gives as a mean over clips."""
     rows = list(rows)
     actors = {row["id"]: row["actor"] for row in rows if row["actor"]}
     metrics = [metric for metric in METRIC_NAMES if metric not in (*SET_METRICS, *NATURALNESS)]

@@ -89,6 +89,7 @@ def test_markdown_shows_seeds_gaps_paper_and_stand_ins(table: Table) -> None:
     assert "**" in lines["GRUs"], "best of its group"
     assert "EFD yes, LMD yes, Sync NO" in lines["MLPs"]
     assert f"Missing ({MISSING})" in text
+    assert "`emospace table ... --run` executes them" in text
     assert all(part in text for part in ("git abc", "torch 2", "emospace-metrics-v2", "store 555555555555"))
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert len(widths) == 1
@@ -100,6 +101,8 @@ def test_where_the_paper_has_no_value_better_and_worse_are_told(table: Table) ->
         line.split(" | ")[1]: line for line in formats.markdown(replace(table, rows=rows)).splitlines() if "| " in line
     }
     assert "EFD worse, LMD worse, Sync better" in lines["MLPs"]
+    assert lines["variant"].endswith("| Sync ↑ | difference |"), "no columns of values that the paper does not have"
+    assert lines["MLPs"].count("|") == lines["variant"].count("|")
     assert "where the paper has no value" not in formats.markdown(table)
 
 

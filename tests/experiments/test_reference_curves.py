@@ -79,8 +79,9 @@ def test_the_command(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert curves.main([str(runs), "--preset", "toy"]) == 2
     assert "has no finished run of the full model of 'toy'" in capsys.readouterr().err
     finished(runs, "eac")
+    assert curves.main([str(runs), "--preset", "folder/toy.yaml"]) == 0, "an experiment in a file has the file's name"
     assert curves.main([str(runs), "--preset", "toy"]) == 0
-    assert capsys.readouterr().out == "curves.json: toy: eac\n"
+    assert capsys.readouterr().out == 2 * f"{curves.FILE}: toy: eac\n"
     assert list(curves.reference_curves("toy", curves.FILE)) == ["eac"]
 
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from multiprocessing import active_children
 from pathlib import Path
 
 import av
@@ -20,7 +22,7 @@ from datamodules.audio import read_audio
 from datamodules.splits import Split
 from datamodules.video import read_video
 from toyworld.emotions import UNSEEN_STYLES
-from toyworld.jobs import ClipJob, PairsJob, PortraitJob
+from toyworld.jobs import ClipJob, PairsJob, PortraitJob, run_jobs
 from toyworld.media import transform_params
 from toyworld.pairs import PairSet
 from toyworld.performance import perform
@@ -29,6 +31,14 @@ from toyworld.plan import PORTRAIT_NAMES, PRESETS, ROLES, Preset, actors_of, cli
 from toyworld.world import write_world
 
 pytest.importorskip("espeakng_loader")
+
+
+class Sleep(PortraitJob):
+    """A job that takes as many seconds as its seed says."""
+
+    def run(self, root: Path) -> None:
+        time.sleep(self.seed)
+
 
 SMALL = Preset(
     actors={"train": 1, "val": 0, "test": 1, "judge": 0},
@@ -236,3 +246,15 @@ def test_a_killed_process_leaves_a_world_that_the_next_call_finishes(tmp_path: P
     assert not (tmp_path / "w" / "toy.json").exists()
     subprocess.run([sys.executable, "-c", program], check=True)
     assert json.loads((tmp_path / "w" / "toy.json").read_text())["synthetic"]
+
+
+def test_an_interruption_ends_the_workers_amid_their_jobs(tmp_path: Path) -> None:
+    jobs = run_jobs([Sleep("W101", seconds) for seconds in (0, 1000, 1000, 1000, 1000)], tmp_path, workers=2, batch=1)
+    assert next(jobs) == 1
+    workers = active_children()
+    assert workers
+    assert isinstance(jobs, Generator)
+    jobs.close()
+    for worker in workers:
+        worker.join(100)
+        assert not worker.is_alive()
