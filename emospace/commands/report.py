@@ -74,4 +74,11 @@ def _shown(options: argparse.Namespace, tables: Sequence[str]) -> set[str] | Non
     if options.sweep:
         folders = [sweep_folders(expand_sweep(name), options.runs) for name in options.sweep]
         chosen.append(with_ancestors([folder for one in folders for folder in one]))
-    return set.intersection(*chosen) if chosen else None
+    shown = set.intersection(*chosen) if chosen else None
+    if shown is not None and not shown:
+        asked = [
+            *([f"experiment {options.preset}"] if options.preset else []),
+            *(f"sweep {one}" for one in options.sweep),
+        ]
+        raise UserError(f"{options.runs}: contains no run of {' and '.join(asked)}; `emospace status` lists the runs")
+    return shown

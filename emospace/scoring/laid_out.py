@@ -42,7 +42,7 @@ def _outputs(generated: Path, layout: Layout) -> tuple[dict[str, list[Path]], li
         else:
             made.setdefault(_clip(path, parts, layout), []).append(path)
     if not made:
-        example = f"; {others[0]} is none" if others else ""
+        example = f"; {others[0]} does not match" if others else ""
         raise UserError(f"{generated}: has nothing of the form {layout.file} ({layout.id}){example}: {layout.rule}")
     for files in made.values():
         if len({path.parent if layout.of_stills else path for path in files}) > 1:

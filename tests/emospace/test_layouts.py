@@ -123,7 +123,7 @@ def test_a_layout_of_ones_own_is_given_by_its_path(truth: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        (["result_voice.mp4"], r"has nothing of the form .*wav2lip.*; result_voice.mp4 is none: .*--outfile"),
+        (["result_voice.mp4"], r"has nothing of the form .*wav2lip.*; result_voice.mp4 does not match: .*--outfile"),
         (["M003_hapy_3_001.mp4"], r"M003_hapy_3_001.mp4: does not name a clip of MEAD .*--outfile"),
         (["M003_happy_7_001.mp4"], r"M003_happy_7_001.mp4: does not name a clip"),
         (["M003_happy_2_001.mp4"], r"M003_front_happy_2_001, ... are not among M003_front_happy_3_001"),

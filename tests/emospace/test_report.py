@@ -178,7 +178,7 @@ def test_of_an_experiment_its_runs_are_shown_and_all_that_they_build_on(tmp_path
     assert "<p>eac full s0 eac.steps=1</p>" in out.read_text()
 
 
-@pytest.mark.parametrize("words", [["--video", "none.mp4"], ["--figure", "README.md"]])
+@pytest.mark.parametrize("words", [["--video", "none.mp4"], ["--figure", "README.md"], ["--preset", "mead"]])
 def test_what_cannot_be_shown_is_one_line(tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path / "page.html"), "--runs", str(tmp_path), "--table", *words]) == 2
     assert words[1] in capsys.readouterr().err
