@@ -140,7 +140,7 @@ class MEADDataModule(EndlessData):
         unlabelled: share of HEF's training pairs that come from clips without emotion label (see `SameActorPairs`).
         successive: targets of HEF's training pairs that follow each other in a clip (see `SameActorPairs`).
         parts: equal parts into which HEF's module splits a batch; no part cuts such a group of targets.
-        audio: whether training batches contain the audio itself (`EACSoundBatch`, `HEFSoundBatch`).
+        sound: whether training batches contain the audio itself (`EACSoundBatch`, `HEFSoundBatch`).
 
     Raises:
         UserError: no store or no view is given, or the store or the split cannot be read.
