@@ -181,9 +181,10 @@ def _notes(table: Table) -> list[str]:
     """How a table was made, and how many clips its variants refused."""
     seeds = f"{len(table.seeds)} seeds" if len(table.seeds) > 1 else "one seed"
     what = "Mean and, in brackets, standard deviation over" if len(table.seeds) > 1 else "Values of"
+    drawn = "seeds, actors and clips" if len(table.seeds) > 1 else "actors and clips, without that of seeds"
     first = (
         f"{what} {seeds}; {len(table.clips)} test clips; substitute networks. Difference to the full model: 95 % "
-        "interval of a bootstrap over seeds, actors and clips. Bold: in the paper's direction."
+        f"interval of a bootstrap over {drawn}. Bold: in the paper's direction."
     )
     return [first, *(f"{row.title}: {row.refused} clips refused." for row in table.rows if row.refused)]
 

@@ -62,6 +62,8 @@ class StageDataConfig:
     """Folder of a packed store for this stage, such as a large set of faces for HEF."""
     split: str = field(default="", metadata={"numbers": False})
     """A split for that store."""
+    coefficients: Literal["", "measured", "exact"] = field(default="", metadata={"numbers": False})
+    """Coefficients that this stage receives, as `data.coefficients`."""
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,13 @@ def make_model(work: Path, runs: Path, faces: Path | None, out: Path, overrides:
     words = [*overrides]
     if clips:
         words.append(_with_faces(work, Store(experiment.config.data.store), clips))
+    made = dict[str, RunFolder]()
     for target in ("eac", "hef"):
         result = execute(compose_variant(EXPERIMENT, FULL, None, words, target), runs)
         if result.exit_code:
             return result.exit_code
-    parts = parts_of(RunFolder(runs / result.target))
+        made[target] = RunFolder(runs / result.target)
+    parts = parts_of(made["hef"], made["eac"])
     write_model(out, dataclasses.replace(parts, card=card(parts, [clip.stem for clip in clips])), half=True)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -61,16 +61,19 @@ def _only(folders: list[RunFolder], several: str) -> RunFolder:
     return chosen[0]
 
 
-def parts_of(folder: RunFolder) -> ModelParts:
-    """The parts of a model from a run of stage evaluate or hef and its parents; no store is needed."""
+def parts_of(folder: RunFolder, eac: RunFolder | None = None) -> ModelParts:
+    """The parts of a model from a run of stage evaluate or hef and its parents; no store is needed.
+
+    `eac` is the EAC of a HEF run; None: the one finished EAC of its seed on its emotion space.
+    """
     run = read_run(folder)
     if run.stage not in ("evaluate", "hef"):
         raise UserError(f"run {run.id}: is of stage {run.stage}; a talking face needs a run of stage evaluate or hef")
     runs = folder.path.parent
     hef = run.parents["hef"] if run.stage == "evaluate" else run
-    eac = run.parents["eac"] if run.stage == "evaluate" else _eac_beside(runs, hef)
-    members = dict(_members(eac.parents["ame"], "")) | {"eac": eac, "hef": hef}
-    if hef.parents["ame"].id != eac.parents["ame"].id:
+    speaks = read_run(eac) if eac else run.parents["eac"] if run.stage == "evaluate" else _eac_beside(runs, hef)
+    members = dict(_members(speaks.parents["ame"], "")) | {"eac": speaks, "hef": hef}
+    if hef.parents["ame"].id != speaks.parents["ame"].id:
         members |= dict(_members(hef.parents["ame"], "hef_"))
     states = {name: _state(member, runs) for name, member in members.items()}
     return ModelParts(

@@ -111,11 +111,10 @@ def single_process(config: ExperimentConfig) -> TrainerConfig:
 
 
 def data_of(config: ExperimentConfig, stage: str = "") -> DataConfig:
-    """The data section as a stage sees it: `<stage>.data` may name a store and a split of its own."""
+    """The data section as a stage sees it: `<stage>.data` may have a store, a split and coefficients of its own."""
     own = getattr(getattr(config, stage, None), "data", None)
-    if own is None:
-        return config.data
-    return dataclasses.replace(config.data, store=own.store or config.data.store, split=own.split or config.data.split)
+    names = ("store", "split", "coefficients")
+    return dataclasses.replace(config.data, **{name: given for name in names if (given := getattr(own, name, ""))})
 
 
 def mixture_of(config: ExperimentConfig) -> list[tuple[DataConfig, float]]:

@@ -77,7 +77,7 @@ def test_it_talks_anywhere(
 
 @pytest.mark.slow
 def test_make_model_trains_and_goes_on(tmp_path: Path) -> None:
-    """The command itself, with few and small batches, twice: the second call finds all done."""
+    """The command itself, with few and small batches, twice: the second call finds all done, and its own EAC."""
     steps = [f"{name}.steps=2" for name in ("prior.clip", "judges.critics", "ame", "eac", "hef")]
     small = ["world.preset=tiny", "hef.resolution=16", "hef.batch_size=2", "ame.batch_size=4", "eac.batch_size=2"]
     command = [sys.executable, "-m", "emospace.box", "--out", "made.emospace", *steps, *small]
@@ -86,6 +86,8 @@ def test_make_model_trains_and_goes_on(tmp_path: Path) -> None:
         subprocess.run(command, cwd=tmp_path, env=environment, check=True)
         card = read_model(tmp_path / "made.emospace").card
         (tmp_path / "made.emospace").unlink()
+        another = ["-m", "emospace.cli", "run", "model", "--stage", "eac", "eac.data.coefficients=measured"]
+        subprocess.run([sys.executable, *another, *steps, *small], cwd=tmp_path, env=environment, check=True)
     assert card["training_clips"] == card["attribution"] == []
     assert "toy world, not on MEAD" in json.dumps(card["stand_ins"])
     shutil.rmtree(tmp_path / "work")

@@ -124,6 +124,13 @@ def test_the_content_of_a_split_counts_and_its_name_and_place_do_not(tmp_path: P
     assert changed(hashes(), hashes(f"data.split={tmp_path / 'two' / 'mine.yaml'}")) >= {"ame", "eac", "hef", "judges"}
 
 
+def test_coefficients_of_one_stage_leave_the_others_as_they_are() -> None:
+    before = hashes()
+    assert changed(before, hashes("eac.data.coefficients=exact")) == {"eac", "evaluate"}
+    assert changed(before, hashes("hef.data.coefficients=exact")) == {"hef", "evaluate"}
+    assert not changed(before, hashes("eac.data.coefficients=measured", "hef.data.coefficients=measured"))
+
+
 def test_the_content_of_the_prompts_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = hashes()
     prompts = tmp_path / "prompts.yaml"
