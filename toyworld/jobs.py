@@ -145,5 +145,5 @@ def run_jobs(jobs: list[Job], root: Path, workers: int, batch: int = 6) -> Itera
             running = list(pool._processes.values())
             pool.shutdown(wait=False, cancel_futures=True)
             for process in running:  # files are written whole: the next call removes what a job leaves, and repeats it
-                process.terminate()
+                process.kill()
             raise
