@@ -64,7 +64,8 @@ def _only(folders: list[RunFolder], several: str) -> RunFolder:
 def parts_of(folder: RunFolder, eac: RunFolder | None = None) -> ModelParts:
     """The parts of a model from a run of stage evaluate or hef and its parents; no store is needed.
 
-    `eac` is the EAC of a HEF run; None: the one finished EAC of its seed on its emotion space.
+    `eac` is the EAC to use; None: that of the evaluation, or of a HEF run the one finished EAC of its seed on its
+    emotion space.
     """
     run = read_run(folder)
     if run.stage not in ("evaluate", "hef"):

@@ -248,7 +248,7 @@ def test_missing_weights_say_where_to_get_them(raw: Path, tmp_path: Path) -> Non
 
 
 class FakeLandmarker(Landmarker):
-    """Finds what the given function of the image's number says."""
+    """Finds what the given function returns for the image's number."""
 
     def __init__(self, answer: Callable[[int], list[np.ndarray]]) -> None:
         self._answer, self._calls = answer, 0

@@ -34,7 +34,7 @@ pytest.importorskip("espeakng_loader")
 
 
 class Sleep(PortraitJob):
-    """A job that takes as many seconds as its seed says."""
+    """A job that takes as many seconds as its seed."""
 
     def run(self, root: Path) -> None:
         time.sleep(self.seed)
@@ -115,7 +115,7 @@ def test_decoded_sound_lies_where_the_utterance_has_it(root: Path) -> None:
 
 
 def test_transform_maps_the_camera_frame_into_the_picture(root: Path) -> None:
-    """`placement` says where camera ndc lies in the image's ndc; `transform_params` says the same in pixels."""
+    """`placement` places camera ndc in the image's ndc; `transform_params` does the same in pixels."""
     placement, size, ndc = np.array([[0.6, 0.05, -0.1]]), 160, np.array([0.3, -0.4])
     w0, h0, s, t0, t1 = transform_params(placement, size)[0]
     pixel = (0.6 * ndc + [0.05, -0.1] + 1) * size / 2
