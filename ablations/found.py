@@ -9,9 +9,9 @@ from ablations.finite import unusable
 from ablations.registry import compose_variant
 from ablations.statistics import BySeed
 from conventions.errors import UserError
-from experiments import legacy
-from experiments.csvfiles import read_columns
 from experiments.graph import Experiment, plan
+from experiments.readback import find_first_identity
+from experiments.run_content import read_columns
 from experiments.rundir import Inspection, RunFolder
 from experiments.stage import StageRun
 
@@ -60,7 +60,7 @@ def find_runs(planned: Planned, runs: Path, metrics: Sequence[str]) -> dict[str,
     }
 
 
-def find_first_identity(
+def find_old_runs(
     variants: Sequence[str],
     preset: str,
     seeds: Sequence[int],
@@ -72,7 +72,7 @@ def find_first_identity(
     result = {}
     for variant in variants:
         experiments = {seed: compose_variant(preset, variant, seed, overrides) for seed in seeds}
-        folders = {seed: legacy.find(runs, experiment, seed) for seed, experiment in experiments.items()}
+        folders = {seed: find_first_identity(runs, experiment, seed) for seed, experiment in experiments.items()}
         result[variant] = read_folders({seed: one for seed, one in folders.items() if one is not None}, metrics)
     return result
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conventions.errors import UserError
-from experiments.csvfiles import read_columns
+from experiments.run_content import read_columns
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablations.found import Found, Planned, find_first_identity, find_runs, plan_runs
+from ablations.found import Found, Planned, find_old_runs, find_runs, plan_runs
 from ablations.paper import PaperRow, PaperTable
 from ablations.scored import Scored, named_networks
 from ablations.statistics import Difference, Summary, paired_difference, reproduced, summarise
 from ablations.user_tables import find_table
 from conventions.errors import UserError
-from experiments.legacy import is_first_identity
+from experiments.readback import is_first_identity
 from experiments.rundir import RunFolder
 from experiments.stage import StageRun
 from experiments.sweep import SweepJob
@@ -105,7 +105,7 @@ def build_table(
     found = find_runs(planned, runs, metrics)
     references = {run.parents["references"].folder(runs) for run in _runs(planned) if "references" in run.parents}
     if not any(one.done for one in found.values()):
-        old = find_first_identity(paper.variants, asked.preset, asked.seeds, overrides, runs, metrics)
+        old = find_old_runs(paper.variants, asked.preset, asked.seeds, overrides, runs, metrics)
         if any(one.done for one in old.values()):
             found, references = old, {folder for one in old.values() for folder in _old_references(one)}
     rows = tuple(_row(row, paper, found, len(asked.seeds)) for row in paper.rows)

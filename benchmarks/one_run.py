@@ -24,8 +24,7 @@ from torch import Tensor, nn
 
 from datamodules.endless import EndlessData, MakeBatch
 from experiments.graph import compose, plan
-from experiments.interruption import Interruption
-from experiments.progress import Progress, heartbeat
+from experiments.progress import Interruption, Progress, heartbeat
 from experiments.rundir import RunFolder, read_history
 from experiments.schema import TrainerConfig
 from experiments.stage import StageRun, Work

@@ -14,9 +14,8 @@ from torch.optim import Optimizer
 
 from conventions.errors import UserError
 from conventions.registry import Registry
-from experiments.history import HistoryLogger
-from experiments.interruption import InterruptedRunError
-from experiments.profiling import share_of_waiting
+from experiments.history import HistoryLogger, share_of_waiting
+from experiments.progress import InterruptedRunError
 from experiments.rundir import RunFolder
 from experiments.samples import write_strip
 from experiments.schema import TrainerConfig

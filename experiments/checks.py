@@ -11,7 +11,7 @@ from datamodules.speech_names import HUGGING_FACE
 from experiments.schema import ExperimentConfig
 from experiments.stage import StageRun
 from experiments.stages.base import TrainedStage, data_of, open_store
-from experiments.start import source_file
+from experiments.training import source_file
 
 REMEDY = "move the folder away to train it again"
 

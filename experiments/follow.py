@@ -8,10 +8,9 @@ from pathlib import Path
 
 from conventions.errors import EXIT_FAILURE, UserError
 from experiments.callbacks import run_callbacks
-from experiments.interruption import InterruptedRunError, Interruption
 from experiments.launch import LAUNCH, Launch
 from experiments.networks import Networks
-from experiments.progress import Progress, say
+from experiments.progress import InterruptedRunError, Interruption, Progress, say
 from experiments.rundir import RunFolder
 from experiments.stage import StageRun, Work
 from experiments.stages.base import TrainedStage

@@ -14,9 +14,7 @@ from experiments.stages.ame import AME
 from experiments.stages.eac import EAC
 from experiments.stages.evaluate import Evaluate, References
 from experiments.stages.hef import HEF
-from experiments.stages.judges import Critics, Judges
-from experiments.stages.lip_sync import LipSync
-from experiments.stages.priors import GPT2, Clip
+from experiments.stages.standins import GPT2, Clip, Critics, Judges, LipSync
 from metrics.published import refuse_shared
 
 STAGES: Mapping[str, Stage] = {

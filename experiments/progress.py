@@ -1,11 +1,16 @@
-"""Signs of life: plain progress lines for a person, a heartbeat in status.json for other processes."""
+"""Signs of life, and the wish to stop: progress lines, a heartbeat in status.json, and signals that end the work.
+
+SIGTERM, SIGINT and SIGHUP ask for a stop: the work ends at its next safe point and can be resumed.
+"""
 
 import contextlib
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import FrameType
 
 from experiments.rundir import RunFolder
 
@@ -81,3 +86,45 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class InterruptedRunError(Exception):
+    """The run stopped at a safe point because it was asked to; running it again resumes it (exit 75)."""
+
+
+class Interruption:
+    """Whether someone asked to stop. A second signal ends the process the usual way."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+    def check(self) -> None:
+        """Raise InterruptedRunError when someone asked to stop; call it between pieces of work."""
+        if self.wanted:
+            raise InterruptedRunError
+
+    def arm(self) -> None:
+        """Take the signals; again after a library has taken them for itself. Only a main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["Interruption"]:
+        """Listen inside the block; the earlier handlers return afterwards."""
+        earlier = {number: signal.getsignal(number) for number in SIGNALS}
+        self.arm()
+        try:
+            yield self
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in earlier.items():
+                    signal.signal(number, handler)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.goal import last_values
 from experiments.identity import canonical
 from experiments.rundir import HistoryRow, RunFolder
 from experiments.stage import StageRun
+from experiments.sweep import last_values
 
 NOT_SCALARS = {"step", "time"}
 

@@ -14,9 +14,8 @@ from typing import Any, Literal
 from conventions.errors import EXIT_FAILURE, EXIT_INTERRUPTED, UserError
 from experiments.checks import check_parents, check_plan, weights_of_parents
 from experiments.graph import Experiment, plan
-from experiments.interruption import InterruptedRunError, Interruption
 from experiments.launch import Launch, find_launch, leading, world_size
-from experiments.progress import Progress, heartbeat, say
+from experiments.progress import InterruptedRunError, Interruption, Progress, heartbeat, say
 from experiments.provenance import difference, peak_memory_bytes, provenance
 from experiments.rundir import RunFolder, RunLockedError
 from experiments.stage import Measured, StageRun, Work

@@ -20,10 +20,19 @@ from typing import Any
 
 from conventions.errors import EXIT_INTERRUPTED, MissingPackage, UserError
 from conventions.files import write_json
-from experiments.board import Board, JobReport, JobState, ended_line
-from experiments.interruption import Interruption
-from experiments.launchers import ROOT, CommandOf, StateOf, cli_command, ending, run_variables
-from experiments.progress import say
+from experiments.launchers import (
+    ROOT,
+    Board,
+    CommandOf,
+    JobReport,
+    JobState,
+    StateOf,
+    cli_command,
+    ended_line,
+    ending,
+    run_variables,
+)
+from experiments.progress import Interruption, say
 from experiments.rundir import RunFolder
 from experiments.sweep import SweepJob
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from experiments.interruption import Interruption
-from experiments.progress import Progress
+from experiments.progress import Interruption, Progress
 from experiments.rundir import HistoryRow, RunFolder
 from experiments.schema import ExperimentConfig
 

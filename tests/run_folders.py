@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from datamodules.video_writer import write_video
-from experiments.csvfiles import write_csv
 from experiments.graph import StageRun, compose, plan
+from experiments.run_content import write_csv
 from experiments.runner import Measured, write_metrics
 
 CLIPS = [f"c{i}" for i in range(30)]

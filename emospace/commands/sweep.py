@@ -14,7 +14,7 @@ from emospace.commands.output import add_json, add_runs, print_json
 if TYPE_CHECKING:
     from ablations.sweep_table import Found
     from emospace.sweeps import Point
-    from experiments.board import JobReport
+    from experiments.launchers import JobReport
     from experiments.rundir import State
     from experiments.sweep import Sweep, SweepJob
 

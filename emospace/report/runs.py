@@ -11,7 +11,7 @@ import yaml
 from ablations.finite import lineage
 from ablations.registry import compose_variant
 from ablations.tables import Asked
-from experiments.legacy import experiment_of, is_first_identity
+from experiments.readback import experiment_of, is_first_identity
 from experiments.rundir import RunFolder, list_runs, read_history
 
 NOT_A_CURVE = {"step", "time", "seconds"}

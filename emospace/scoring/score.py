@@ -13,7 +13,7 @@ from conventions.errors import UserError
 from conventions.files import sha256_of, write_json
 from emospace.scoring.clips import PairedClip, read_clip
 from emospace.scoring.pairs import Pair, Pairs
-from experiments.csvfiles import write_csv
+from experiments.run_content import write_csv
 from metrics.networks import Networks, load_networks
 from metrics.protocol import METRIC_NAMES, NATURALNESS, SET_METRICS, USES, Crop
 from metrics.published import PUBLISHED, Choice

@@ -10,10 +10,9 @@ from torch import Tensor
 from conventions.errors import UserError, nearest
 from datamodules.store import Store
 from emospace.talking.model_file import HEF_WEIGHTS, ModelParts, State
-from experiments import legacy
 from experiments.graph import FULL
 from experiments.published import parents_of
-from experiments.readback import read_run
+from experiments.readback import experiment_of, read_run
 from experiments.rundir import RunFolder, RunSummary, list_runs
 from experiments.stage import StageRun
 from face3d.morphable import PROCEDURAL
@@ -50,7 +49,7 @@ def _done(runs: Path) -> list[RunSummary]:
 
 
 def _experiment(run: RunSummary) -> str:
-    return run.experiment or legacy.experiment_of(run.id)
+    return run.experiment or experiment_of(run.id)
 
 
 def _only(folders: list[RunFolder], several: str) -> RunFolder:

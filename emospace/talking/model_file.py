@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from conventions.errors import UserError, nearest
 from conventions.files import regular_file, write_bytes
 from experiments.compose import deep_merge
-from experiments.legacy import FORMER
+from experiments.readback import FORMER
 from face3d.morphable import load_model
 from face3d.renderer import Renderer
 from lightning_modules.ame.config import STANDIN, AMEConfig

@@ -3,9 +3,9 @@
 import dataclasses
 import functools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from conventions.errors import UserError
 from datamodules.config import DataConfig
@@ -14,8 +14,8 @@ from datamodules.speech_names import OWN_SPEECH, canonical
 from datamodules.splits import Split
 from experiments.identity import digest_of
 from experiments.schema import ExperimentConfig, TrainerConfig
-from experiments.stage import Measured, ModuleStage, StageRun, Work
-from metrics.published import entries
+from experiments.stage import Measured, ModuleStage, Parents, StageRun, Work
+from metrics.published import LOSS_ROLES, STAND_IN, Entry, check_networks, entries, load_loss_networks
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 PROMPTS = Path(__file__).parents[2] / "lightning_modules" / "ame" / "prompts.yaml"
 """Part of the identity of every stage that reads emotions from text."""
+
+SYNC = "sync"
+"""The role of the lip-sync expert: the one that the critics do not take."""
 
 
 class TrainedStage(ModuleStage):
@@ -103,6 +106,63 @@ class NetworkStage(TrainedStage):
         config, view = run.config, cast("View", self.name)
         batch_size = getattr(config, self.name).batch_size
         return MEADDataModule(data_of(config, self.name), view, batch_size, run.seed, self.size(config))
+
+
+class LossStage(NetworkStage):
+    """EAC or HEF: the networks inside its losses are the run's own critics, or published ones, a role at a time."""
+
+    roles: ClassVar[tuple[str, ...]]
+    """Losses with a network, by the names of their weights."""
+
+    def wanted(self, config: ExperimentConfig) -> tuple[str, ...]:
+        """The roles whose loss has a weight."""
+        weights = getattr(config, self.name).weights
+        return tuple(role for role in self.roles if getattr(weights, role) > 0)
+
+    def choice(self, config: ExperimentConfig) -> dict[str, str]:
+        """What the configuration says of these roles."""
+        choice = config.losses.networks.choice()
+        return {role: choice[role] for role in self.wanted(config)}
+
+    def chosen(self, config: ExperimentConfig) -> Mapping[str, Entry]:
+        """The network of each of these roles."""
+        roles = self.wanted(config)
+        return entries(self.choice(config), roles) if roles else {}
+
+    def loss_names(self, config: ExperimentConfig) -> dict[str, Any]:
+        """What identity needs of the choice: the class of each role; files count by content (`files`)."""
+        found = self.chosen(config).items()
+        names = {role: STAND_IN if entry.stand_in else entry.import_path for role, entry in found}
+        return {"losses.networks": names}
+
+    def parents(self, config: ExperimentConfig) -> Parents:
+        """The critics, where a role is theirs, and the lip-sync expert of the stage's data, where its loss needs it."""
+        own = {role for role, entry in self.chosen(config).items() if entry.stand_in}
+        found = {"critics": ("critics", config)} if own - {SYNC} else {}
+        if SYNC in own:
+            found["lip_sync"] = "lip_sync", dataclasses.replace(config, data=data_of(config, self.name))
+        return found
+
+    def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
+        """The prompts, the face model where it is a file, and the published networks of losses."""
+        face = {"face_model": Path(config.face_model)} if config.face_model else {}
+        networks = network_files("losses.networks", self.chosen(config).values())
+        return {"prompts.yaml": PROMPTS, **face, **networks}
+
+    def check(self, config: ExperimentConfig) -> None:
+        """UserError that names the first absent file of a published network."""
+        if roles := self.wanted(config):
+            check_networks(self.choice(config), roles=roles)
+
+    def published(self, config: ExperimentConfig) -> dict[str, Any]:
+        """The published networks by role; a role of stand-ins is left out."""
+        return load_loss_networks(dict.fromkeys(LOSS_ROLES, STAND_IN) | self.choice(config))
+
+
+def sync_expert(parents: Mapping[str, Any], published: Mapping[str, Any]) -> Any:
+    """The network of the lip-sync loss; None where it has no weight."""
+    own = parents.get("lip_sync")
+    return published.get(SYNC) if own is None else own.expert
 
 
 def single_process(config: ExperimentConfig) -> TrainerConfig:
@@ -208,10 +268,9 @@ def renderer(config: ExperimentConfig, data: DataConfig, size: int) -> "Renderer
     return Renderer(load_model(name, config.face_model or None), size)
 
 
-def network_files(config: ExperimentConfig) -> dict[str, Path]:
-    """Files of the published networks that score, by config key; absent ones are left to `check_networks`."""
-    found = entries(config.evaluate.networks.choice()).values()
-    paths = {f"evaluate.networks.{entry.role}": entry.path(None) for entry in found if not entry.stand_in}
+def network_files(section: str, found: Iterable[Entry]) -> dict[str, Path]:
+    """Files of published networks by config key; absent ones are left to `check_networks`."""
+    paths = {f"{section}.{entry.role}": entry.path(None) for entry in found if not entry.stand_in}
     return {key: path for key, path in paths.items() if path is not None}
 
 

@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conventions.errors import UserError
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
-    NetworkStage,
+    SYNC,
+    LossStage,
     clips_of,
     data_of,
     data_section,
@@ -17,15 +17,6 @@ from experiments.stages.base import (
     open_store,
     renderer,
     require_coefficients,
-)
-from experiments.stages.loss_networks import (
-    SYNC,
-    check_loss_networks,
-    critics_parent,
-    lip_sync_parent,
-    load_losses,
-    loss_files,
-    loss_names,
     sync_expert,
 )
 
@@ -33,29 +24,24 @@ if TYPE_CHECKING:
     import pytorch_lightning as pl
 
 
-class EAC(NetworkStage):
+class EAC(LossStage):
     """Trains `EACModule`."""
 
     name = "eac"
     version = 3
     undefined = ("*_correlation", "*slider/*")
+    roles = ("emotion", SYNC)
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
-        data, losses = data_of(config, "eac"), {"losses.networks": loss_names(config, _losses(config))}
-        whole = {"eac": config.eac, **losses, **data_section(data)}
-        whole |= {**feature_section(data, "speech"), **feature_section(data, "voice")}
-        return {**whole, "trainer": config.trainer}
+        data = data_of(config, "eac")
+        features = {**feature_section(data, "speech"), **feature_section(data, "voice")}
+        own = {"eac": config.eac, **self.loss_names(config), "trainer": config.trainer}
+        return {**own, **data_section(data), **features}
 
     def parents(self, config: ExperimentConfig) -> Parents:
         """The emotion space, and the networks of losses that have a weight and no published network."""
-        wanted = _losses(config)
-        own = {**critics_parent(config, wanted), **lip_sync_parent(config, "eac", wanted)}
-        return {"ame": ("ame", config), **own}
-
-    def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
-        """The prompts, the face model where it is a file, and the published networks of losses."""
-        return loss_files(config, _losses(config))
+        return {"ame": ("ame", config), **super().parents(config)}
 
     def data(self, run: StageRun) -> "pl.LightningDataModule":
         """The clips, with their audio where a loss needs it."""
@@ -67,7 +53,7 @@ class EAC(NetworkStage):
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with audio and coefficients, and the face model where a loss draws or measures it."""
-        check_loss_networks(config, _losses(config))
+        super().check(config)
         data = data_of(config, "eac")
         store = open_store(data)
         store.speech_form(data.speech)
@@ -86,15 +72,10 @@ class EAC(NetworkStage):
 
         config, critics, data = run.config, parents.get("critics"), data_of(run.config, "eac")
         drawn = renderer(config, data, config.data.image_size) if _needs_face(config) else None
-        published = load_losses(config, _losses(config))
+        published = self.published(config)
         emotion = critics.face_emotion if critics else published.get("emotion")
         numbers = dataclasses.replace(config.eac, speech=open_store(data).speech_form(data.speech))
         return EACModule(numbers, parents["ame"].encoder, drawn, emotion, sync_expert(parents, published))
-
-
-def _losses(config: ExperimentConfig) -> tuple[str, ...]:
-    weights = config.eac.weights
-    return tuple(role for role, weight in {"emotion": weights.emotion, SYNC: weights.sync}.items() if weight > 0)
 
 
 def _needs_face(config: ExperimentConfig) -> bool:

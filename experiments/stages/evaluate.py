@@ -21,7 +21,7 @@ from experiments.stages.base import (
     trained_on,
 )
 from metrics.protocol import protocol_name
-from metrics.published import check_networks, needs_judges
+from metrics.published import check_networks, entries, needs_judges
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,11 +58,11 @@ class References(Stage):
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
         """The published networks."""
-        return network_files(config)
+        return _networks(config)
 
     def work(self, work: Work) -> Measured:
         """One CSV for each row; totals under `<row>/<metric>`."""
-        from experiments.csvfiles import write_csv
+        from experiments.run_content import write_csv
         from experiments.scoring import Scoring
 
         config, scoring = work.run.config, Scoring.of(work)
@@ -94,7 +94,7 @@ class Evaluate(Stage):
 
     def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
         """The prompts and the published networks."""
-        return {"prompts.yaml": PROMPTS, **network_files(config)}
+        return {"prompts.yaml": PROMPTS, **_networks(config)}
 
     def check(self, config: ExperimentConfig) -> None:
         """Test clips with audio and coefficients, of actors on whom no stage trains."""
@@ -122,6 +122,10 @@ class Evaluate(Stage):
         return _score(work)
 
 
+def _networks(config: ExperimentConfig) -> dict[str, Path]:
+    return network_files("evaluate.networks", entries(config.evaluate.networks.choice()).values())
+
+
 def unscored(config: ExperimentConfig) -> str | None:
     """Why the pipeline cannot be scored: a role of the split that no actor has."""
     split, scored = Split.load(config.data.split), CLIPS[config.evaluate.clips][0]
@@ -147,8 +151,8 @@ def _check_actors(config: ExperimentConfig, role: str, scored: set[str]) -> None
 
 def _score(work: Work) -> Measured:
     from datamodules.mead import evenly
-    from experiments.csvfiles import write_csv
     from experiments.networks import load_pipeline
+    from experiments.run_content import write_csv
     from experiments.samples import Sample, write_sample
     from experiments.scoring import Scoring, speak
     from lightning_modules.training.memory import keep_freed_memory

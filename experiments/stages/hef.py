@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conventions.errors import UserError
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (
-    NetworkStage,
+    SYNC,
+    LossStage,
     clips_of,
     data_of,
     data_section,
@@ -17,15 +17,6 @@ from experiments.stages.base import (
     open_store,
     renderer,
     require_coefficients,
-)
-from experiments.stages.loss_networks import (
-    SYNC,
-    check_loss_networks,
-    critics_parent,
-    lip_sync_parent,
-    load_losses,
-    loss_files,
-    loss_names,
     sync_expert,
 )
 
@@ -33,17 +24,19 @@ if TYPE_CHECKING:
     import pytorch_lightning as pl
 
 
-class HEF(NetworkStage):
+class HEF(LossStage):
     """Trains `HEFModule`."""
 
     name = "hef"
     version = 2
+    roles = ("emotion", "identity", "perceptual", SYNC)
 
     def sections(self, config: ExperimentConfig) -> Mapping[str, Any]:
         """Its own numbers, the data, the trainer."""
-        data, losses = data_of(config, "hef"), {"losses.networks": loss_names(config, _losses(config))}
+        data = data_of(config, "hef")
         voice = feature_section(data, "voice") if config.hef.voice_codes > 0 else {}
-        return {"hef": config.hef, **losses, **data_section(data), **voice, "trainer": config.trainer}
+        own = {"hef": config.hef, **self.loss_names(config), "trainer": config.trainer}
+        return {**own, **data_section(data), **voice}
 
     def parents(self, config: ExperimentConfig) -> Parents:
         """An emotion space of HEF's own encoding, and the networks of losses that have no published network.
@@ -54,12 +47,7 @@ class HEF(NetworkStage):
         if config.ame.text.encoding != config.hef.text_encoding:
             text = dataclasses.replace(config.ame.text, encoding=config.hef.text_encoding)
             own = dataclasses.replace(config, ame=dataclasses.replace(config.ame, text=text))
-        wanted = _losses(config)
-        return {"ame": ("ame", own), **critics_parent(config, wanted), **lip_sync_parent(config, "hef", wanted)}
-
-    def files(self, config: ExperimentConfig) -> Mapping[str, Path]:
-        """The prompts, the face model where it is a file, and the published networks of losses."""
-        return loss_files(config, _losses(config))
+        return {"ame": ("ame", own), **super().parents(config)}
 
     def size(self, config: ExperimentConfig) -> int:
         """HEF's resolution."""
@@ -76,7 +64,7 @@ class HEF(NetworkStage):
 
     def check(self, config: ExperimentConfig) -> None:
         """Training clips with coefficients, images large enough, and the face model."""
-        check_loss_networks(config, _losses(config))
+        super().check(config)
         data = data_of(config, "hef")
         store = open_store(data)
         require_coefficients(config, store)
@@ -95,9 +83,9 @@ class HEF(NetworkStage):
         """The networks on their frozen parents."""
         from lightning_modules.hef.module import HEFModule
 
-        config, critics, wanted = run.config.hef, parents.get("critics"), _losses(run.config)
+        config, critics, wanted = run.config.hef, parents.get("critics"), self.wanted(run.config)
         drawn = renderer(run.config, data_of(run.config, "hef"), config.resolution)
-        networks = load_losses(run.config, wanted)
+        networks = self.published(run.config)
         if critics is not None:
             own = {"emotion": critics.photo_emotion, "identity": critics.photo_identity}
             own["perceptual"] = critics.perceptual()
@@ -111,10 +99,3 @@ class HEF(NetworkStage):
             perceptual=networks.get("perceptual"),
             sync_expert=sync_expert(parents, networks),
         )
-
-
-def _losses(config: ExperimentConfig) -> tuple[str, ...]:
-    weights = config.hef.weights
-    named = {"emotion": weights.emotion, "identity": weights.identity, "perceptual": weights.perceptual}
-    named[SYNC] = weights.sync
-    return tuple(role for role, weight in named.items() if weight > 0)

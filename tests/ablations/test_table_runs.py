@@ -13,9 +13,9 @@ from ablations import formats
 from ablations.found import plan_runs
 from ablations.tables import build_table
 from conventions.errors import UserError
-from experiments.csvfiles import write_csv
 from experiments.graph import compose, plan
 from experiments.readback import read_run
+from experiments.run_content import write_csv
 from experiments.rundir import RunFolder
 from experiments.stage import StageRun
 

@@ -10,8 +10,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.endless import EndlessData, MakeBatch, item_loader
 from experiments.graph import compose, plan
-from experiments.interruption import Interruption
-from experiments.progress import Progress
+from experiments.progress import Interruption, Progress
 from experiments.rundir import RunFolder
 from experiments.schema import TrainerConfig
 from experiments.stage import Work

@@ -9,8 +9,7 @@ from conventions.errors import UserError
 from datamodules.splits import Split
 from experiments.checks import check_plan
 from experiments.graph import compose, plan
-from experiments.interruption import Interruption
-from experiments.progress import Progress
+from experiments.progress import Interruption, Progress
 from experiments.runner import execute
 from experiments.stage import Work
 from experiments.world import ready_data

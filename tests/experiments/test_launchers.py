@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from conventions.errors import UserError
-from experiments.board import Board, JobReport
-from experiments.launchers import LocalLauncher, cli_command, exit_code, run_variables
+from experiments.launchers import Board, JobReport, LocalLauncher, cli_command, exit_code, run_variables
 from experiments.rundir import RunFolder, State
 from experiments.sweep import SweepJob
 
@@ -146,7 +145,7 @@ class Terminal(io.StringIO):
 def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """What a board shows of two running jobs, twice, with a line that stays between."""
     for name in ("TERMINAL_SECONDS", "PLAIN_SECONDS"):
-        monkeypatch.setattr(f"experiments.board.{name}", 0.0)
+        monkeypatch.setattr(f"experiments.launchers.{name}", 0.0)
     log = tmp_path / "a.log"
     log.write_text("first\ntoy-eac  12/400  loss 0.5\n")
     reports = [JobReport(job, "running", log=log) for job in jobs("a", "b")] + [JobReport(jobs("c")[0])]

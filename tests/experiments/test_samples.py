@@ -7,7 +7,7 @@ from PIL import Image
 
 from conventions.errors import UserError
 from datamodules.video import read_video
-from experiments.csvfiles import read_columns, write_csv
+from experiments.run_content import read_columns, write_csv
 from experiments.samples import Sample, as_images, flow_images, write_sample
 from face3d.coefficients import split
 from lightning_modules.pipeline import driving

@@ -16,8 +16,8 @@ from toy_store import STYLES, write_store
 from conventions.errors import UserError
 from datamodules.mead import ClipItem, MEADDataModule, Reference
 from datamodules.store import StoredClip
-from experiments.interruption import InterruptedRunError, Interruption
 from experiments.networks import Networks
+from experiments.progress import InterruptedRunError, Interruption
 from experiments.rundir import RunFolder
 from experiments.scoring import Scoring, chosen_clips, emotion_code, emotion_picture, face_clip
 from experiments.stage import StageRun

@@ -16,8 +16,7 @@ import pytest
 from conventions.errors import UserError
 from datamodules.manifest import VERSION
 from experiments import slurm
-from experiments.board import JobReport
-from experiments.launchers import exit_code
+from experiments.launchers import JobReport, exit_code
 from experiments.rundir import State, read_history
 from experiments.slurm import Resources, RunTask, SlurmLauncher, ended_without_result, parameters, run_environment
 from experiments.sweep import SweepJob

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conventions.errors import UserError
-from experiments.goal import Goal, metric_of
 from experiments.rundir import RunFolder
-from experiments.sweep import SWEEPS, expand_sweep, sweep_names
+from experiments.sweep import SWEEPS, Goal, expand_sweep, metric_of, sweep_names
 
 GRID = """
 method: grid

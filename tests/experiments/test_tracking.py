@@ -13,9 +13,9 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from experiments.csvfiles import write_csv
 from experiments.graph import StageRun, compose, plan
 from experiments.readback import read_alone
+from experiments.run_content import write_csv
 from experiments.rundir import RunFolder
 from experiments.schema import TrackingConfig
 from experiments.tracking import Mirror

@@ -14,8 +14,7 @@ from conventions.errors import UserError
 from datamodules.endless import item_loader
 from datamodules.video import read_video
 from experiments.callbacks import DivergedError, user_callback
-from experiments.interruption import InterruptedRunError, Interruption
-from experiments.progress import Progress
+from experiments.progress import InterruptedRunError, Interruption, Progress
 from experiments.rundir import RunFolder, read_history
 from experiments.schema import TrainerConfig
 from experiments.stage import Work
