@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ablations.merge import scored_notes
+from ablations.others import scored_notes
 from ablations.statistics import LEAST_SEEDS, Difference, Summary, decided, needed
 from ablations.tables import Direction, Row, Table
 from metrics.protocol import HIGHER_IS_BETTER

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablations.table_files import packaged_row, row_variant
-from ablations.variants import YAML, Expectation, Variant, load_variant
+from ablations.variants import YAML, Expectation, Variant, load_variant, packaged_row, row_variant
 from conventions.errors import UserError, nearest
 from experiments.graph import FULL, Experiment, compose
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablations.finite import unusable
 from ablations.formats import escape_latex, plain_markdown
+from ablations.found import unusable
 from experiments.rundir import RunFolder, State
 from experiments.sweep import Sweep
 

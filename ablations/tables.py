@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ablations.found import Found, Planned, find_old_runs, find_runs, plan_runs
-from ablations.paper import PaperRow, PaperTable
+from ablations.paper import PaperRow, PaperTable, find_table
 from ablations.scored import Scored, named_networks
 from ablations.statistics import Difference, Summary, paired_difference, reproduced, summarise
-from ablations.user_tables import find_table
 from conventions.errors import UserError
 from experiments.readback import is_first_identity
 from experiments.rundir import RunFolder

@@ -9,8 +9,7 @@ from pathlib import Path
 from ablations.paper import TABLES
 from ablations.registry import compose_variant
 from ablations.sweep_table import SweepTable, folder_found, sweep_table
-from ablations.table_files import FILES, is_table
-from ablations.variants import YAML
+from ablations.variants import FILES, YAML, is_table
 from conventions.errors import UserError
 from experiments.compose import load_yaml
 from experiments.graph import STAGES, Experiment, plan

@@ -18,11 +18,11 @@ from datamodules.speech import MARGIN, pieces_of, speech_frames, speech_pieces
 from datamodules.speech_loading import feature_of
 from datamodules.video_writer import VideoWriter, video_form
 from emospace.talking.drawing import RENDERED, Canvas, DrivenFace, Speech, perform
+from emospace.talking.emotion import Cue, EmotionTrack, parse_schedule
 from emospace.talking.model_file import TalkingModel, build, read_model
 from emospace.talking.motion import Liveliness, Motion
 from emospace.talking.portrait import Frame, Portrait, read_portrait
 from emospace.talking.pose import NATURAL, read_pose
-from emospace.talking.schedule import Cue, EmotionTrack, parse_schedule
 from lightning_modules.pipeline import CHUNK
 
 BOX = "default.emospace"

@@ -30,10 +30,10 @@ from datamodules.speech import speech_pieces
 from emospace.demo import write_astronaut
 from emospace.talker import Talker, VideoSettings, model_in_the_box
 from emospace.talking.drawing import Canvas, Speech, perform
+from emospace.talking.emotion import EmotionTrack, parse_schedule
 from emospace.talking.motion import Liveliness, Motion
 from emospace.talking.portrait import Frame, Portrait
 from emospace.talking.pose import read_pose
-from emospace.talking.schedule import EmotionTrack, parse_schedule
 from face3d.coefficients import EXPRESSION
 from lightning_modules.pipeline import CHUNK
 from studies.toy_faces import RealFaceNetworks

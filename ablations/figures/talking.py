@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ablations.figures.registry import Request
+from ablations.figures import Request
 from ablations.registry import compose_variant, find_variant
 from conventions.errors import UserError
 from datamodules.mead import ClipItem, Reference

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from ablations.figures.registry import Request
+from ablations.figures import Request
 from ablations.figures.talking import finished_run
 from conventions.emotions import EMOTIONS, STYLES
 from conventions.errors import UserError

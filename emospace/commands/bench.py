@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from conventions.errors import UserError
-    from emospace.bench.report import lines, measure
+    from emospace.bench.measure import lines, measure
 
     if options.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU; omit the option to measure on the CPU")

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw and write the figure; its path on stdout."""
-    from ablations.figures.registry import Request, draw
+    from ablations.figures import Request, draw
     from conventions.errors import UserError
 
     if options.rows < 1:

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from emospace.report.media import MIME
+    from emospace.report.page import MIME
 
     if not options.runs.is_dir():
         raise UserError(f"{options.runs}: no such folder; `emospace run toy` makes runs")

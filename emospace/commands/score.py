@@ -40,9 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table or the JSON document; --out writes files, --check compares."""
-    from emospace.scoring.check import differences, other_files, read_document
     from emospace.scoring.markdown import markdown
-    from emospace.scoring.score import check_folder, score
+    from emospace.scoring.score import check_folder, differences, other_files, read_document, score
 
     pairs, title = _pairs(options)
     document = None if options.check is None else read_document(options.check)
@@ -80,8 +79,7 @@ def _print(options: argparse.Namespace, scores: "Scores", markdown) -> None:
 def _pairs(options: argparse.Namespace) -> tuple["Pairs", str]:
     """The pairs, and the method's name without --name."""
     from ablations.methods import load_layout
-    from emospace.scoring.laid_out import match_layout
-    from emospace.scoring.pairs import find_pairs
+    from emospace.scoring.pairs import find_pairs, match_layout
 
     if options.method is None:
         return find_pairs(options.generated, options.truth, options.pairs), _name(options.generated)

@@ -61,8 +61,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _table(options: argparse.Namespace) -> int:
     from ablations import formats
-    from ablations.merge import with_scored
-    from ablations.published_values import published_json, published_markdown, read_published
+    from ablations.others import published_json, published_markdown, read_published, with_scored
     from ablations.scored import read_scored
     from ablations.tables import ask, build_table
 

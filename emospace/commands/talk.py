@@ -180,8 +180,7 @@ def run(options: argparse.Namespace) -> int:
         from emospace.talker import render_path
 
         spare_inputs([render_path(path) for path in made], options)
-    from emospace.talking.emotion import modality_of, parts_of
-    from emospace.talking.schedule import parse_schedule
+    from emospace.talking.emotion import modality_of, parse_schedule, parts_of
 
     for cue in parse_schedule(options.emotion):
         for emotion, _ in parts_of(cue.emotion):

@@ -1,5 +1,7 @@
-"""Compose the page from run folders, tables and videos."""
+"""Compose the page from run folders, tables and videos; images and videos are data URIs, so that it is one file."""
 
+import base64
+import io
 import json
 import math
 import re
@@ -10,15 +12,48 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
+from PIL import Image
 
 from ablations import formats
 from ablations.sweep_table import SweepTable
 from ablations.tables import Table
 from conventions.files import write_text
 from conventions.rates import VIDEO_FPS
-from emospace.report.media import Clip, data_uri, read_clip
+from datamodules.video import read_video
 from emospace.report.runs import RunView, groups, read_runs
 from experiments.reference_curves import reference_curves, thin
+
+MIME = {".png": "image/png", ".jpg": "image/jpeg", ".mp4": "video/mp4"}
+POSTER_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video and its first frame, which the page shows until the video plays."""
+
+    name: str
+    source: str
+    poster: str
+    width: int
+    height: int
+
+
+def data_uri(path: Path) -> str:
+    """A file's bytes as a data URI."""
+    return _uri(MIME[path.suffix], path.read_bytes())
+
+
+def read_clip(path: Path, name: str | None = None) -> Clip:
+    """A video of the page; its name is the file's unless another is given."""
+    first = Image.fromarray(read_video(path, max_frames=1)[0])
+    poster = io.BytesIO()
+    first.save(poster, format="JPEG", quality=POSTER_QUALITY)
+    return Clip(name or path.stem, data_uri(path), _uri(MIME[".jpg"], poster.getvalue()), *first.size)
+
+
+def _uri(mime: str, content: bytes) -> str:
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
+
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "two.js")

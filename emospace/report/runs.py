@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ablations.finite import lineage
+from ablations.found import lineage
 from ablations.registry import compose_variant
 from ablations.tables import Asked
 from experiments.readback import experiment_of, is_first_identity

@@ -10,9 +10,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from datamodules.speech import SpeechPiece
+from emospace.talking.emotion import EmotionTrack
 from emospace.talking.motion import Motion, loudness
 from emospace.talking.portrait import Portrait
-from emospace.talking.schedule import EmotionTrack
 from face3d.coefficients import IDENTITY
 from face3d.morphable import MorphableModel
 from face3d.renderer import Renderer

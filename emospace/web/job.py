@@ -1,4 +1,4 @@
-"""What a visitor asks for, checked, and the video that is made of it."""
+"""What a visitor asks for, checked, and the video that is made of it; and examples that need no network."""
 
 import hashlib
 import re
@@ -9,15 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conventions.errors import RejectedClip, UserError
+import numpy as np
+
+from conventions.errors import MissingPackage, RejectedClip, UserError
 from conventions.rates import VIDEO_FPS
+from datamodules.audio import write_audio
 from datamodules.speech import speech_frames
+from emospace.demo import write_astronaut
 from emospace.talker import Talker, TalkReport, VideoSettings, render_path
-from emospace.talking.emotion import looks_like_path, parts_of
+from emospace.talking.emotion import looks_like_path, parse_schedule, parts_of
 from emospace.talking.portrait import Frame
 from emospace.talking.pose import NATURAL, STILL
-from emospace.talking.schedule import parse_schedule
 from emospace.web.folder import Folder
+from toyworld.prosody import Prosody
+from toyworld.speech import FILE_RATE, speak, voice_of
 
 WORDS, PICTURE, SOUND, MIXTURE, SCHEDULE = "Words", "Image", "Audio", "Mixture", "Schedule"
 SOURCES = (WORDS, PICTURE, SOUND, MIXTURE, SCHEDULE)
@@ -166,3 +171,43 @@ def _number(value: Any, most: float, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         raise UserError(f"{what}: {value!r} is outside 0..{most:g}")
     return float(value)
+
+
+SENTENCE = "Hello. This is a short sentence to try the page with."
+VOICE = "W001"
+"""Toy actor whose voice reads the sentence."""
+
+EMOTIONS = ("very happy", "very sad", "very angry")
+CHANGING = "0:calm 1.2:very happy 2.6:very surprised"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A portrait, speech where the synthesiser (extra `toy`) is installed, and rows for the page."""
+
+    portrait: Path
+    speech: Path | None
+
+    @property
+    def known(self) -> Mapping[str, Path]:
+        """SHA-256 of the portrait, and the file beside which its landmarks lie."""
+        return {hashlib.sha256(self.portrait.read_bytes()).hexdigest(): self.portrait}
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Speech (if any), source, words and schedule of each example."""
+        speech = [str(self.speech)] if self.speech else []
+        rows = [[*speech, WORDS, emotion, CHANGING] for emotion in EMOTIONS]
+        return [*rows, [*speech, SCHEDULE, EMOTIONS[0], CHANGING]]
+
+
+def write_examples(folder: Path) -> Examples:
+    """Write the files of the examples into a new folder."""
+    folder.mkdir(parents=True)
+    portrait, speech = write_astronaut(folder), folder / "speech.wav"
+    try:
+        sound = speak(SENTENCE, voice_of(VOICE, 0), Prosody(), np.random.default_rng(0))
+    except MissingPackage:
+        return Examples(portrait, None)
+    write_audio(speech, sound.waveform, FILE_RATE)
+    return Examples(portrait, speech)

@@ -8,8 +8,20 @@ import gradio as gr
 from conventions.errors import UserError
 from emospace.talker import TalkReport
 from emospace.talking.pose import NATURAL, STILL
-from emospace.web.examples import Examples
-from emospace.web.job import MIXTURE, PICTURE, SCHEDULE, SIZES, SOUND, SOURCES, WORDS, Made, Stopped, Studio, Wish
+from emospace.web.job import (
+    MIXTURE,
+    PICTURE,
+    SCHEDULE,
+    SIZES,
+    SOUND,
+    SOURCES,
+    WORDS,
+    Examples,
+    Made,
+    Stopped,
+    Studio,
+    Wish,
+)
 
 TITLE = """# emospace
 A talking face from one portrait, a speech recording and an emotion."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablations.finite import lineage, unusable
+from ablations.found import lineage, unusable
 from ablations.sweep_table import SweepTable, folder_found, sweep_table
 from experiments.rundir import RunFolder
 from experiments.sweep import Sweep, expand_sweep

@@ -11,7 +11,7 @@ import pytest
 from run_folders import BASE, CLIPS, finish
 
 from ablations import formats
-from ablations.merge import with_scored
+from ablations.others import with_scored
 from ablations.paper import TABLES
 from ablations.scored import Scored
 from ablations.tables import Table, ask, build_table

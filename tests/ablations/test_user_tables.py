@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from ablations import formats
-from ablations.paper import TABLES
+from ablations.paper import TABLES, find_table
 from ablations.registry import compose_variant, find_variant
 from ablations.tables import ask, build_table
-from ablations.user_tables import find_table
 from conventions.errors import UserError
 from experiments.graph import FULL, plan
 

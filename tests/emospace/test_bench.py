@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from emospace.bench.measure import gigaflop, memory_mib, milliseconds
-from emospace.bench.report import figures
+from emospace.bench.measure import figures, gigaflop, memory_mib, milliseconds
 from emospace.bench.subjects import EXPERIMENTS, hef_subject, preset_config
 from emospace.cli import main
 from experiments.schema import ExperimentConfig

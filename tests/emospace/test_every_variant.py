@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablations.figures.registry import FIGURES
+from ablations.figures import FIGURES
 from ablations.registry import VARIANTS
 from datamodules.video import read_video
 from emospace.cli import main

@@ -8,8 +8,7 @@ import pytest
 
 from datamodules.video_writer import write_video
 from emospace.scoring.clips import share_beyond
-from emospace.scoring.frames import CutFrames, WholeFrames
-from emospace.scoring.media import Media, Still
+from emospace.scoring.media import CutFrames, Media, Still, WholeFrames
 from emospace.scoring.tracking import Track, Tracked, place, track
 from metrics.face_clip import GREY
 

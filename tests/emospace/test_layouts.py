@@ -12,7 +12,7 @@ from ablations.scored import read_scored
 from conventions.errors import UserError
 from datamodules.video_writer import write_video
 from emospace.cli import main
-from emospace.scoring.laid_out import match_layout
+from emospace.scoring.pairs import match_layout
 
 CLIPS = {"M003_front_happy_3_001": "M003/video/front/happy/level_3/001.mp4"}
 CLIPS["W009_front_neutral_1_012"] = "W009/video/front/neutral/level_1/012.mp4"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.published_values import read_published
+from ablations.others import read_published
 from conventions.errors import UserError
 from emospace.cli import main
 from metrics.protocol import HIGHER_IS_BETTER

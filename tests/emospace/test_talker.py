@@ -20,11 +20,11 @@ from datamodules.speech_names import SpeechForm
 from emospace.commands.talk import spare_inputs, targets
 from emospace.talker import STREAMED, Talker, VideoSettings
 from emospace.talking.drawing import Canvas, Speech, perform
+from emospace.talking.emotion import Cue, EmotionTrack
 from emospace.talking.model_file import TalkingModel
 from emospace.talking.motion import Liveliness, Motion, loudness
 from emospace.talking.portrait import Portrait
 from emospace.talking.pose import HeadPose
-from emospace.talking.schedule import Cue, EmotionTrack
 from emospace.talking.square import Square
 from experiments.samples import as_images
 from face3d.coefficients import IDENTITY

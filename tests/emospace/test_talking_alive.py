@@ -8,9 +8,20 @@ import torch
 
 from conventions.rates import VIDEO_FPS
 from datamodules.mead import Reference
-from emospace.talking import alive
-from emospace.talking.alive import Blinks, Gaze, Lids, Sway, blink_direction, gaze_change
-from emospace.talking.motion import Liveliness, Motion
+from emospace.talking.motion import (
+    GAZE_DEGREES,
+    LOWER_LIDS,
+    SHORTEST_PAUSE,
+    UPPER_LIDS,
+    Blinks,
+    Gaze,
+    Lids,
+    Liveliness,
+    Motion,
+    Sway,
+    blink_direction,
+    gaze_change,
+)
 from face3d.camera import default_placement
 from face3d.coefficients import ANGLE, EXPRESSION, NUM_COEFFICIENTS
 from face3d.morphable import MorphableModel, load_model
@@ -47,7 +58,7 @@ def test_each_blink_closes_the_eyes_and_they_rest_between() -> None:
     starts = np.flatnonzero((closed > 0) & (np.roll(closed, 1) == 0))
     peaks = [closed[start : start + 9].max() for start in starts[1:-1]]
     assert np.mean(np.array(peaks) > 0.8) > 0.95
-    assert np.diff(starts).min() >= alive.SHORTEST_PAUSE * VIDEO_FPS
+    assert np.diff(starts).min() >= SHORTEST_PAUSE * VIDEO_FPS
     assert closed.max() <= 1
 
 
@@ -72,7 +83,7 @@ def test_gaze_rests_and_jumps_by_a_few_degrees() -> None:
     places = Gaze(0).next(FRAMES)
     jumps = np.abs(np.diff(places, axis=0)).max(1) > 0
     assert 30 < jumps.sum() / MINUTES < 75
-    assert np.abs(places).max() <= 2 * max(alive.GAZE_DEGREES)
+    assert np.abs(places).max() <= 2 * max(GAZE_DEGREES)
 
 
 def test_the_head_starts_at_rest_and_moves_more_while_it_speaks() -> None:
@@ -85,7 +96,7 @@ def test_the_head_starts_at_rest_and_moves_more_while_it_speaks() -> None:
 
 def lid_gap(model: MorphableModel, row: torch.Tensor) -> float:
     points = model.shape(row[None, :80], row[None, EXPRESSION])[0, model.keypoints]
-    return float((points[list(alive.UPPER_LIDS)] - points[list(alive.LOWER_LIDS)])[:, 1].abs().mean())
+    return float((points[list(UPPER_LIDS)] - points[list(LOWER_LIDS)])[:, 1].abs().mean())
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -111,7 +122,7 @@ def test_lids_meet_from_wherever_they_are_and_do_not_pass(head: MorphableModel, 
     lids, closed = Lids(head, row), row.clone()
     closed[EXPRESSION] = lids.closed(row[None, EXPRESSION], torch.ones(1))[0]
     points = head.shape(closed[None, :80], closed[None, EXPRESSION])[0, head.keypoints, 1]
-    gap = (points[list(alive.UPPER_LIDS)] - points[list(alive.LOWER_LIDS)]).mean()
+    gap = (points[list(UPPER_LIDS)] - points[list(LOWER_LIDS)]).mean()
     assert 0 < float(gap) < 0.12 * 0.15
     half = lids.closed(row[None, EXPRESSION], torch.full((1,), 0.5))[0]
     torch.testing.assert_close(half, (row[EXPRESSION] + closed[EXPRESSION]) / 2)

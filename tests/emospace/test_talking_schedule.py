@@ -6,7 +6,7 @@ import torch
 
 from conventions.errors import UserError
 from conventions.rates import VIDEO_FPS
-from emospace.talking.schedule import PASSAGE_SECONDS, Cue, EmotionTrack, parse_schedule
+from emospace.talking.emotion import PASSAGE_SECONDS, Cue, EmotionTrack, parse_schedule
 from lightning_modules.ame.emotion import EmotionCode
 
 

@@ -18,10 +18,9 @@ from emospace.cli import main
 from emospace.demo import write_astronaut
 from emospace.talker import Talker
 from emospace.talking.model_file import build
-from emospace.web.examples import Examples
 from emospace.web.folder import Folder
-from emospace.web.guard import LOOPBACK, Guard
-from emospace.web.job import MIXTURE, PICTURE, SCHEDULE, SOUND, WORDS, Stopped, Studio, Wish, plain_words
+from emospace.web.job import MIXTURE, PICTURE, SCHEDULE, SOUND, WORDS, Examples, Stopped, Studio, Wish, plain_words
+from emospace.web.serve import LOOPBACK, Guard
 
 SECONDS = 0.4
 
