@@ -135,7 +135,7 @@ def test_the_content_of_the_prompts_counts(tmp_path: Path, monkeypatch: pytest.M
     before = hashes()
     prompts = tmp_path / "prompts.yaml"
     prompts.write_text("templates: []\n")
-    for module in ("ame", "loss_networks", "evaluate"):
+    for module in ("ame", "base", "evaluate"):
         monkeypatch.setattr(f"experiments.stages.{module}.PROMPTS", prompts)
     assert changed(before, hashes()) == {"ame", "eac", "hef", "evaluate"}
 
