@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablations.found import Found, Planned, find_old_runs, find_runs, plan_runs
+from ablations.found import Found, find_old_runs, find_runs, plan_runs
 from ablations.paper import PaperRow, PaperTable, find_table
 from ablations.scored import Scored, named_networks
 from ablations.statistics import Difference, Summary, paired_difference, reproduced, summarise
@@ -74,11 +74,7 @@ class Table:
 
 
 def build_table(
-    name: str,
-    runs: Path,
-    preset: str | None = None,
-    seeds: Sequence[int] | None = None,
-    overrides: Sequence[str] = (),
+    name: str, runs: Path, preset: str | None = None, seeds: Sequence[int] | None = None, overrides: Sequence[str] = ()
 ) -> Table:
     """Fill a table with the finished runs of a folder.
 
@@ -102,7 +98,8 @@ def build_table(
     paper, metrics = asked.table, asked.table.metrics
     planned = asked.planned()
     found = find_runs(planned, runs, metrics)
-    references = {run.parents["references"].folder(runs) for run in _runs(planned) if "references" in run.parents}
+    evaluated = [run for by_seed in planned.values() for run in by_seed.values()]
+    references = {run.parents["references"].folder(runs) for run in evaluated if "references" in run.parents}
     if not any(one.done for one in found.values()):
         old = find_old_runs(paper.variants, asked.preset, asked.seeds, overrides, runs, metrics)
         if any(one.done for one in old.values()):
@@ -112,20 +109,17 @@ def build_table(
     missing = tuple(line for one in found.values() for line in one.missing)
     documents = [document for one in found.values() for document in one.documents.values()]
     protocol, networks = _protocol(documents), _networks(documents)
+    used = ", ".join(f"{role} {name}" for role, name in networks.items())
     return Table(
         *(paper, asked.preset, asked.seeds, rows, _references(paper, references)),
         stand_ins=frozenset(metric for document in documents for metric in document.get("stand_ins", [])),
         missing=missing,
-        footer=(f"protocol {protocol}", *_network_lines(networks), *_footer(folders)),
+        footer=(f"protocol {protocol}", *([f"networks {used}"] if used else []), *_footer(folders)),
         protocol=protocol,
         networks=networks,
         clips=frozenset(clip for one in found.values() for clip in one.actors),
         first_identity=tuple(sorted(folder.id for folder in folders if is_first_identity(folder.id))),
     )
-
-
-def _runs(planned: Planned) -> list[StageRun]:
-    return [run for by_seed in planned.values() for run in by_seed.values()]
 
 
 def _old_references(found: Found) -> list[RunFolder]:
@@ -179,11 +173,6 @@ def _protocol(documents: Sequence[Mapping[str, Any]]) -> str:
             f"the runs were scored by {' and '.join(names)}, which are not comparable; evaluate some of them again"
         )
     return names[0] if names else PROTOCOL
-
-
-def _network_lines(networks: Mapping[str, str]) -> tuple[str, ...]:
-    """Networks with the digests of their files."""
-    return (f"networks {', '.join(f'{role} {name}' for role, name in networks.items())}",) if networks else ()
 
 
 def _networks(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -245,7 +234,8 @@ def _references(paper: PaperTable, folders: Collection[RunFolder]) -> tuple[Row,
 def _footer(folders: Sequence[RunFolder]) -> tuple[str, ...]:
     """Code, packages and data of the runs; several where the runs differ."""
     facts = [folder.read("provenance.json") for folder in folders]
-    commits = sorted({_commit(fact.get("git", {})) for fact in facts})
+    code = [fact.get("git", {}) for fact in facts]
+    commits = sorted({f"{str(git.get('commit', '?'))[:12]}{'+changes' if git.get('dirty') else ''}" for git in code})
     packages = sorted({f"{name} {v}" for fact in facts for name, v in fact.get("packages", {}).items()})
     stores = sorted({str(fact.get("store", {}).get("hash", "?"))[:12] for fact in facts})
     runs = sorted(folder.digest for folder in folders)
@@ -255,7 +245,3 @@ def _footer(folders: Sequence[RunFolder]) -> tuple[str, ...]:
         f"packages {', '.join(packages) or '-'}",
         f"runs {', '.join(runs) or '-'}",
     )
-
-
-def _commit(git: Mapping[str, Any]) -> str:
-    return f"{str(git.get('commit', '?'))[:12]}{'+changes' if git.get('dirty') else ''}"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from conventions.rates import VIDEO_FPS
 from datamodules.batches import EACBatch
+from face3d.camera import default_placement
 from face3d.morphable import load_model
 from face3d.renderer import Renderer
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
@@ -80,8 +81,7 @@ def real_time(name: str, config: BackboneConfig, lengths: list[int]) -> None:
         print(f"  {length:5d} s of speech in {taken:8.3f} s: {length / taken:7.0f} x real time")
 
 
-def batch_of(config: EACConfig, frames: int = 25) -> EACBatch:
-    size = config.batch_size
+def batch_of(size: int, frames: int = 25) -> EACBatch:
     coefficients = torch.zeros(size, frames, 257)
     coefficients[..., 80:144] = 0.2 * torch.rand(size, frames, 64)
     ones = torch.ones(size, dtype=torch.long)
@@ -89,7 +89,7 @@ def batch_of(config: EACConfig, frames: int = 25) -> EACBatch:
         torch.randn(size, frames, 28, 13),
         torch.ones(size, frames, dtype=torch.bool),
         coefficients,
-        torch.tensor([1 / 1.3, 0, 0]).expand(size, frames, 3),
+        default_placement(1).expand(size, frames, 3),
         torch.zeros(size, 3, 64, 64),
         torch.zeros(size, dtype=torch.long),
         torch.zeros(size, 4 * frames, 80),
@@ -109,7 +109,7 @@ def loss_cost(repeats: int = 60) -> None:
         chosen = replace(config, weights=replace(config.weights, emotion=weight))
         modules[weight] = EACModule(chosen, OneCode(), renderer, critic)
         modules[weight].log_scalars = lambda *_, **__: None
-    batch = batch_of(config)
+    batch = batch_of(config.batch_size)
     for _ in range(repeats):
         for weight, module in modules.items():
             start = time.perf_counter()

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.eac import OneCode
+from benchmarks.eac import OneCode, batch_of
 from benchmarks.gpu_phases import Setting, free, memory_gib, precision
 from conventions.rates import MEL_BINS
-from datamodules.batches import AMEBatch, EACBatch, HEFBatch
+from datamodules.batches import AMEBatch, HEFBatch
 from emospace.bench.measure import gigaflop, milliseconds
 from emospace.bench.subjects import clip_towers, preset_config
 from experiments.samples import write_strip
@@ -131,20 +131,7 @@ def eac_step(setting: Setting) -> tuple[Callable[[], None], int]:
     device, size, length = setting.device, config.batch_size, 10 if setting.tiny else 75
     module = EACModule(config, DeviceCode(device), Renderer(load_model(PROCEDURAL), 64)).to(device)
     module.log_scalars = lambda *_, **__: None  # pyright: ignore[reportAttributeAccessIssue]
-    ones = torch.ones(size, dtype=torch.long, device=device)
-    batch = EACBatch(
-        torch.randn(size, length, 28, 13, device=device),
-        torch.ones(size, length, dtype=torch.bool, device=device),
-        torch.rand(size, length, 257, device=device),
-        default_placement(1).to(device).expand(size, length, 3),
-        torch.zeros(size, 3, 64, 64, device=device),
-        torch.zeros_like(ones),
-        torch.zeros(size, 4 * length, MEL_BINS, device=device),
-        ones,
-        ones,
-        ones,
-    )
-    return _plain_step(module, batch, device), size
+    return _plain_step(module, batch_of(size, length).to(device), device), size
 
 
 def ame_step(setting: Setting) -> tuple[Callable[[], None], int]:

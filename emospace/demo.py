@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from conventions.files import atomic_path, write_text
 from emospace.report.page import write_report
 from emospace.talker import Talker
 from experiments.graph import FULL, compose, plan
-from experiments.rundir import RunFolder
 from experiments.runner import execute
 from experiments.stage import StageRun
 from experiments.sweep import expand_sweep
@@ -49,8 +48,8 @@ def demo(work: Path, runs: Path) -> int:
     full = plan(experiment)[-1]
     video, page = work / "talk.mp4", work / "report.html"
     world = Path(experiment.config.world.root)
-    _talk(full, world, runs, video)
-    _photograph(full, world, runs, work)
+    _talk(full, runs, video, lambda: world / "portraits" / f"{PORTRAIT}.png", world / SPEECH, EMOTION, "toy portrait")
+    _talk(full, runs, work / "portrait.mp4", lambda: write_astronaut(work), world / SPEECH, EMOTIONS, "photograph")
     if _outdated(page, [*(run / "status.json" for run in runs.iterdir()), video]):
         write_report(page, runs, [table], [(f"toy portrait {PORTRAIT}, '{EMOTION}'", video)])
     say(f"demo: done in {time.monotonic() - began:.0f} s; open {page}")
@@ -65,22 +64,14 @@ def _execute(words: Sequence[str], runs: Path) -> int:
     return execute(compose_variant(experiment, FULL, None, overrides, target), runs).exit_code
 
 
-def _talk(full: StageRun, world: Path, runs: Path, out: Path) -> None:
-    """The talking face of the full model, unless it is newer than the run."""
-    folder = RunFolder(runs / full.id)
-    if not _outdated(out, [folder.path / "metrics.json"]):
-        return
-    report = Talker.from_run(folder.path).talk(world / "portraits" / f"{PORTRAIT}.png", world / SPEECH, EMOTION, out)
-    say(f"{report.out}: {report.seconds:.2f} s of a toy portrait, '{EMOTION}'")
-
-
-def _photograph(full: StageRun, world: Path, runs: Path, work: Path) -> None:
-    """A real photograph that speaks with the demo's networks, three emotions after each other."""
-    out, folder = work / "portrait.mp4", RunFolder(runs / full.id)
-    if not _outdated(out, [folder.path / "metrics.json"]):
-        return
-    report = Talker.from_run(folder.path).talk(write_astronaut(work), world / SPEECH, EMOTIONS, out)
-    say(f"{report.out}: {report.seconds:.2f} s of a photograph, '{EMOTIONS}'")
+def _talk(
+    full: StageRun, runs: Path, out: Path, portrait: Callable[[], Path], speech: Path, emotion: str, what: str
+) -> None:
+    """A portrait that speaks with the full model's networks, unless the video is newer than the run."""
+    folder = full.folder(runs).path
+    if _outdated(out, [folder / "metrics.json"]):
+        report = Talker.from_run(folder).talk(portrait(), speech, emotion, out)
+        say(f"{report.out}: {report.seconds:.2f} s of a {what}, '{emotion}'")
 
 
 def write_astronaut(folder: Path) -> Path:

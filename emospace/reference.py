@@ -35,7 +35,8 @@ def _section(name: str) -> str:
     """Description, example and arguments of one command."""
     parser = build_parser(name)
     actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
-    rows = [f"| {cell(f'`{_form(action)}`')} | {cell(_meaning(action))} |" for action in _ordered(actions)]
+    actions.sort(key=lambda action: bool(action.option_strings))  # positional arguments first
+    rows = [f"| {cell(f'`{_form(action)}`')} | {cell(_meaning(action))} |" for action in actions]
     example = (parser.epilog or "").removeprefix("example: ")
     table = "\n".join(["| argument | meaning |", "| --- | --- |", *rows])
     return "\n".join([f"\n## emospace {name}\n", *_paragraphs(parser), "", "```", example, "```", "", table])
@@ -46,11 +47,6 @@ def _paragraphs(parser: argparse.ArgumentParser) -> Iterator[str]:
     for line in (parser.description or "").strip().splitlines():
         head, gap, rest = line.partition("   ")
         yield f"- `{head}`: {rest.strip()}" if gap else line
-
-
-def _ordered(actions: list[argparse.Action]) -> list[argparse.Action]:
-    """Positional arguments first."""
-    return sorted(actions, key=lambda action: bool(action.option_strings))
 
 
 def _form(action: argparse.Action) -> str:

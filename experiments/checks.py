@@ -68,7 +68,7 @@ def check_parents(run: StageRun, runs: Path) -> None:
             wanted, trained_on = store_hash(store), folder.read("provenance.json").get("store", {}).get("hash")
             if trained_on != wanted:
                 raise UserError(
-                    f"{place} was trained on the store {_short(trained_on)}, not on {_short(wanted)}; {REMEDY}"
+                    f"{place} was trained on the store {str(trained_on)[:12]}, not on {wanted[:12]}; {REMEDY}"
                 )
 
 
@@ -76,7 +76,3 @@ def weights_of_parents(run: StageRun, runs: Path) -> Mapping[str, Any]:
     """SHA-256 of each parent's final weights by role; parents without weights are left out."""
     files = {role: parent.folder(runs).checkpoints / "final.pt" for role, parent in run.parents.items()}
     return {role: sha256_of(path) for role, path in files.items() if path.exists()}
-
-
-def _short(value: Any) -> str:
-    return str(value)[:12]

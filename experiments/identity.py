@@ -47,7 +47,15 @@ def canonical(value: Any) -> Any:
         return [canonical(item) for item in value]
     if isinstance(value, enum.Enum):
         return canonical(value.value)
-    return _scalar(value)
+    if isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not allowed in a configuration")
+        return int(value) if value.is_integer() else value
+    if isinstance(value, Path):
+        return value.as_posix()
+    raise TypeError(f"{type(value).__name__} cannot be hashed as configuration")
 
 
 def hash_of(value: Any) -> str:
@@ -85,15 +93,3 @@ def _digest(path: Path, changed: tuple[tuple[int, int], ...]) -> str:
         return sha256_of(path)
     listed = "".join(f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path))
     return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _scalar(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is not allowed in a configuration")
-        return int(value) if value.is_integer() else value
-    if isinstance(value, Path):
-        return value.as_posix()
-    raise TypeError(f"{type(value).__name__} cannot be hashed as configuration")

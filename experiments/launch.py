@@ -8,13 +8,12 @@ one process ignores whatever a launcher has left in the environment.
 import contextlib
 import os
 import secrets
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
@@ -97,7 +96,7 @@ def leading(config: TrainerConfig, launch: Launch) -> Iterator[None]:
         yield
         return
     before = {name: os.environ.pop(name, None) for name in (*RANK_VARIABLES, LAUNCH)}
-    os.environ.update({LAUNCH: launch.name, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())})
+    os.environ.update({LAUNCH: launch.name, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port())})
     try:
         yield
     finally:
@@ -127,9 +126,3 @@ def leave_group() -> None:
     """End the process group of a training, so that the next stage can form its own."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

@@ -84,7 +84,7 @@ class Board:
 
 def row(report: JobReport) -> str:
     """`toy variant=full seed=0: eac.s0.1f2e3d4c  120/400  loss 0.12  12.3/s  0:23 left`."""
-    return f"{report.job.label}: {last_line(report.log) or 'starting'}"
+    return f"{report.job.label}: {last_line(_tail(report.log)) or 'starting'}"
 
 
 def totals(reports: Sequence[JobReport]) -> str:
@@ -101,14 +101,18 @@ def ended_line(report: JobReport, reports: Sequence[JobReport]) -> str:
     return f"[{ended}/{len(reports)}] {report.job.label}: {report.state} in {report.seconds:.0f} s{why}"
 
 
-def last_line(log: Path | None) -> str:
-    """The last line of a log that is still written, or nothing."""
+def _tail(log: Path | None) -> str:
+    """The end of a log that is still written."""
     if log is None or not log.exists():
         return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
+        return file.read().decode(errors="replace")
+
+
+def last_line(text: str) -> str:
+    """The last line that is not empty; nothing without one."""
+    return ([line for line in text.splitlines() if line.strip()] or [""])[-1].strip()
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,7 +185,8 @@ class LocalLauncher:
         with Interruption().listening() as interruption:
             while waiting or running or elsewhere:
                 if interruption.wanted:
-                    elsewhere, waiting = [], self._stop([*waiting, *elsewhere], running)
+                    self._stop([*waiting, *elsewhere], running)
+                    waiting, elsewhere = [], []
                 while waiting and len(running) < self.slots:
                     self._next(waiting.pop(0), logs, running, elsewhere)
                 elsewhere += self._collect(running, reports)
@@ -204,7 +209,8 @@ class LocalLauncher:
             elsewhere.append(one)
         else:
             report.log, report.reason = logs / f"{number:04}.log", None
-            running.append(self._start(number, report, self._free_slot(running)))
+            free = min(set(range(self.slots)) - {work.slot for work in running})
+            running.append(self._start(number, report, free))
 
     def _leave(self, report: JobReport) -> None:
         if report.reason is None:
@@ -212,18 +218,13 @@ class LocalLauncher:
             self.board.say(f"{report.job.label}: {report.reason}; waiting for it")
         report.state = "waiting"
 
-    def _stop(self, waiting: list[tuple[int, JobReport]], running: list[_Running]) -> list[tuple[int, JobReport]]:
+    def _stop(self, waiting: Sequence[_Numbered], running: Sequence[_Running]) -> None:
         for _, report in waiting:
             report.state = "interrupted"
         for work in running:
             if work.report.state == "running":
                 work.process.terminate()
                 work.report.state = "interrupted"
-        return []
-
-    def _free_slot(self, running: Sequence[_Running]) -> int:
-        taken = {work.slot for work in running}
-        return next(slot for slot in range(self.slots) if slot not in taken)
 
     def _start(self, number: int, report: JobReport, slot: int) -> _Running:
         assert report.log is not None
@@ -273,8 +274,7 @@ def ending(code: int, log: Path, stopped: bool = False) -> tuple[JobState, str |
         return "interrupted", "the same command goes on from here"
     if code < 0:
         return "failed", f"killed by signal {-code}"
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return "failed", lines[-1] if lines else f"exit code {code}"
+    return "failed", last_line(log.read_text(errors="replace")) or f"exit code {code}"
 
 
 def run_variables(runs: Path, sweep: str = "") -> dict[str, str]:

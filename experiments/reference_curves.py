@@ -104,13 +104,11 @@ def keep(preset: str, found: Mapping[str, ReferenceRun], file: Path) -> None:
     """Write the runs of a preset; those of stages and presets that were not found stay."""
     known = _load(file)
     known[preset] = {**known.get(preset, {}), **{stage: dataclasses.asdict(run) for stage, run in found.items()}}
-    presets = (f'"{name}": {{\n{_stages(stages)}\n}}' for name, stages in sorted(known.items()))
+    presets = []
+    for name, stages in sorted(known.items()):  # a line for each stage: a change of one is a change of one line
+        lines = [f'"{stage}": {json.dumps(run, separators=(",", ":"))}' for stage, run in stages.items()]
+        presets.append(f'"{name}": {{\n' + ",\n".join(lines) + "\n}")
     write_text(file, "{\n" + ",\n".join(presets) + "\n}\n")
-
-
-def _stages(stages: Mapping[str, Any]) -> str:
-    """A line for each stage: a change of one is a change of one line."""
-    return ",\n".join(f'"{name}": {json.dumps(run, separators=(",", ":"))}' for name, run in stages.items())
 
 
 def main(words: Sequence[str]) -> int:

@@ -135,12 +135,7 @@ def emotion_picture(data: MEADDataModule, clip: StoredClip, clips: Sequence[Stor
 
 
 def speak(
-    pipeline: Pipeline,
-    run: StageRun,
-    data: MEADDataModule,
-    clip: StoredClip,
-    item: ClipItem,
-    source: Reference,
+    pipeline: Pipeline, run: StageRun, data: MEADDataModule, clip: StoredClip, item: ClipItem, source: Reference
 ) -> Talking:
     """A test clip as the run makes it, its emotion given by `evaluate.modality`."""
     modality, device = run.config.evaluate.modality, pipeline.eac.device

@@ -23,13 +23,13 @@ from conventions.files import write_json
 from experiments.launchers import (
     ROOT,
     Board,
-    CommandOf,
     JobReport,
     JobState,
     StateOf,
     cli_command,
     ended_line,
     ending,
+    last_line,
     run_variables,
 )
 from experiments.progress import Interruption, say
@@ -198,19 +198,12 @@ class SlurmLauncher:
     """
 
     def __init__(
-        self,
-        resources: Resources,
-        runs: Path,
-        state_of: StateOf,
-        *,
-        slots: int | None = None,
-        wait: bool = True,
-        command: CommandOf = cli_command,
+        self, resources: Resources, runs: Path, state_of: StateOf, *, slots: int | None = None, wait: bool = True
     ) -> None:
         if slots is not None and slots < 1:
             raise UserError(f"--slots: {slots} is not valid; it must be at least 1")
         self.resources, self.runs, self.state_of = resources, runs.resolve(), state_of
-        self.slots, self.wait, self.command = slots, wait, command
+        self.slots, self.wait = slots, wait
         self.board = Board()
 
     def run(self, jobs: Sequence[SweepJob], logs: Path) -> list[JobReport]:
@@ -222,7 +215,7 @@ class SlurmLauncher:
         known = RunFolder(folder).read("tasks.json")
         missing = [number for number, report in enumerate(reports) if self._is_missing(report, known, queue)]
         if missing:
-            tasks = [RunTask(self.command(jobs[number]), folder.parent / f"{number:04}.log") for number in missing]
+            tasks = [RunTask(cli_command(jobs[number]), folder.parent / f"{number:04}.log") for number in missing]
             for number, task in zip(missing, self._submit(tasks, folder), strict=True):
                 reports[number].task = task
             write_json(folder / "tasks.json", known | {r.job.label: r.task for r in reports if r.task})
@@ -260,7 +253,7 @@ class SlurmLauncher:
             with executor.batch():
                 submitted = [executor.submit(task) for task in tasks]
         except FailedJobError as error:
-            raise UserError(f"--launcher slurm: {_last_line(str(error))}") from error
+            raise UserError(f"--launcher slurm: {last_line(str(error)) or 'no output'}") from error
         return [str(job.job_id) for job in submitted]
 
     def _follow(self, reports: Sequence[JobReport], folder: Path) -> None:
@@ -302,7 +295,7 @@ def result_of(task: str, folder: Path) -> Ending | None:
     if not path.exists():
         return None
     outcome, value = pickle_load(path)
-    return value if outcome == "success" else ("failed", _last_line(value), 0.0)
+    return value if outcome == "success" else ("failed", last_line(value) or "no output", 0.0)
 
 
 def ended_without_result(word: str | None) -> tuple[JobState, str]:
@@ -328,10 +321,6 @@ def _where(reports: Sequence[JobReport]) -> str:
     """`job 12, 15`, or that there is none."""
     found = sorted({str(report.task).partition("_")[0] for report in reports}, key=int)
     return f"job {', '.join(found)}" if found else "nothing to wait for"
-
-
-def _last_line(text: str) -> str:
-    return ([line for line in text.splitlines() if line.strip()] or ["no output"])[-1].strip()
 
 
 def _sleep(seconds: float, interruption: Interruption) -> bool:

@@ -41,7 +41,7 @@ class Mirror:
         self.in_agent = "WANDB_SWEEP_ID" in os.environ
         self.reported = target
         self.mode = wandb_server.mode_of(config, self.in_agent and target)
-        self._files = wandb_server.files_of(folder.path)
+        self._files = Path(os.environ.get("WANDB_DIR") or folder.path)
         self.failed = False
         self._wandb_run: Any = None
         self._sent = -1
@@ -131,18 +131,20 @@ class Mirror:
         return self._wandb_run
 
     def _start(self) -> Any:
-        run = self.run
+        run, config, variables = self.run, self.config, os.environ
+        own_project = config.project != TrackingConfig().project
+        tags = [run.variant, f"seed{run.seed}", *(f"{k}={v}" for k, v in run.fields.items())]
         with _outside_agent(leave=self.in_agent and not self.reported), _environment_kept():
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it would wait for a silent server at the end
             wandb = _wandb()
             return wandb.init(
-                project=wandb_server.project_of(self.config),
-                entity=wandb_server.entity_of(self.config),
+                project=config.project if own_project else variables.get("WANDB_PROJECT") or config.project,
+                entity=config.entity or variables.get("WANDB_ENTITY") or None,
                 name=run.title[:NAME_LENGTH],
                 id=None if self.in_agent and self.reported else run.id,
                 group=group_of(run, self.folder),
                 job_type=run.stage,
-                tags=[tag[:TAG_LENGTH] for tag in self._tags()],
+                tags=[tag[:TAG_LENGTH] for tag in tags],
                 config=facts_of(run, self.folder),
                 dir=str(self._files),
                 mode=self.mode,
@@ -159,10 +161,6 @@ class Mirror:
                     x_save_requirements=False,
                 ),
             )
-
-    def _tags(self) -> list[str]:
-        """Variant, seed, and each config key of the command line with its value."""
-        return [self.run.variant, f"seed{self.run.seed}", *(f"{k}={v}" for k, v in self.run.fields.items())]
 
     def _close(self) -> None:
         """Finish W&B's run, also one that failed: left open, it would hold up the end of the process."""

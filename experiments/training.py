@@ -5,7 +5,7 @@ It may start from other weights: warm starts, branches and extensions (`init_fro
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,7 @@ def measure(module: StageModule, data: pl.LightningDataModule, config: TrainerCo
     return {name.removeprefix("test/"): value for row in results for name, value in row.items()}
 
 
-_QUIET: dict[str, Any] = {
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
+_QUIET: dict[str, Any] = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
 def make_trainer(
@@ -148,12 +144,17 @@ def check_equal_ranks(trainer: pl.Trainer, module: pl.LightningModule) -> None:
     assert all(torch.equal(other, sums) for other in everyone), "the ranks ended with different weights"
 
 
+def not_finite(state: Mapping[str, Tensor]) -> str | None:
+    """The first weight that holds NaN or infinity; None where there is none."""
+    weights = ((name, tensor) for name, tensor in state.items() if tensor.is_floating_point())
+    return next((name for name, tensor in weights if not bool(torch.isfinite(tensor).all())), None)
+
+
 def save_weights(module: StageModule, path: Path) -> None:
     """The stage's own weights as {"state_dict": ...}, whole or not at all; DivergedError where one is not finite."""
     state = module.state_dict()
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise DivergedError(f"weight {name!r} is not finite after the last batch")
+    if (name := not_finite(state)) is not None:
+        raise DivergedError(f"weight {name!r} is not finite after the last batch")
     with atomic_file(path) as file:
         torch.save({"state_dict": state}, file)
 
@@ -161,9 +162,8 @@ def save_weights(module: StageModule, path: Path) -> None:
 def load_final(module: StageModule, path: Path) -> None:
     """Load final.pt; UserError where it is damaged, of another network, or has weights that are not finite."""
     state = module.upgrade_state(read_checkpoint(path)["state_dict"])
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise UserError(f"{path}: weight {name!r} is not finite; the run diverged, train it again (--force)")
+    if (name := not_finite(state)) is not None:
+        raise UserError(f"{path}: weight {name!r} is not finite; the run diverged, train it again (--force)")
     load_state(module, state, str(path))
 
 
@@ -211,19 +211,12 @@ def _with_own_rates(checkpoint: dict[str, Any], module: StageModule, batch: int)
         for _ in range(batch):
             schedule.optimizer.step()
             schedule.step()
-    states = [
-        {**state, "param_groups": [_rated(*groups) for groups in _pairs(state, optimizer)]}
-        for state, optimizer in zip(checkpoint["optimizer_states"], optimizers, strict=True)
-    ]
+    states = []
+    for state, optimizer in zip(checkpoint["optimizer_states"], optimizers, strict=True):
+        rates = [{n: own[n] for n in ("lr", "initial_lr") if n in own} for own in optimizer.param_groups]
+        groups = [saved | own for saved, own in zip(state["param_groups"], rates, strict=True)]
+        states.append({**state, "param_groups": groups})
     return {**checkpoint, "optimizer_states": states, "lr_schedulers": [one.state_dict() for one in schedules]}
-
-
-def _pairs(state: dict[str, Any], optimizer: Optimizer) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    return zip(state["param_groups"], optimizer.param_groups, strict=True)
-
-
-def _rated(saved: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    return saved | {name: own[name] for name in ("lr", "initial_lr") if name in own}
 
 
 def _configured(module: StageModule) -> tuple[list[Optimizer], list[LRScheduler]]:

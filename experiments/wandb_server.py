@@ -7,7 +7,6 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from experiments.schema import TrackingConfig
@@ -34,22 +33,6 @@ def mode_of(config: TrackingConfig, needs_server: bool) -> str:
     if word := os.environ.get("WANDB_MODE"):
         return _WORDS.get(word, "offline")
     return "online" if needs_server or os.environ.get("WANDB_API_KEY") else "offline"
-
-
-def project_of(config: TrackingConfig) -> str:
-    """The config's project where it is not the default, else WANDB_PROJECT, else the default."""
-    default = TrackingConfig().project
-    return config.project if config.project != default else os.environ.get("WANDB_PROJECT") or default
-
-
-def entity_of(config: TrackingConfig) -> str | None:
-    """The config's user or team, else WANDB_ENTITY, else None: the account's own."""
-    return config.entity or os.environ.get("WANDB_ENTITY") or None
-
-
-def files_of(folder: Path) -> Path:
-    """The folder below which W&B writes `wandb/`: WANDB_DIR, else the run's own."""
-    return Path(os.environ.get("WANDB_DIR") or folder)
 
 
 def _server() -> tuple[str | None, str | None]:

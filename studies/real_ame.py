@@ -25,10 +25,10 @@ from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule
 from datamodules.store import Store
 from experiments.checks import check_plan
-from experiments.graph import compose, plan
+from experiments.graph import Experiment, compose, plan
 from experiments.networks import Networks
-from experiments.rundir import RunFolder
 from experiments.runner import execute
+from experiments.stage import StageRun
 from lightning_modules.ame.evaluation import voice_vector
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import plain_prompts
@@ -55,6 +55,15 @@ def write_split(path: Path, actors: list[str]) -> str:
     return str(path)
 
 
+def trained(experiment: Experiment, runs: Path) -> StageRun:
+    """The experiment's target, finished."""
+    planned = plan(experiment)
+    check_plan(planned, runs)
+    result = execute(experiment, runs)
+    assert result.exit_code == 0, result
+    return planned[-1]
+
+
 def run_fold(split: str, options: argparse.Namespace) -> dict[str, float]:
     """Train AME with the actors of a split left out, through the stage itself; its own test metrics."""
     stores = [f"{{store: {options.voices}, split: {split}}}"]
@@ -63,14 +72,11 @@ def run_fold(split: str, options: argparse.Namespace) -> dict[str, float]:
     words = [f"ame.data=[{', '.join(stores)}]", "tracking.mode=disabled", *options.overrides]
     words += [] if options.pictures else ["ame.image.tower=none"]
     experiment = compose("real_ame", overrides=words, target="ame")
-    planned = plan(experiment)
-    check_plan(planned, options.runs)
-    result = execute(experiment, options.runs)
-    assert result.exit_code == 0, result
-    metrics = RunFolder(options.runs / result.target).read("metrics.json")["metrics"]
-    encoder = Networks(options.runs).typed(planned[-1], AMEModule).cpu().encoder
+    run = trained(experiment, options.runs)
+    metrics = run.folder(options.runs).read("metrics.json")["metrics"]
+    encoder = Networks(options.runs).typed(run, AMEModule).cpu().encoder
     known = among_known(encoder, DataConfig(str(options.voices), split, voice=experiment.config.data.voice))
-    return {"run": result.target, "known/audio": known, **{name: metrics[name] for name in SHOWN if name in metrics}}
+    return {"run": run.id, "known/audio": known, **{name: metrics[name] for name in SHOWN if name in metrics}}
 
 
 @torch.no_grad()
@@ -128,7 +134,9 @@ def main() -> None:
         folds.append(row)
         print({name: round(value, 3) for name, value in row.items() if isinstance(value, float)}, flush=True)
     means = {
-        name: float(np.mean([row[name] for row in folds])) for name, value in folds[0].items() if _is_number(value)
+        name: float(np.mean([row[name] for row in folds]))
+        for name, value in folds[0].items()
+        if isinstance(value, float)
     }
     document: dict[str, Any] = {"folds": folds, "mean": means, "voices": voices.hash, "overrides": options.overrides}
     document["emotions"] = sorted(set(emotions.tolist()))
@@ -137,10 +145,6 @@ def main() -> None:
         document |= {"pictures": Store(options.pictures).hash, "regression/image": regression(*picture_rows(data))}
     write_json(options.out, document)
     print({name: value for name, value in document.items() if name not in ("folds", "overrides")})
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float)
 
 
 if __name__ == "__main__":

@@ -15,21 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from jaxtyping import Float
 
-from conventions.files import write_json, write_text
+from conventions.files import write_json
 from datamodules.mead import MEADDataModule
 from datamodules.row_offset import mouth_opening
 from datamodules.store import Store, StoredClip
-from experiments.checks import check_plan
-from experiments.graph import compose, plan
+from experiments.graph import compose
 from experiments.networks import Networks
-from experiments.runner import execute
 from face3d.coefficients import EXPRESSION, IDENTITY
 from lightning_modules.eac.evaluation import expression_metrics
 from lightning_modules.eac.losses import mouth_opening as opening_of
 from lightning_modules.eac.module import EACModule
+from studies.real_ame import trained, write_split
 
 MOST_LAG = 6
 """Frames by which audio and video of a clip may be apart."""
@@ -90,19 +88,15 @@ def run_fold(speech: str, split: str, options: argparse.Namespace) -> tuple[str,
     """EAC trained through its stage with the test actors of a split left out, and its data."""
     words = [f"data.store={options.faces}", f"data.split={split}", f"data.speech={speech}", "tracking.mode=disabled"]
     experiment = compose("real_eac", overrides=[*words, *options.overrides], target="eac")
-    planned = plan(experiment)
-    check_plan(planned, options.runs)
-    result = execute(experiment, options.runs)
-    assert result.exit_code == 0, result
+    run = trained(experiment, options.runs)
     data = MEADDataModule(experiment.config.data, "eac", 1, resolution=experiment.config.data.image_size)
-    return result.target, Networks(options.runs).typed(planned[-1], EACModule).cpu(), data
+    return run.id, Networks(options.runs).typed(run, EACModule).cpu(), data
 
 
 def study(speech: str, number: int, people: list[str], options: argparse.Namespace) -> list[dict[str, Any]]:
     """One row for each clip of the people left out."""
-    split = options.out.parent / f"faces_{number}.yaml"
-    write_text(split, yaml.safe_dump({"name": split.stem, "train": "rest", "test": people}))
-    run, module, data = run_fold(speech, str(split), options)
+    split = write_split(options.out.parent / f"faces_{number}.yaml", people)
+    run, module, data = run_fold(speech, split, options)
     tested = [clip for clip in data.test_clips() if clip.has_audio and clip.has_coefficients]
     by_ridge = ridge(data.store, speech, list(data.train_clips()), tested)
     return [

@@ -100,10 +100,7 @@ class Plate:
 
 
 def _picture(
-    figure: Figure,
-    picture: UInt8[np.ndarray, "h w 3"],
-    place: tuple[float, float, float],
-    size: tuple[float, float],
+    figure: Figure, picture: UInt8[np.ndarray, "h w 3"], place: tuple[float, float, float], size: tuple[float, float]
 ) -> None:
     """An image at (left, bottom, side) in inches of a figure of `size`."""
     left, bottom, side = place

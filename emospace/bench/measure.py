@@ -193,7 +193,8 @@ def measure(modules: Sequence[str], presets: Sequence[str], device: str, timed: 
         for preset in (name for name in PRESETS[module] if name in presets):
             counted = build(module, preset, COUNTED_ON[module])
             document[module][preset] = figures(counted, build(module, preset, device) if timed else None, device)
-    taken = {"device": _name(device), "threads": torch.get_num_threads(), "torch": torch.__version__, "timed": timed}
+    card = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    taken = {"device": card, "threads": torch.get_num_threads(), "torch": torch.__version__, "timed": timed}
     return {**document, "published": [dict(row) for row in PUBLISHED], "taken": taken}
 
 
@@ -202,7 +203,10 @@ def figures(counted: Subject, timed: Subject | None, device: str) -> Figures:
     """One module in one preset: counted on one device, timed on another where it is to be timed."""
     calls = {call.name: _counts(call) for call in counted.calls}
     for call in timed.calls if timed else ():
-        _add_time(calls[call.name], call, device)
+        took = milliseconds(call.run, device, call.parts, seconds=SECONDS).over(call.units)
+        calls[call.name]["ms"] = took.total
+        for name, ms in took.parts.items():
+            calls[call.name]["parts"][name]["ms"] = ms
     first = next(iter(calls.values()))
     memory = {"weights": num_parameters(counted.network) * 4 / MIB}
     return {
@@ -229,17 +233,6 @@ def _counts(call: Call) -> Figures:
         for name, part in call.parts.items()
     }
     return {"unit": call.unit, "gflop": flop.total, "ms": None, "memory_mib": memory.total, "parts": parts}
-
-
-def _add_time(counts: Figures, call: Call, device: str) -> None:
-    took = milliseconds(call.run, device, call.parts, seconds=SECONDS).over(call.units)
-    counts["ms"] = took.total
-    for name, ms in took.parts.items():
-        counts["parts"][name]["ms"] = ms
-
-
-def _name(device: str) -> str:
-    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
 
 
 def lines(document: Figures) -> Iterator[str]:

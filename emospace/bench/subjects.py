@@ -15,7 +15,7 @@ from experiments.graph import compose
 from experiments.schema import ExperimentConfig
 from lightning_modules.ame.config import STANDIN, AMEConfig
 from lightning_modules.ame.emotion import EMOTION_DIM, TOKEN_DIM, EmotionCode
-from lightning_modules.ame.space import EmotionSpace, build_space
+from lightning_modules.ame.space import build_space
 from lightning_modules.eac.network import NUM_IDENTITY, ExpressionNetwork
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import Discriminator
@@ -74,11 +74,7 @@ def frame_inputs(config: HEFConfig, batch: int, device: str) -> tuple[Tensor, ..
     """Source, its geometry, the wanted geometry, motion, emotion and token, all zero."""
     size = config.resolution
     pictures = [torch.zeros(batch, channels, size, size, device=device) for channels in (3, 4, 4, 3)]
-    return (
-        *pictures,
-        torch.zeros(batch, EMOTION_DIM, device=device),
-        torch.zeros(batch, TOKEN_DIM, device=device),
-    )
+    return (*pictures, torch.zeros(batch, EMOTION_DIM, device=device), torch.zeros(batch, TOKEN_DIM, device=device))
 
 
 def hef_subject(experiment: ExperimentConfig, device: str) -> Subject:
@@ -134,7 +130,8 @@ def eac_subject(config: ExperimentConfig, device: str) -> Subject:
 def ame_subject(config: ExperimentConfig, device: str) -> Subject:
     """AME once for each modality: CLIP's towers untrained, the same arithmetic as with its weights."""
     parts = clip_towers(config.ame)
-    space = _space(config.ame, parts).eval().to(device)
+    text = dataclasses.replace(config.ame.text, clip_model=STANDIN)  # on the given towers no weights are asked for
+    space = build_space(dataclasses.replace(config.ame, text=text), parts).eval().to(device)
     assert space.image is not None
     size = config.data.image_size
     picture = torch.zeros(1, 3, size, size, device=device)
@@ -154,12 +151,6 @@ def ame_subject(config: ExperimentConfig, device: str) -> Subject:
     label = f"an emotion in {SPEECH_SECONDS} s of speech, once"
     audio = Call("audio", label, lambda: space.encode_audio(mel, mask), audio_parts)
     return Subject(f"CLIP {config.ame.text.clip_model}", space, (text, image, audio))
-
-
-def _space(config: AMEConfig, parts: ClipParts) -> EmotionSpace:
-    """The space of a configuration on the given towers, so that no weights are asked for."""
-    text = dataclasses.replace(config.text, clip_model=STANDIN)
-    return build_space(dataclasses.replace(config, text=text), parts)
 
 
 def clip_towers(config: AMEConfig) -> ClipParts:

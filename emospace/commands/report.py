@@ -3,13 +3,9 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from conventions.errors import UserError
 from emospace.commands.output import add_runs
-
-if TYPE_CHECKING:
-    from ablations.sweep_table import SweepTable
 
 EXAMPLE = "emospace report work/report.html --table 3 --preset demo"
 
@@ -31,11 +27,12 @@ def run(options: argparse.Namespace) -> int:
     """Write the page."""
     from ablations.tables import build_table
     from emospace.report.page import write_report
+    from emospace.sweeps import table_of_sweep
 
     _check(options)
     names = ([] if options.sweep else ["3"]) if options.table is None else options.table
     tables = [build_table(name, options.runs, options.preset, options.seeds) for name in names]
-    sweeps, shown = _sweeps(options), _shown(options, names)
+    sweeps, shown = [table_of_sweep(name, options.runs) for name in options.sweep], _shown(options, names)
     videos = [(video.stem, video) for video in options.video]
     write_report(options.out, options.runs, tables, videos, options.figure, sweeps, shown)
     print(options.out)
@@ -52,12 +49,6 @@ def _check(options: argparse.Namespace) -> None:
             raise UserError(f"{path}: no such file")
         if path.suffix not in (MIME if path in options.figure else {".mp4"}):
             raise UserError(f"{path}: has an unsupported type; a video must be .mp4, a figure .png or .jpg")
-
-
-def _sweeps(options: argparse.Namespace) -> "list[SweepTable]":
-    from emospace.sweeps import table_of_sweep
-
-    return [table_of_sweep(name, options.runs) for name in options.sweep]
 
 
 def _shown(options: argparse.Namespace, tables: Sequence[str]) -> set[str] | None:

@@ -12,7 +12,6 @@ from conventions.errors import UserError
 from emospace.commands.output import add_json, add_runs, print_json
 
 if TYPE_CHECKING:
-    from ablations.sweep_table import Found
     from emospace.sweeps import Point
     from experiments.launchers import JobReport
     from experiments.rundir import State
@@ -53,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     points = read_points(sweep, options.runs)
     check_points(points)
     code, reports = _launch(options, sweep, points, given)
-    found = [_ended(points[report.job], report) for report in reports]
+    found = [(points[report.job].folder(), report.state, report.reason) for report in reports]
     table = sweep_table(sweep, found)
     if options.json:
         timed = {r.job.label: {"seconds": r.seconds, "task": r.task} for r in reports}
@@ -81,10 +80,6 @@ def _launch(
         launcher = local_launcher(slots, state_of, run_variables(options.runs, sweep.name))
     code, reports = run_sweep(sweep.jobs, options.runs / ".logs" / sweep.name, launcher)
     return code if wait else 0, reports
-
-
-def _ended(point: "Point", report: "JobReport") -> "Found":
-    return point.folder(), report.state, report.reason
 
 
 def _slurm_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"{options.names[0]!r}: {options.action} takes no run ids; it shows the whole project")
     if not options.entity:
         raise UserError(f"--entity: is required; a {options.action} belongs to a W&B user or team")
-    return _save(options, _workspace(options) if options.action == "workspace" else _report(options))
+    return _save(options, _page(options))
 
 
 def _publish(options: argparse.Namespace) -> int:
@@ -62,17 +62,14 @@ def _publish(options: argparse.Namespace) -> int:
     return publish_runs(options, publish)
 
 
-def _workspace(options: argparse.Namespace) -> Any:
-    from experiments.workspace import build, logged_names
-
-    return build(logged_names(options.runs), options.entity, options.project)
-
-
-def _report(options: argparse.Namespace) -> Any:
+def _page(options: argparse.Namespace) -> Any:
+    """The workspace or the report, not yet saved."""
     from ablations import formats
     from ablations.tables import build_table
-    from experiments.workspace import build_report, logged_clips, logged_names
+    from experiments.workspace import build, build_report, logged_clips, logged_names
 
+    if options.action == "workspace":
+        return build(logged_names(options.runs), options.entity, options.project)
     tables = [build_table(name, options.runs, options.preset, options.seeds) for name in options.table]
     texts = {f"Table {table.paper.name}: {table.paper.title}": formats.markdown(table) for table in tables}
     names, clips = logged_names(options.runs), logged_clips(options.runs)

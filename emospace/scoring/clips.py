@@ -31,20 +31,12 @@ NAMED_PARTS = 6
 
 
 @dataclass(frozen=True)
-class Labels:
-    """What a true video's path gives by a data set's rule; empty where no rule fits."""
-
-    actor: str = ""
-    emotion: str = ""
-    level: str = ""
-
-
-@dataclass(frozen=True)
 class PairedClip:
     """A pair ready to be scored."""
 
     id: str
-    labels: Labels
+    labels: dict[str, str]
+    """Actor, emotion and level that the true video's path gives by a data set's rule; empty where no rule fits."""
     clip: FaceClip | None
     """None: nothing of it can be scored; `refused` has the reason."""
     adapted: list[str]
@@ -79,7 +71,7 @@ def read_clip(
         if placement.registered and (share := share_beyond(own, tracked.generated.size)) > 0.01:
             notes.append(f"{share:.0%} of the crop lie beyond the generated frame: its edge pixels repeat there")
     name = getattr(network, "name", "")
-    emotion = EMOTIONS.index(labels.emotion) if labels.emotion in EMOTIONS else None
+    emotion = EMOTIONS.index(labels["emotion"]) if labels["emotion"] in EMOTIONS else None
     first = next(iter(clip.true))
     portrait = None if clip.landmarks is None else clip.landmarks[:1]
     known = replace(clip, audio=audio, tracked_by=name, emotion=emotion, crop=crop)
@@ -110,10 +102,12 @@ def _cut(
     points = tracked.generated.pixels * scale + shift
     if placement.registered or scale[0] == scale[1]:
         own, factor = tracked.generated.size, scale[0]
-        made = CutFrames(generated, length, _back(window, shift, factor), SIDE, _all_back(boxes, shift, factor), own)
+        moved = None if boxes is None else (boxes - [*shift, 0.0]) / factor
+        made = CutFrames(generated, length, _back(window, shift, factor), SIDE, moved, own)
     else:
         made = CutFrames(generated, length, window, SIDE, boxes, size)
-    landmarks = [_in_window(pixels, window) for pixels in (tracked.true.pixels, points)]
+    x, y, half = window
+    landmarks = [torch.from_numpy((pixels - [x, y]) / half).float() for pixels in (tracked.true.pixels, points)]
     return FaceClip(frames, torch.zeros(0), landmarks[0]).with_row("per_clip", Made(made, landmarks[1]))
 
 
@@ -136,17 +130,6 @@ def share_beyond(window: Window, size: tuple[int, int]) -> float:
     return 1 - sides[0] * sides[1] / (2 * half) ** 2
 
 
-def _all_back(
-    boxes: Float[np.ndarray, "t 3"] | None, shift: tuple[float, float], factor: float
-) -> Float[np.ndarray, "t 3"] | None:
-    return None if boxes is None else (boxes - [*shift, 0.0]) / factor
-
-
-def _in_window(pixels: Float[np.ndarray, "t 68 2"], window: Window) -> Float[torch.Tensor, "t 68 2"]:
-    x, y, half = window
-    return torch.from_numpy((pixels - [x, y]) / half).float()
-
-
 def _check(pair: Pair, tracked: Tracked, start: int) -> None:
     if tracked.lengths[1] == 0:
         raise UserError(f"{pair.truth}: has no frame {start}, and the generated video begins there")
@@ -160,7 +143,7 @@ def _check(pair: Pair, tracked: Tracked, start: int) -> None:
 def _notes(pair: Pair, tracked: Tracked, placement: Placement | None, start: int) -> Iterable[str]:
     made, true = tracked.generated, tracked.true
     yield from generated_notes(pair, made.size)
-    yield from rate_note("truth", pair.truth)
+    yield from _off_clock("truth", _header(pair.truth)[0])
     if start:
         yield f"generated begins at frame {start} of the truth"
     if tracked.lengths[0] != tracked.lengths[1]:
@@ -171,16 +154,15 @@ def _notes(pair: Pair, tracked: Tracked, placement: Placement | None, start: int
         where = f"scale {placement.scale[0]:.3f}, shift {x:.0f}, {y:.0f} px"
         yield f"generated {_size(made.size)} is a crop: registered in {_size(true.size)} by landmarks ({where})"
     elif made.size != true.size:
-        shape = "" if abs(made.size[0] * true.size[1] / made.size[1] / true.size[0] - 1) < 0.01 else True
-        yield f"generated {_size(made.size)} resized to {_size(true.size)}" + (
-            ", which changes its shape" if shape else ""
-        )
+        same_shape = abs(made.size[0] * true.size[1] / made.size[1] / true.size[0] - 1) < 0.01
+        what = "" if same_shape else ", which changes its shape"
+        yield f"generated {_size(made.size)} resized to {_size(true.size)}{what}"
     for side, one in (("generated", made), ("truth", true)):
         if one.rivals:
             yield f"{side} has more than one face in {one.rivals} frames: the first frame's largest is followed"
 
 
-def labels_of(truth: Path) -> Labels:
+def labels_of(truth: Path) -> dict[str, str]:
     """Actor, emotion and level that a true video's path gives; the fewest last parts that a rule can read are read.
 
     Folders above the data give nothing about a clip.
@@ -188,9 +170,9 @@ def labels_of(truth: Path) -> Labels:
     parts = truth.resolve().with_suffix("").parts
     for count in range(1, NAMED_PARTS + 1):
         if (named := parse("/".join(parts[-count:]), {})) is not None:
-            name = named[1]
-            return Labels(name.actor, name.emotion or "", "" if name.level is None else str(name.level))
-    return Labels()
+            level = "" if named[1].level is None else str(named[1].level)
+            return {"actor": named[1].actor, "emotion": named[1].emotion or "", "level": level}
+    return dict.fromkeys(("actor", "emotion", "level"), "")
 
 
 def _size(size: tuple[int, int]) -> str:
@@ -232,11 +214,6 @@ def still_rate(pair: Pair) -> float:
     assert pair.layout is not None
     assert pair.layout.fps is not None
     return pair.layout.fps
-
-
-def rate_note(side: str, path: Path) -> list[str]:
-    """A note where a video is not of 25 fps."""
-    return _off_clock(side, _header(path)[0])
 
 
 def _off_clock(side: str, rate: float | None) -> list[str]:

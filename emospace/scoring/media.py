@@ -69,14 +69,12 @@ class Media:
     def frames(self) -> Iterator[Picture]:
         """Frames at 25 fps; UserError where they differ in size or cannot be decoded."""
         size = None
-        for picture in itertools.islice(self._all(), self.start, None):
+        pictures = _stills(self.stills, self.fps) if self.stills else iterate_frames(self.path)
+        for picture in itertools.islice(pictures, self.start, None):
             size = size or picture.size
             if picture.size != size:
                 raise UserError(f"{self.path}: its frames differ in size")
             yield picture
-
-    def _all(self) -> Iterator[Picture]:
-        return _stills(self.stills, self.fps) if self.stills else iterate_frames(self.path)
 
     def files(self) -> Sequence[Path]:
         """The files behind it."""

@@ -97,16 +97,11 @@ def _partner(path: Path, true: list[Path], generated: Path, truth: Path) -> Path
         [other for other in true if other.stem == path.stem],
     ):
         if len(fitting) > 1:
-            names = _some(str(truth / other) for other in fitting)
+            names = ", ".join(str(truth / other) for other in fitting[:3]) + (", ..." if len(fitting) > 3 else "")
             raise UserError(f"{generated / path}: may belong to {names}; keep the truth's folders, or give --pairs CSV")
         if fitting:
             return fitting[0]
     return None
-
-
-def _some(names: Iterable[str], most: int = 3) -> str:
-    listed = list(names)
-    return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")
 
 
 def read_pairs(path: Path, generated: Path, truth: Path) -> list[Pair]:

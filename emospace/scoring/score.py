@@ -4,6 +4,7 @@ A scored folder again: are the files still those that were scored, and do they s
 """
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -70,7 +71,10 @@ class Scores:
             "crop": CROPS[self.crop],
             "source": SOURCE,
             "rows": {name: _finite(means) for name, means in self.means.items()},
-            "intervals": {name: interval_facts(one) for name, one in self.intervals.items()},
+            "intervals": {
+                metric: {name: getattr(one, name) for name in ("low", "high", "width", "clips", "actors")}
+                for metric, one in self.intervals.items()
+            },
             "missing": self.missing,
             "adapted": self.adapted,
             "refused": self.refused,
@@ -92,12 +96,6 @@ class Scores:
         for name, rows in self.rows.items():
             write_csv(folder / f"{name}.csv", rows)
         write_json(folder / "metrics.json", self.json())
-
-
-def interval_facts(one: Difference) -> dict[str, Any]:
-    """An interval as plain data."""
-    facts = {"low": one.low, "high": one.high, "width": one.width}
-    return {**facts, "clips": one.clips, "actors": one.actors}
 
 
 def check_folder(folder: Path) -> None:
@@ -133,8 +131,8 @@ def score(
     rows: dict[str, list[dict[str, Any]]] = {row: [] for row in ROWS}
     clips = []
     for done, pair in enumerate(pairs.pairs):
-        clip = score_pair(suite, pair, rows, _within(progress, done, len(pairs.pairs)))
-        clips.append(clip)
+        say: Callable[[str], None] = lambda text, done=done: progress(done, len(pairs.pairs), f", {text}")  # noqa: E731
+        clips.append(score_pair(suite, pair, rows, say))
     progress(len(pairs.pairs), len(pairs.pairs))
     means = {row: suite.aggregate(rows[row], row) for row in ROWS}
     missing = {metric: networks.missing[role] for role in networks.missing for metric in USES[role]}
@@ -166,25 +164,18 @@ def score_pair(
         whole = clip.clip.with_references()
         found = suite.score(whole, lambda done, total: progress(f"frame {done} of {total} scored"))
     for row in ROWS:
-        labels = {"id": clip.id, "actor": clip.labels.actor, "emotion": clip.labels.emotion, "level": clip.labels.level}
         extra = {"Sync_truth": math.nan, "SyncOffset_truth": math.nan, **found[row]}
         why = str(extra.pop("why"))
-        rows[row].append({**labels, **extra, "why": why, "adapted": "; ".join(clip.adapted)})
+        rows[row].append({"id": clip.id, **clip.labels, **extra, "why": why, "adapted": "; ".join(clip.adapted)})
     return clip
-
-
-def _within(progress: Progress, done: int, total: int) -> Callable[[str], None]:
-    return lambda text: progress(done, total, f", {text}")
 
 
 def digests_of(pair: Pair) -> dict[str, str]:
     """SHA-256 of the generated and of the true video; of images, that of their digests in order."""
-    import hashlib
-
-    if pair.stills:
-        joined = "".join(sha256_of(path) for path in pair.stills)
-        return {"generated": hashlib.sha256(joined.encode()).hexdigest(), "truth": sha256_of(pair.truth)}
-    return {"generated": sha256_of(pair.generated), "truth": sha256_of(pair.truth)}
+    if not pair.stills:
+        return {"generated": sha256_of(pair.generated), "truth": sha256_of(pair.truth)}
+    joined = "".join(sha256_of(path) for path in pair.stills)
+    return {"generated": hashlib.sha256(joined.encode()).hexdigest(), "truth": sha256_of(pair.truth)}
 
 
 def intervals_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Difference]:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,6 @@ class Placement:
     shift: tuple[float, float] = (0.0, 0.0)
     registered: bool = False
     """Whether it was found by landmarks: the generated video is a crop."""
-    notes: tuple[str, ...] = field(default=())
 
 
 def place(tracked: Tracked) -> Placement | None:

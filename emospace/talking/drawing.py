@@ -106,10 +106,7 @@ def perform(
 
 
 def express(
-    network: ExpressionNetwork,
-    pieces: Iterable[Speech],
-    track: EmotionTrack,
-    identity: Float[Tensor, "1 80"],
+    network: ExpressionNetwork, pieces: Iterable[Speech], track: EmotionTrack, identity: Float[Tensor, "1 80"]
 ) -> Iterator[Float[Tensor, "_ 65"]]:
     """Expression, and in the last column the log energy, of speech that arrives in pieces, on the CPU.
 

@@ -31,7 +31,7 @@ def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -
     if run_id is not None and (runs / run_id / "status.json").is_file():
         return RunFolder(runs / run_id)
     done = _done(runs)
-    asked = [run for run in done if preset in (None, _experiment(run))]
+    asked = [run for run in done if preset in (None, run.experiment or experiment_of(run.id))]
     folders = {name: [RunFolder(runs / run.id) for run in asked if run.stage == name] for name in ("evaluate", "hef")}
     evaluated = {parents_of(folder).get("hef") for folder in folders["evaluate"]}
     alone = [folder for folder in folders["hef"] if folder.id not in evaluated]
@@ -46,10 +46,6 @@ def find_run(runs: Path, run_id: str | None = None, preset: str | None = None) -
 
 def _done(runs: Path) -> list[RunSummary]:
     return [run for run in list_runs(runs) if run.state == "done"]
-
-
-def _experiment(run: RunSummary) -> str:
-    return run.experiment or experiment_of(run.id)
 
 
 def _only(folders: list[RunFolder], several: str) -> RunFolder:

@@ -89,15 +89,11 @@ def read_pose(pose: str | Path, model: MorphableModel, num_frames: int, weights:
     if not path.is_file():
         raise UserError(f"pose: {path}: no such file")
     if path.suffix.lower() == ".mat":
-        return _of_mat(path)
+        measured = read_mat(path)
+        width, height = measured.params[0, :2].round().astype(int).tolist()
+        return _measured(measured, list(range(len(measured.params))), width, height)
     sidecar, limit = path.with_suffix(".mat"), min(num_frames, MAX_FRAMES)
     return _beside(path, sidecar, limit, weights) if sidecar.is_file() else _tracked(path, model, limit, weights)
-
-
-def _of_mat(path: Path) -> HeadPose:
-    measured = read_mat(path)
-    width, height = measured.params[0, :2].round().astype(int)
-    return _measured(measured, list(range(len(measured.params))), int(width), int(height))
 
 
 def _beside(video: Path, sidecar: Path, limit: int, weights: Path | None) -> HeadPose:

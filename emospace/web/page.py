@@ -123,12 +123,7 @@ def _inputs() -> Wish:
         words = gr.Textbox("quietly happy", label="Emotion in words", elem_id="words", max_lines=1)
     with gr.Group(visible=False) as as_picture:
         picture = gr.Image(
-            label="Image of a face",
-            elem_id="picture",
-            type="filepath",
-            image_mode=None,
-            sources=["upload"],
-            height=220,
+            label="Image of a face", elem_id="picture", type="filepath", image_mode=None, sources=["upload"], height=220
         )
     with gr.Group(visible=False) as as_sound:
         sound = gr.Audio(label="Voice", elem_id="sound", type="filepath", sources=["upload", "microphone"], buttons=[])

@@ -329,7 +329,7 @@ def test_the_wanted_emotion_is_read_from_the_clips_own_labels() -> None:
         "/data/takes/happy/001.mp4": None,
         "/001.mp4": None,
     }
-    found = {path: labels_of(Path(path)).emotion or None for path in expected}
+    found = {path: labels_of(Path(path))["emotion"] or None for path in expected}
     assert found == expected
 
 
