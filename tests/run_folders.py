@@ -1,4 +1,4 @@
-"""Run folders as the engine leaves them, without the work: for tables, dashboards and reports."""
+"""Run folders as the engine leaves them, without the work: for tables, dashboards and reports; a quick experiment."""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
 
+from datamodules.manifest import VERSION
 from datamodules.video_writer import write_video
 from experiments.graph import StageRun, compose, plan
 from experiments.run_content import write_csv
@@ -86,3 +87,21 @@ def write_clip(path: Path, red: bool, frames: int = 25) -> None:
     pictures[..., 0 if red else 2] = np.linspace(255, 0, frames).astype(np.uint8)[:, None, None]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_video(path, pictures, crf=10)
+
+
+TINY = """
+data: {store: store}
+prior: {gpt2: {steps: 20}}
+trainer: {accelerator: cpu}
+"""
+MANIFEST = json.dumps(
+    {"format": "emospace-store", "version": VERSION, "hash": "5" * 64}
+    | {"coefficient_model": None, "clips": 0, "frames": 0}
+)
+
+
+def write_tiny(folder: Path, experiment: str = TINY) -> None:
+    """`tiny.yaml` and the store that it names."""
+    (folder / "tiny.yaml").write_text(experiment)
+    (folder / "store").mkdir()
+    (folder / "store" / "manifest.json").write_text(MANIFEST)

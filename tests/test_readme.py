@@ -1,5 +1,6 @@
-"""Commands and files that README and the pages show are valid: they parse, compose, and name what exists."""
+"""Commands and files that README and the pages show are valid: they parse, compose, and name what exists; code runs."""
 
+import doctest
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from toy_store import write_store
 
 from ablations.registry import BY_ID, compose_variant
 from ablations.tables import ask
@@ -172,3 +174,41 @@ def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
     assert "(2)" in of_table_3
     assert "(2)" in of_own_table
     assert "What EAC remembers" in (tmp_path / "report.html").read_text()
+
+
+DOCS = Path(__file__).parent.parent / "docs"
+WITH_EXAMPLES = ("api.md", "backbone.md", "metric.md", "dataset.md")
+FLAGS = doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_the_examples_of_a_page_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (DOCS / name).read_text()
+    for file, content in re.findall(r"Save this as `(\w+\.py)`:\n\n```python\n(.*?)```", text, flags=re.DOTALL):
+        (tmp_path / file).write_text(content)
+        monkeypatch.delitem(sys.modules, file.removesuffix(".py"), raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    blocks = re.findall(r"```python\n(>>> .*?)```", text, flags=re.DOTALL)
+    assert blocks
+    test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, name, str(DOCS / name), 0)
+    report: list[str] = []
+    doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=report.append)
+    assert "".join(report) == ""
+
+
+def code_blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_python_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_store(tmp_path / "work", size=64, unseen=("awed",))
+    code = "\n".join(code_blocks())
+    assert "STEPS = 1000" in code
+    names: dict[str, object] = {}
+    exec(code.replace("STEPS = 1000", "STEPS = 2"), names)
+    assert names["talking"].frames.shape == (12, 3, 64, 64)  # pyright: ignore[reportAttributeAccessIssue]
+    metrics = names["metrics"]
+    assert isinstance(metrics, dict)
+    assert metrics["test/unseen/refused"] == 1, "one-hot styles know no awe"

@@ -1,6 +1,10 @@
-"""The command line as scripts rely on it: fixed names, one-line errors, exit codes, quick help."""
+"""The command line as scripts rely on it: fixed names, one-line errors, exit codes, quick help; and its page.
+
+Files of the user's working directory never stand in for ours, however a command is started.
+"""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +15,9 @@ import pytest
 
 from emospace.cli import COMMANDS, build_parser, main
 from emospace.doctor import OPTIONAL
+from emospace.reference import COMMAND, PAGE, page
+from experiments.launchers import LocalLauncher
+from experiments.sweep import SweepJob
 
 ROOT = Path(__file__).parents[2]
 
@@ -133,3 +140,60 @@ def test_full_disk_is_one_line_and_exit_1(
     captured = capsys.readouterr()
     assert lines(captured.err) == [f"emospace report: {tmp_path / 'page.html'}: No space left on device"]
     assert not (tmp_path / "page.html").exists()
+
+
+def test_the_page_equals_the_parsers() -> None:
+    assert PAGE.read_text() == page(), f"docs/commands.md is out of date: {COMMAND}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_argument_has_a_help_text(command: str) -> None:
+    assert [action.dest for action in build_parser(command)._actions if not action.help] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_argument_is_on_the_page(command: str) -> None:
+    section = page().partition(f"## emospace {command}\n")[2].partition("\n## ")[0]
+    options = [name for action in build_parser(command)._actions for name in action.option_strings[-1:]]
+    assert [name for name in options if name != "--help" and f"`{name}" not in section] == []
+
+
+NAMES = ("metrics", "conventions", "experiments", "datamodules", "toyworld", "ablations", "lightning_modules", "yaml")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory whose modules leave a mark when they are imported."""
+    for name in NAMES:
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'a').write({name!r})\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [["-m", "emospace.cli"], ["-c", "from emospace.cli import entry; entry()"]])
+def test_a_command(words: list[str], folder: Path) -> None:
+    if words[0] == "-c":
+        words = ["-P", *words]
+    done = subprocess.run([sys.executable, *words, "status", "--json"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+    assert not (folder / "executed").exists()
+
+
+def test_runs_of_a_sweep(folder: Path) -> None:
+    reports = LocalLauncher(1).run([SweepJob(("tooy",))], folder / "logs")
+    assert reports[0].reason is not None
+    assert "did you mean 'toy'" in reports[0].reason
+    assert not (folder / "executed").exists()
+
+
+def test_children_of_a_command(folder: Path) -> None:
+    """What Lightning starts is the same command again; worker processes are started by multiprocessing."""
+    code = "import os; from emospace import cli; cli.main = lambda: print(os.environ['PYTHONSAFEPATH']); cli.entry()"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "1", done.stderr
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    child = [sys.executable, "-m", "emospace.cli", "ablations", "--json"]
+    assert subprocess.run(child, env=environment, capture_output=True, check=False).returncode == 0
+    assert not (folder / "executed").exists()

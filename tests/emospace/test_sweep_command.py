@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_stage import write_tiny
+from run_folders import write_tiny
 
 from experiments.rundir import read_history
 

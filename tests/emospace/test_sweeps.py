@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_stage import write_tiny
+from run_folders import write_tiny
 
 from conventions.errors import UserError
 from emospace.cli import main

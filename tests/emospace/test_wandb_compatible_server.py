@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_stage import write_tiny
+from run_folders import write_tiny
 
 pytestmark = pytest.mark.slow
 

@@ -1,3 +1,6 @@
+"""Configurations from YAML and words; and the page of their fields, which is what the code says of each."""
+
+import dataclasses
 from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Literal
 
@@ -7,8 +10,10 @@ from hypothesis import strategies as st
 
 from conventions.errors import UserError
 from datamodules.splits import Split
-from experiments.compose import dotted_keys, experiment_names, merge, nested, parse_overrides
+from experiments.compose import dotted_keys, experiment_names, field_types, is_section, merge, nested, parse_overrides
 from experiments.graph import compose
+from experiments.reference import COMMAND, PAGE, meanings, page
+from experiments.schema import ExperimentConfig
 
 
 @dataclass(frozen=True)
@@ -145,3 +150,23 @@ def test_every_preset_has_actors_to_train_on_to_test_and_to_judge_with(preset: s
     actors = Split.load(compose(preset).config.data.split).actors
     assert len(actors["judge"]) >= 2
     assert actors["test"]
+
+
+def sections(kind: type) -> list[type]:
+    return [kind, *(inner for one in field_types(kind).values() if is_section(one) for inner in sections(one))]
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    assert PAGE.read_text() == page(), f"docs/config.md is out of date: {COMMAND}"
+
+
+@pytest.mark.parametrize("kind", sections(ExperimentConfig), ids=lambda kind: kind.__name__)
+def test_every_field_says_what_it_is(kind: type) -> None:
+    own = {field.name for field in dataclasses.fields(kind) if not is_section(field_types(kind)[field.name])}
+    assert own <= meanings(kind).keys()
+    assert kind.__doc__
+
+
+def test_every_key_stands_on_the_page_once() -> None:
+    text = page()
+    assert [key for key in dotted_keys(ExperimentConfig) if text.count(f"| `{key}`") != 1] == []
