@@ -84,7 +84,7 @@ class Board:
 
 def row(report: JobReport) -> str:
     """`toy variant=full seed=0: eac.s0.1f2e3d4c  120/400  loss 0.12  12.3/s  0:23 left`."""
-    return f"{report.job.label}: {last_line(_tail(report.log)) or 'starting'}"
+    return f"{report.job.label}: {last_line(_tail(report.log)).strip() or 'starting'}"
 
 
 def totals(reports: Sequence[JobReport]) -> str:
@@ -112,7 +112,7 @@ def _tail(log: Path | None) -> str:
 
 def last_line(text: str) -> str:
     """The last line that is not empty; nothing without one."""
-    return ([line for line in text.splitlines() if line.strip()] or [""])[-1].strip()
+    return ([line for line in text.splitlines() if line.strip()] or [""])[-1]
 
 
 ROOT = Path(__file__).resolve().parent.parent

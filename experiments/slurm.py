@@ -253,7 +253,7 @@ class SlurmLauncher:
             with executor.batch():
                 submitted = [executor.submit(task) for task in tasks]
         except FailedJobError as error:
-            raise UserError(f"--launcher slurm: {last_line(str(error)) or 'no output'}") from error
+            raise UserError(f"--launcher slurm: {last_line(str(error)).strip() or 'no output'}") from error
         return [str(job.job_id) for job in submitted]
 
     def _follow(self, reports: Sequence[JobReport], folder: Path) -> None:
@@ -295,7 +295,7 @@ def result_of(task: str, folder: Path) -> Ending | None:
     if not path.exists():
         return None
     outcome, value = pickle_load(path)
-    return value if outcome == "success" else ("failed", last_line(value) or "no output", 0.0)
+    return value if outcome == "success" else ("failed", last_line(value).strip() or "no output", 0.0)
 
 
 def ended_without_result(word: str | None) -> tuple[JobState, str]:

@@ -131,15 +131,15 @@ class Mirror:
         return self._wandb_run
 
     def _start(self) -> Any:
-        run, config, variables = self.run, self.config, os.environ
+        run, config = self.run, self.config
         own_project = config.project != TrackingConfig().project
         tags = [run.variant, f"seed{run.seed}", *(f"{k}={v}" for k, v in run.fields.items())]
         with _outside_agent(leave=self.in_agent and not self.reported), _environment_kept():
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it would wait for a silent server at the end
             wandb = _wandb()
             return wandb.init(
-                project=config.project if own_project else variables.get("WANDB_PROJECT") or config.project,
-                entity=config.entity or variables.get("WANDB_ENTITY") or None,
+                project=config.project if own_project else os.environ.get("WANDB_PROJECT") or config.project,
+                entity=config.entity or os.environ.get("WANDB_ENTITY") or None,
                 name=run.title[:NAME_LENGTH],
                 id=None if self.in_agent and self.reported else run.id,
                 group=group_of(run, self.folder),

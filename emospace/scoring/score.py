@@ -129,11 +129,10 @@ def score(
     networks = score_networks(choice, weights, crop, device)
     suite = Suite(networks, crop, device)
     rows: dict[str, list[dict[str, Any]]] = {row: [] for row in ROWS}
-    clips = []
+    clips, total = [], len(pairs.pairs)
     for done, pair in enumerate(pairs.pairs):
-        say: Callable[[str], None] = lambda text, done=done: progress(done, len(pairs.pairs), f", {text}")  # noqa: E731
-        clips.append(score_pair(suite, pair, rows, say))
-    progress(len(pairs.pairs), len(pairs.pairs))
+        clips.append(score_pair(suite, pair, rows, lambda text, done=done: progress(done, total, f", {text}")))
+    progress(total, total)
     means = {row: suite.aggregate(rows[row], row) for row in ROWS}
     missing = {metric: networks.missing[role] for role in networks.missing for metric in USES[role]}
     return Scores(
