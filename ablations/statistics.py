@@ -70,20 +70,22 @@ class Difference:
         return not self.low <= 0 <= self.high
 
 
-def paired_difference(variant: BySeed, reference: BySeed, actors: Mapping[str, str] | None = None) -> Difference | None:
+def paired_difference(
+    variant: BySeed, reference: BySeed, actors: Mapping[str, str] | None = None, seed: int = 0
+) -> Difference | None:
     """Hierarchical bootstrap of variant - reference over the seeds and clips that both have.
 
-    `actors` gives each clip's actor; a clip without one counts as an actor of its own. None without two clips
-    that both have.
+    `actors` gives each clip's actor; a clip without one counts as an actor of its own. `seed` is the bootstrap's. None
+    without two clips that both have.
     """
     seeds = sorted(variant.keys() & reference.keys())
     differences = {
         s: {c: variant[s][c] - reference[s][c] for c in variant[s].keys() & reference[s].keys()} for s in seeds
     }
-    return mean_of(differences, actors)
+    return mean_of(differences, actors, seed)
 
 
-def mean_of(values: BySeed, actors: Mapping[str, str] | None = None) -> Difference | None:
+def mean_of(values: BySeed, actors: Mapping[str, str] | None = None, seed: int = 0) -> Difference | None:
     """Hierarchical bootstrap of the mean over seeds and clips; None without two clips that have a value.
 
     The mean is that over clips of each clip's mean over seeds.
@@ -97,20 +99,19 @@ def mean_of(values: BySeed, actors: Mapping[str, str] | None = None) -> Differen
     order = np.argsort(people, kind="stable")
     table, people = table[:, order], [people[i] for i in order]
     groups = np.unique(people, return_index=True)[1].tolist()
-    means = np.concatenate([_means(table, *weights) for weights in _weights(len(seeds), groups, len(clips))])
+    means = np.concatenate([_means(table, *weights) for weights in _weights(len(seeds), groups, len(clips), seed)])
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     mean = float(np.nanmean(np.nanmean(table, axis=0)))
-    by_actor = np.array([part.mean() for part in np.split(np.nanmean(table, axis=0), groups[1:])])
-    variances = _variance(np.nanmean(table, axis=1)), _variance(by_actor)
+    variances = _variance(np.nanmean(table, axis=1)), _variance(_group_means(table, groups))
     return Difference(mean, float(low), float(high), len(clips), len(groups), len(seeds), *variances)
 
 
 def _weights(
-    seeds: int, groups: list[int], clips: int
+    seeds: int, groups: list[int], clips: int, seed: int
 ) -> Iterator[tuple[Float[np.ndarray, "samples s"], Float[np.ndarray, "samples c"]]]:
     """How often each bootstrap sample draws each seed and each clip; `groups` are the actors' first clips."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     bounds = [*groups, clips]
     for _ in range(SAMPLE_BLOCKS):
         count = BOOTSTRAP_SAMPLES // SAMPLE_BLOCKS
@@ -135,6 +136,11 @@ def _means(
     total = weights.sum(axis=1)
     means = (weights * by_clip).sum(axis=1)
     return means[total > 0] / total[total > 0]
+
+
+def _group_means(table: Float[np.ndarray, "s c"], groups: list[int]) -> Float[np.ndarray, " actors"]:
+    by_clip = np.nanmean(table, axis=0)
+    return np.array([part.mean() for part in np.split(by_clip, groups[1:])])
 
 
 def _variance(means: Float[np.ndarray, " n"]) -> float:
