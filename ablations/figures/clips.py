@@ -1,113 +1,23 @@
 """The figures that show test clips in rows: 5 (unseen styles), 6 (unseen actors), 7 (mixtures and levels), 9 (L_emo),
 10 (ablations of EAC) and 11 (of the flow).
-
-Each is a plate: clips in rows, what was made of them in columns; a PNG with headings, or an mp4 of the panels.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from matplotlib.figure import Figure
 
 from ablations.figures import Request
+from ablations.figures.plate import Plate, Row
 from ablations.figures.talking import TalkingRun, colour_scale, label, liveliest, rim_words, title_of, varied
 from conventions.errors import UserError
-from conventions.files import atomic_file
 from datamodules.store import StoredClip
-from datamodules.video_writer import write_video
 from experiments.graph import FULL
-from experiments.samples import Sample, as_images, flow_images, flow_wheel, panels
+from experiments.samples import Sample, as_images, flow_images, panels
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.pipeline import Talking
-
-Clip = UInt8[np.ndarray, "t h w 3"]
-
-CELL, GAP, LEFT, TOP, LINE, BOTTOM = 1.4, 0.05, 0.95, 0.4, 0.15, 1.05
-"""Inches: an image, the space between two, the margins that hold words and the wheel, and a line of a heading."""
-
-DOTS = 160
-"""Dots an inch."""
-
-GREY = "#555555"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One clip: its label, a video for each column, and the frame that a still image shows."""
-
-    label: str
-    cells: Sequence[Clip]
-    still: int
-
-
-@dataclass(frozen=True)
-class Plate:
-    """A figure made of images."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Row]
-    notes: Sequence[str]
-    """Lines under the images."""
-    rim: str = ""
-    """Length of the flow at the rim of the colour wheel, in words; empty where no flow is shown."""
-
-    def write(self, out: Path) -> None:
-        """`.png`: one frame of each clip, with words; `.mp4`: the panels alone, as long as the shortest clip."""
-        writers = {".png": self._write_png, ".mp4": self._write_mp4}
-        if out.suffix not in writers:
-            raise UserError(f"--out {out}: a figure of clips is written as .png or .mp4")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        writers[out.suffix](out)
-
-    def _write_mp4(self, out: Path) -> None:
-        length = min(len(cell) for row in self.rows for cell in row.cells)
-        rows = [np.concatenate([cell[:length] for cell in row.cells], axis=2) for row in self.rows]
-        write_video(out, np.concatenate(rows, axis=1))
-
-    def _write_png(self, out: Path) -> None:
-        width = LEFT + len(self.columns) * (CELL + GAP) + 0.15
-        top = TOP + LINE * max(heading.count("\n") + 1 for heading in self.columns)
-        height = top + len(self.rows) * (CELL + GAP) + BOTTOM
-        figure = Figure(figsize=(width, height), dpi=DOTS)
-        figure.text(0.1 / width, 1 - 0.08 / height, self.title, va="top", fontsize=11, weight="bold")
-        for line, row in enumerate(self.rows):
-            bottom = height - top - (line + 1) * (CELL + GAP)
-            label = figure.text((LEFT - 0.1) / width, (bottom + CELL / 2) / height, row.label, fontsize=8)
-            label.set(ha="right", va="center")
-            for column, cell in enumerate(row.cells):
-                left = LEFT + column * (CELL + GAP)
-                _picture(figure, cell[row.still], (left, bottom, CELL), (width, height))
-                if line == 0:
-                    middle, over = (left + CELL / 2) / width, (height - top + 0.04) / height
-                    figure.text(middle, over, self.columns[column], ha="center", va="bottom", fontsize=8)
-        self._legend(figure, (width, height))
-        with atomic_file(out) as file:
-            figure.savefig(file, format="png")
-
-    def _legend(self, figure: Figure, size: tuple[float, float]) -> None:
-        wheel, words = BOTTOM - 0.3, "\n".join(self.notes)
-        if self.rim:
-            _picture(figure, flow_wheel(200), (LEFT - wheel - 0.1, 0.2, wheel), size)
-            words = f"flow: from each pixel to its place in the source; wheel's rim: {self.rim}\n{words}"
-        place = LEFT / size[0], (0.2 + wheel / 2) / size[1]
-        figure.text(*place, words, va="center", fontsize=7, color=GREY, linespacing=1.5)
-
-
-def _picture(
-    figure: Figure, picture: UInt8[np.ndarray, "h w 3"], place: tuple[float, float, float], size: tuple[float, float]
-) -> None:
-    """An image at (left, bottom, side) in inches of a figure of `size`."""
-    left, bottom, side = place
-    axes = figure.add_axes((left / size[0], bottom / size[1], side / size[0], side / size[1]))
-    axes.imshow(picture, interpolation="lanczos")
-    axes.set_axis_off()
-
 
 ENCODINGS: Mapping[str, str] = {FULL: "CLIP (full)", "enc_gpt2": "GPT-2", "enc_onehot": "one-hot"}
 REFUSED_GREY = 200

@@ -1,7 +1,7 @@
 """Draw a figure of the paper from the weights of finished runs and the clips of their store.
 
 5 unseen styles, 6 unseen actors, 7 mixtures and levels, 8 intensity tokens, 9 L_emo, 10 ablations of EAC, 11 ablations
-of the flow. --out NAME.mp4 animates the panels (all but 8).
+of the flow. --out NAME.mp4 is the figure in motion (all but 8).
 """
 
 import argparse
