@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ablations.results import DOCS, Measurement
 from ablations.statistics import Difference, Summary, summarise
-from ablations.tables import Row, Table, ask, build_table
+from ablations.tables import Row, Table, ask, fill_table
 from conventions.errors import UserError
 from conventions.files import write_text
 from experiments.rundir import RunFolder
@@ -150,8 +150,9 @@ def measure(
     """
     measured = []
     for name in names:
-        table = build_table(name, runs, preset, seeds, overrides)
-        planned = ask(name, preset, seeds, overrides).planned()
+        asked = ask(name, preset, seeds, overrides)
+        planned = asked.planned()
+        table = fill_table(asked, planned, runs)
         finished, absent = _finished(table)
         if absent and not (partial and any(row.variant == table.paper.against for row in finished)):
             missing = f"{len(table.missing)} runs of {TITLES[name]} are missing, first {table.missing[0]}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablations.found import Found, find_old_runs, find_runs, plan_runs
+from ablations.found import Found, Planned, find_old_runs, find_runs, plan_runs
 from ablations.paper import PaperRow, PaperTable, find_table
 from ablations.scored import Scored, named_networks
 from ablations.statistics import Difference, Summary, paired_difference, reproduced, summarise
@@ -95,13 +95,17 @@ def build_table(
         UserError: the table, the experiment or a word is not valid.
     """
     asked = ask(name, preset, seeds, overrides)
+    return fill_table(asked, asked.planned(), runs)
+
+
+def fill_table(asked: "Asked", planned: Planned, runs: Path) -> Table:
+    """`build_table` of a table whose runs are planned already."""
     paper, metrics = asked.table, asked.table.metrics
-    planned = asked.planned()
     found = find_runs(planned, runs, metrics)
     evaluated = [run for by_seed in planned.values() for run in by_seed.values()]
     references = {run.parents["references"].folder(runs) for run in evaluated if "references" in run.parents}
     if not any(one.done for one in found.values()):
-        old = find_old_runs(paper.variants, asked.preset, asked.seeds, overrides, runs, metrics)
+        old = find_old_runs(paper.variants, asked.preset, asked.seeds, asked.overrides, runs, metrics)
         if any(one.done for one in old.values()):
             found, references = old, {folder for one in old.values() for folder in _old_references(one)}
     rows = tuple(_row(row, paper, found, len(asked.seeds)) for row in paper.rows)
