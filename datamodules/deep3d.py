@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from conventions.errors import UserError
 from conventions.files import sha256_of
-from conventions.published import DEEP3D
-from conventions.weights import load_strictly
+from conventions.weights import DEEP3D, load_strictly
 from datamodules.crop import align, published_cut
 from face3d.camera import FRAME_SIZE
 

@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from conventions.published import DEEP3D
-from conventions.weights import WeightFile
+from conventions.weights import DEEP3D, WeightFile
 from datamodules.deep3d import cut_frame, identify, measure, open_network, transform_params
 from face3d.coefficients import EXPRESSION
 

@@ -13,7 +13,7 @@ import yaml
 
 from conventions.errors import MediaWarning, RejectedClip, UserError
 from conventions.files import sha256_of, space_on, write_text
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
 from datamodules.clip_alone import picture_part, sound_part
 from datamodules.clip_face import Settings, open_model, release

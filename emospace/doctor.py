@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conventions.errors import UserError, nearest
-from conventions.published import PUBLISHED
-from conventions.weights import weight_folders
+from conventions.weights import PUBLISHED, weight_folders
 
 PACKAGES = (
     "torch",

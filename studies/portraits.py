@@ -25,7 +25,7 @@ from scipy.ndimage import laplace
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules.speech import speech_pieces
 from emospace.demo import write_astronaut
 from emospace.talker import Talker, VideoSettings, model_in_the_box

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules.clip_face import MAX_FRAMES, release, track_landmarks
 from datamodules.coefficients import read_mat
 from datamodules.crop import align, camera_windows, fixed_crop, to_crop

@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from conventions.published import LANDMARKER, SFACE
+from conventions.weights import LANDMARKER, SFACE
 from datamodules.batches import HEFBatch
 from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule

@@ -13,7 +13,7 @@ from scipy.io import loadmat
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules.video import read_video
 from face3d.coefficients import EXPRESSION
 from face3d.landmarker import IBUG, mediapipe_tasks

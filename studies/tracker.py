@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules.coefficients import fit, project_keypoints
 from face3d.coefficients import EXPRESSION
 from face3d.landmarker import Landmarker, find_faces

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from conventions.errors import UserError
 from conventions.files import reason_of
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules.coefficients import fit, read_mat
 from datamodules.crop import align, camera_windows, fixed_crop, placement, to_crop
 from datamodules.mead import Reference

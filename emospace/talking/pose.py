@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from conventions.errors import UserError
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules.catalogue import VIDEO_SUFFIXES
 from datamodules.clip_face import MAX_FRAMES, release, row_offset, track_landmarks
 from datamodules.coefficients import Measured, fit, read_mat

@@ -13,8 +13,7 @@ from torch.nn import functional as F
 
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
-from conventions.published import HSEMOTION, HSEMOTION_B2
-from conventions.weights import WeightFile
+from conventions.weights import HSEMOTION, HSEMOTION_B2, WeightFile
 from metrics.backbones.onnx_torch import OnnxModule
 from metrics.backbones.protocols import IMAGENET_DEVIATION, IMAGENET_MEAN
 

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import inception
 
-from conventions.published import INCEPTION
-from conventions.weights import WeightFile, load_strictly
+from conventions.weights import INCEPTION, WeightFile, load_strictly
 
 SIZE = 299
 NUM_CLASSES = 1008

@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from conventions.errors import UserError
-from conventions.published import ALEXNET
-from conventions.weights import WeightFile
+from conventions.weights import ALEXNET, WeightFile
 
 BATCH = 32
 

@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from conventions.published import LANDMARKER
-from conventions.weights import WeightFile
+from conventions.weights import LANDMARKER, WeightFile
 from face3d.landmarker import Landmarker
 
 

@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from conventions.errors import UserError
-from conventions.published import ARCFACE, SFACE
-from conventions.weights import WeightFile
+from conventions.weights import ARCFACE, SFACE, WeightFile
 from metrics.backbones.align import ARCFACE_SIZE, arcface_crops
 from metrics.backbones.onnx_torch import OnnxModule
 

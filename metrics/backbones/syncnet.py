@@ -7,8 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from conventions.published import SYNCNET
-from conventions.weights import WeightFile, load_strictly
+from conventions.weights import SYNCNET, WeightFile, load_strictly
 
 SIZE = 224
 DIMENSION = 1024

@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from conventions.published import VGG16
-from conventions.weights import WeightFile, load_strictly
+from conventions.weights import VGG16, WeightFile, load_strictly
 from metrics.backbones.protocols import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 LAYERS = (3, 8, 15, 22)

@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from conventions.errors import UserError
-from conventions.published import VIDEOMAE
-from conventions.weights import WeightFile
+from conventions.weights import VIDEOMAE, WeightFile
 from metrics.backbones.protocols import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 FRAMES = 16

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet50
 
 from conventions.errors import UserError
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules import clip_face, deep3d
 from datamodules.prepare import prepare
 from datamodules.store import Store

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules import deep3d
 from datamodules.crop import bounds, camera_windows
 from datamodules.video import iterate_frames

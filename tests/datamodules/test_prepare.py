@@ -15,7 +15,7 @@ from PIL import Image
 from toy_store import contents
 
 from conventions.errors import UserError
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules import clip_face, prepare_report
 from datamodules import prepare as preparation
 from datamodules.audio import write_audio

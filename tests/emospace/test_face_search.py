@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.data import astronaut
 
 from conventions.errors import UserError
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from emospace.talking.face_search import MOST_FACES, search_faces
 from emospace.talking.portrait import read_portrait
 from face3d.landmarker import Landmarker

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from conventions.errors import UserError
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from datamodules.crop import cut
 from emospace.demo import write_astronaut
 from emospace.talking.portrait import MOST_PIXELS, Frame, eye_line, level, read_portrait

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from conventions.errors import UserError
-from conventions.published import PUBLISHED
-from conventions.weights import WeightFile
+from conventions.weights import PUBLISHED, WeightFile
 from emospace.cli import main
 
 CONTENT = bytes(range(256)) * 9000

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conventions.errors import UserError
-from conventions.published import LANDMARKER
+from conventions.weights import LANDMARKER
 from face3d.landmarker import IBUG, Landmarker
 
 _AFTER_A_FIT = """
