@@ -11,13 +11,13 @@ import yaml
 
 from conventions.errors import UserError, nearest
 from conventions.files import space_on, write_text
+from datamodules.locks import locked
 from datamodules.manifest import MANIFEST
 from datamodules.packing import finish
 from datamodules.parts import PARTS
 from datamodules.shards import SHARD, SHARDS, Shard, finish_shard, read_shard, write_shard
 from datamodules.splits import ROLES, SPLIT, Split
 from datamodules.store import Store
-from datamodules.store_lock import locked
 
 COLUMNS = ("id", "actor", "emotion", "level", "kind", "view", "source")
 """What clips can be selected by."""

@@ -22,6 +22,7 @@ from datamodules.clock import Clock
 from datamodules.coefficients import FIT_MODEL
 from datamodules.crop import CROP
 from datamodules.deep3d import Checkpoint, find_checkpoint, identify, open_network
+from datamodules.locks import locked
 from datamodules.manifest import MAKING, MANIFEST
 from datamodules.naming import AUTO
 from datamodules.packing import finish
@@ -32,7 +33,6 @@ from datamodules.records import FAILURES
 from datamodules.shards import SHARDS, Shard, Source, finished_shards, group_of, write_shard
 from datamodules.splits import ROLES, SPLIT
 from datamodules.store import Store
-from datamodules.store_lock import locked
 
 Mode = Literal["auto", "mat", "landmarks", "deep3d", "none"]
 LARGEST_SIZE = 4096

@@ -13,12 +13,12 @@ from conventions.files import atomic_file, reason_of, sha256_of, space_on
 from conventions.rates import MEL_STEPS_PER_FRAME, MFCC_COEFFICIENTS
 from datamodules.arrays import ARRAYS, FRAME_ENDS, FRAMES
 from datamodules.audio import MFCC_MARGIN
+from datamodules.locks import locked
 from datamodules.manifest import MANIFEST
 from datamodules.packing import finish
 from datamodules.parts import PICTURES, SIZES, Part, digest
 from datamodules.shards import Shard, Source, group_of, write_header, write_shard
 from datamodules.store import Store
-from datamodules.store_lock import locked
 
 
 def upgrade(path: Path) -> Store:

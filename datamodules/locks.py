@@ -1,4 +1,4 @@
-"""A lock that one process holds on a file, on any file system, whose error names the holder."""
+"""One process at a time changes a store: a lock on a file, on any file system, whose error names the holder."""
 
 import contextlib
 import errno
@@ -6,10 +6,15 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from conventions.errors import UserError
+from datamodules.manifest import MANIFEST
+from datamodules.parts import PARTS
+from datamodules.shards import SHARDS
 
 _UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 """What `flock` reports where the file system has no locks (Lustre without `-o flock`, some NFS)."""
@@ -85,3 +90,25 @@ def _ended(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+@contextmanager
+def locked(store: Path) -> Iterator[None]:
+    """Keep a second process from changing the same store while this one does, and clear up after a killed one."""
+    (store / PARTS).mkdir(exist_ok=True)
+    busy = f"{store}: another preparation is at work on this store; wait for it to end"
+    with exclusive(store / PARTS / "lock", busy):
+        _clear(store)
+        try:
+            yield
+        finally:
+            _clear(store)
+    if (store / MANIFEST).is_file():
+        shutil.rmtree(store / PARTS, ignore_errors=True)
+
+
+def _clear(store: Path) -> None:
+    """Remove what killed writers left."""
+    for folder in (store, store / PARTS, store / SHARDS):
+        for leaving in folder.glob(".*.partial"):
+            shutil.rmtree(leaving) if leaving.is_dir() else leaving.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conventions.errors import UserError
-from conventions.locks import exclusive
+from datamodules.locks import exclusive
 
 
 def unsupported(*_: object) -> None:
