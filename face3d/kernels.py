@@ -1,11 +1,20 @@
 """CPU kernels of the rasteriser: which triangle each pixel sees, interpolation inside it, and the adjoints of that."""
 
+from collections.abc import Callable
 from math import ceil, floor
-from typing import no_type_check
+from typing import Any, no_type_check
 
+import numba
 import numpy as np
 
-from face3d.compiled import compiled
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` compiled to one thread of machine code on first call, releasing the interpreter lock."""
+    try:
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:
+        return numba.njit(nogil=True, error_model="numpy")(function)
+
 
 NEAR = 1e-6
 """Triangles with a corner nearer to the camera than this are not drawn."""

@@ -4,7 +4,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from face3d.compiled import compiled
+from face3d.kernels import compiled
 
 
 @compiled

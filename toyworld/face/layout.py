@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64, Shaped
 from scipy.spatial import Delaunay
 
-from face3d.compiled import compiled
+from face3d.kernels import compiled
 from toyworld.face import sculpt as sculpt
 from toyworld.face.rings import EYE_POINTS, LIP_POINTS, SKIN, HalfSkin, add_eye, add_landmarks, add_mouth
 

@@ -10,7 +10,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float
 
-from face3d.compiled import compiled
+from face3d.kernels import compiled
 from toyworld.face.fields import Points, Values
 
 CENTRE = np.array([0.0, 0.08, -0.45])
