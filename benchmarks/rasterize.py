@@ -20,8 +20,7 @@ import torch
 
 from face3d import camera
 from face3d.morphable import load_model
-from face3d.rasterize import barycentrics, interpolate, mixture, rasterize
-from face3d.visibility import by_scatter
+from face3d.rasterize import barycentrics, by_scatter, interpolate, mixture, rasterize
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,16 @@ Source: sicxu/Deep3DFaceRecon_pytorch, `models/bfm.py` (`SH`, `compute_color`, `
 """
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from face3d.cpu import CPUNormals
+from face3d import kernels
+from face3d.rasterize import arrays
 
 INITIAL_LIGHT = 0.8
 """Added to the constant band of every colour: gamma 0 is an even, slightly dim light."""
@@ -34,6 +37,29 @@ def summed_normals(vertices: Float[Tensor, "*b v 3"], triangles: Int64[Tensor, "
     for corner in triangles.unbind(-1):
         total = total.index_add(-2, corner, faces)
     return F.normalize(total, dim=-1)
+
+
+class CPUNormals(torch.autograd.Function):
+    """(vertices [*b, v, 3], triangles [t, 3]) -> unit normals of the vertices [*b, v, 3]."""
+
+    @staticmethod
+    def forward(ctx: Any, vertices: Tensor, triangles: Tensor) -> Tensor:
+        """Normalised sums of the unit normals of each vertex's triangles."""
+        flat = vertices.detach().reshape(-1, *vertices.shape[-2:]).contiguous()
+        faces = flat.new_empty(len(flat), len(triangles), 3)
+        lengths, normals = flat.new_empty(len(flat), len(triangles) + flat.shape[1]), torch.empty_like(flat)
+        kernels.vertex_normals(*arrays(flat, triangles, faces, lengths, normals))
+        ctx.save_for_backward(flat, triangles, faces, lengths, normals)
+        return normals.reshape(vertices.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Gradient to the vertices."""
+        flat = ctx.saved_tensors[0]
+        grad, room, pulled = grads[0].reshape(flat.shape), torch.empty_like(flat), torch.zeros_like(flat)
+        kernels.vertex_normals_adjoint(*arrays(*ctx.saved_tensors, grad, room, pulled))
+        return pulled.reshape(grads[0].shape), None
 
 
 def harmonics(normals: Float[Tensor, "*b v 3"]) -> Float[Tensor, "*b v 9"]:

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from face3d.cpu import CPUBarycentrics, CPUInterpolate
-from face3d.rasterize import barycentrics, interpolate, mixture, rasterize
-from face3d.visibility import by_scatter, visible_triangles
+from face3d.rasterize import (
+    CPUBarycentrics,
+    CPUInterpolate,
+    barycentrics,
+    by_scatter,
+    interpolate,
+    mixture,
+    rasterize,
+    visible_triangles,
+)
 
 
 def soup(seed: int, batch: int = 2, vertices: int = 30, triangles: int = 25):
@@ -52,7 +59,7 @@ def test_torch_visibility_equals_the_kernel(size):
 def test_torch_visibility_in_pieces_equals_it_at_once(monkeypatch):
     xy, depth, triangles = soup(5, vertices=60, triangles=80)
     whole = by_scatter(xy, depth, triangles, 32)
-    monkeypatch.setattr("face3d.visibility._CANDIDATES_AT_ONCE", 700)
+    monkeypatch.setattr("face3d.rasterize._CANDIDATES_AT_ONCE", 700)
     assert torch.equal(by_scatter(xy, depth, triangles, 32), whole)
 
 
