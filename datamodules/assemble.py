@@ -12,10 +12,10 @@ from torch import Tensor
 
 from conventions.emotions import EMOTIONS, STYLES, Style
 from conventions.rates import FRAMES_PER_WINDOW, SAMPLES_PER_FRAME
+from datamodules.arrays import Rows
 from datamodules.audio import MEL_FLOOR_DB
 from datamodules.batches import AMEBatch, Batch, EACBatch, EACSoundBatch, HEFBatch, HEFSoundBatch
 from datamodules.clips import Clips, StoredClip
-from datamodules.rows import Rows
 from datamodules.sampling import SameActorPairs, Sampler, StyleBalanced, generator, stretch, stretch_about
 from datamodules.store import INT16_MAX, Store
 

@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError, nearest
 from datamodules import assemble
+from datamodules.arrays import Rows
 from datamodules.batches import EACSoundBatch, Reenacted
 from datamodules.clips import Clips, StoredClip
 from datamodules.config import DataConfig
 from datamodules.endless import EndlessData, MakeBatch, item_loader
 from datamodules.moments import Statistics, store_statistics
-from datamodules.rows import Rows
 from datamodules.sampling import SameActorPairs
 from datamodules.speech_names import SpeechForm
 from datamodules.splits import Role, Split
