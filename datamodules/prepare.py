@@ -15,9 +15,8 @@ from conventions.errors import MediaWarning, RejectedClip, UserError
 from conventions.files import sha256_of, space_on, write_text
 from conventions.weights import LANDMARKER
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
-from datamodules.clip_alone import picture_part, sound_part
 from datamodules.clip_face import Settings, open_model, release
-from datamodules.clip_part import prepare_clip
+from datamodules.clip_part import picture_part, prepare_clip, sound_part
 from datamodules.clock import Clock
 from datamodules.coefficients import FIT_MODEL
 from datamodules.crop import CROP
