@@ -17,7 +17,6 @@ from conventions.weights import LANDMARKER
 from datamodules.catalogue import ClipRecord, LeftOut, catalogue, read_styles
 from datamodules.clip_face import Settings, open_model, release
 from datamodules.clip_part import picture_part, prepare_clip, sound_part
-from datamodules.clock import Clock
 from datamodules.coefficients import FIT_MODEL
 from datamodules.crop import CROP
 from datamodules.deep3d import Checkpoint, find_checkpoint, identify, open_network
@@ -27,7 +26,7 @@ from datamodules.naming import AUTO
 from datamodules.packing import finish
 from datamodules.parts import PARTS, Part, digest, read_meta, read_part, write_part
 from datamodules.pool import TASK_LIMIT_S, described, run_tasks
-from datamodules.prepare_report import Done, PrepareReport, Spent, suffixes
+from datamodules.prepare_report import Clock, Done, PrepareReport, Spent, suffixes
 from datamodules.records import FAILURES
 from datamodules.shards import SHARDS, Shard, Source, finished_shards, group_of, write_shard
 from datamodules.splits import ROLES, SPLIT

@@ -1,13 +1,48 @@
-"""What a preparation did, for a program and for a reader."""
+"""Where the time of a preparation goes, and what it did, for a program and for a reader."""
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from datamodules.clock import Clock
 from datamodules.records import FAILURES, REASONS
+
+T = TypeVar("T")
+
+
+@dataclass
+class Clock:
+    """Seconds by stage of the work. Blocks do not nest: each second counts once."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the block's time to a stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add({stage: time.perf_counter() - began})
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Count another clock's seconds."""
+        for stage, more in seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + more
+
+    def each(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """The items; the time that it takes to come by each counts to a stage."""
+        iterator = iter(items)
+        while True:
+            with self(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
 
 SHOWN = 20
 """Lines of one kind in the text of a report."""
