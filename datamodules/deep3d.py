@@ -7,7 +7,7 @@ Source of layout and constants: sicxu/Deep3DFaceRecon_pytorch, `models/networks.
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from conventions.errors import UserError
 from conventions.files import sha256_of
-from conventions.weights import DEEP3D, load_strictly
+from conventions.weights import DEEP3D, WeightFile, load_strictly
 from datamodules.crop import align, published_cut
 from face3d.camera import FRAME_SIZE
+from face3d.coefficients import EXPRESSION
 
 OUTPUTS = (80, 64, 80, 3, 27, 2, 1)
 """Outputs of the network's heads: identity, expression, texture, angle, light, translation in x and y, and in z."""
@@ -130,3 +131,35 @@ def cut_frame(
 def measure(network: Deep3DNetwork, pictures: UInt8[np.ndarray, "n 224 224 3"]) -> Float[np.ndarray, "n 257"]:
     """Coefficients of a few aligned images."""
     return network(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255).numpy()
+
+
+BATCH = 32
+
+
+class Deep3DExpression:
+    """Expression coefficients of faces, aligned by their landmarks as Deep3DFaceRecon does."""
+
+    name = "Deep3DFaceRecon"
+    stand_in = False
+    file: ClassVar[WeightFile] = DEEP3D
+    num_features = 64
+
+    def __init__(self, path: Path) -> None:
+        self.network = open_network(identify(path))
+
+    def coefficients(
+        self, images: Float[Tensor, "t 3 h w"], landmarks: Float[Tensor, "t 68 2"]
+    ) -> Float[Tensor, "t d"]:
+        """Expression coefficients of frames in [-1, 1]; NaN for a frame without landmarks."""
+        result = images.new_full((len(images), self.num_features), torch.nan)
+        found = landmarks.isfinite().flatten(1).all(dim=1).nonzero()[:, 0].tolist()
+        if not found:
+            return result
+        pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        height, width = pixels.shape[1:3]
+        points = ((landmarks.cpu().double().numpy() + 1) / 2 * [width, height])[found]
+        params = transform_params(points, width, height)
+        cuts = np.stack([cut_frame(pixels[i], (0, 0), row) for i, row in zip(found, params, strict=True)])
+        measured = [measure(self.network, cuts[i : i + BATCH])[:, EXPRESSION] for i in range(0, len(cuts), BATCH)]
+        result[found] = torch.from_numpy(np.concatenate(measured)).to(result)
+        return result

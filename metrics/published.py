@@ -35,7 +35,7 @@ _KNOWN: dict[str, dict[str, str]] = {
     "fid": {"inception": f"{_BACKBONES}.inception:FIDInception"},
     "lpips": {"alexnet": f"{_BACKBONES}.lpips:AlexLPIPS"},
     "fvd": {"videomae": f"{_BACKBONES}.videomae:VideoMAE"},
-    "expression": {"deep3d": "datamodules.expression:Deep3DExpression"},
+    "expression": {"deep3d": "datamodules.deep3d:Deep3DExpression"},
     "perceptual": {"vgg16": f"{_BACKBONES}.vgg:VGGFeatures"},
 }
 NETWORKS = {role: Registry(f"{role} network", f"networks.{role}", known) for role, known in _KNOWN.items()}
