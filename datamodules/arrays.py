@@ -1,4 +1,4 @@
-"""The arrays of a store: type and shape of what each holds for a video frame, and one array over the rows of all shards."""
+"""The arrays of a store: type and shape of what each holds for a video frame, and one over the rows of all shards."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -151,28 +151,16 @@ _X264 = {"crf": "18", "preset": "veryfast", "threads": "1", "x264-params": "cpu-
 CLIP = Form("mp4", "libx264", "yuv420p", _X264, tagged=False)
 """Clips that the project itself reads again."""
 
+_VP9 = {"crf": "24", "b": "0", "cpu-used": "6", "deadline": "realtime", "threads": "1"}
+_WEBM = Form("webm", "libvpx-vp9", "yuv420p", _VP9, audio="libopus", copied=("opus", "vorbis"))
 _OPAQUE = {
     ".mp4": Form("mp4", "libx264", "yuv420p", _X264),
     ".mov": Form("mov", "libx264", "yuv420p", _X264),
-    ".webm": Form(
-        "webm",
-        "libvpx-vp9",
-        "yuv420p",
-        {"crf": "24", "b": "0", "cpu-used": "6", "deadline": "realtime", "threads": "1"},
-        audio="libopus",
-        copied=("opus", "vorbis"),
-    ),
+    ".webm": _WEBM,
 }
 _WITH_ALPHA = {
     ".mov": Form("mov", "prores_ks", "yuva444p10le", {"profile": "4444", "threads": "1"}),
-    ".webm": Form(
-        "webm",
-        "libvpx-vp9",
-        "yuva420p",
-        {"crf": "24", "b": "0", "cpu-used": "6", "deadline": "realtime", "threads": "1", "auto-alt-ref": "0"},
-        audio="libopus",
-        copied=("opus", "vorbis"),
-    ),
+    ".webm": replace(_WEBM, pixels="yuva420p", options={**_VP9, "auto-alt-ref": "0"}),
 }
 
 
