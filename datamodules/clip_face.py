@@ -22,8 +22,8 @@ from datamodules import coefficients as coefficient_files
 from datamodules.catalogue import ClipRecord
 from datamodules.crop import Window, align, bounds, camera_windows, cut, fixed_crop, lie_about, placement, to_crop
 from datamodules.deep3d import Checkpoint, cut_frame, measure, open_network, transform_params
+from datamodules.offsets import measure_offset, mouth_opening
 from datamodules.prepare_report import Clock
-from datamodules.row_offset import measure_offset, mouth_opening
 from datamodules.video import DecodedFrame, VideoInfo, iterate_frames, probe
 from face3d.camera import CROP_WIDENING, FRAME_SIZE
 from face3d.coefficients import EXPRESSION

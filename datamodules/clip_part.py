@@ -26,12 +26,10 @@ from datamodules.clip_face import (
 )
 from datamodules.crop import Window, cut
 from datamodules.media import warn
-from datamodules.mouth_offset import NEAR, measure_lag
+from datamodules.offsets import NEAR, measure_lag, mouth_opening, read_sound
 from datamodules.parts import PICTURES, SIZES, Part
 from datamodules.pictures import read_picture
 from datamodules.prepare_report import Clock
-from datamodules.row_offset import mouth_opening
-from datamodules.sound_offset import read_sound
 from face3d.coefficients import NUM_COEFFICIENTS
 
 SILENCE_PEAK = 1e-3

@@ -25,7 +25,7 @@ from datamodules.audio import windows_of
 from datamodules.clips import Clips, StoredClip
 from datamodules.index import read_index
 from datamodules.manifest import MANIFEST, content_hash, read_whole_manifest, speech_entry
-from datamodules.mouth_offset import NEAR
+from datamodules.offsets import NEAR
 from datamodules.packing import index_name, index_of
 from datamodules.shards import SHARD, SHARDS, read_shard
 from datamodules.speech_names import OWN_SPEECH, SpeechForm, canonical
@@ -98,7 +98,7 @@ class Store:
     def mouth_lags(self) -> dict[str, int]:
         """Frames by which the audio of a clip comes after its mouth, by clip, where the measurement was clear.
 
-        Where it is more than `mouth_offset.NEAR` frames, the stored audio is aligned with the mouth.
+        Where it is more than `offsets.NEAR` frames, the stored audio is aligned with the mouth.
         """
         return {name: int(value) for name, value in self._measured("mouth_lag").items()}
 

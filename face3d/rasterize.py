@@ -1,9 +1,9 @@
 """A differentiable rasteriser: visibility without gradients, perspective-correct barycentrics with them.
 
 Which triangle a pixel sees is found without gradients (`visible_triangles`): pixel centres, no culling, nearest first.
-Given the winners, barycentrics are recomputed with gradients to vertex positions and depths: in plain torch on any device,
-and on the CPU by compiled kernels with their adjoints, which are several times faster. Silhouettes themselves carry
-no gradient, as in nvdiffrast without its antialiasing.
+Given the winners, barycentrics are recomputed with gradients to vertex positions and depths: in plain torch on any
+device, and on the CPU by compiled kernels with their adjoints, which are several times faster. Silhouettes themselves
+carry no gradient, as in nvdiffrast without its antialiasing.
 """
 
 from dataclasses import dataclass

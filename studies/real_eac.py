@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from conventions.files import write_json
 from datamodules.mead import MEADDataModule
-from datamodules.row_offset import mouth_opening
+from datamodules.offsets import mouth_opening
 from datamodules.store import Store, StoredClip
 from experiments.graph import compose
 from experiments.networks import Networks

@@ -9,7 +9,7 @@ from datamodules.audio import mel
 from datamodules.catalogue import ClipRecord
 from datamodules.clip_face import Face
 from datamodules.clip_part import _on_the_mouth
-from datamodules.mouth_offset import MOST, measure_lag
+from datamodules.offsets import MOST_LAG, measure_lag
 
 FRAMES = 200
 
@@ -52,7 +52,7 @@ def test_too_short_or_still_measures_nothing() -> None:
     opening, waveform = speech()
     assert measure_lag(opening[:90], columns(waveform)[:90]) is None
     assert measure_lag(np.zeros(FRAMES), columns(waveform)) is None
-    assert MOST * 2 < 100
+    assert MOST_LAG * 2 < 100
 
 
 @pytest.mark.parametrize("frames", [-6, 1, 6])

@@ -10,8 +10,8 @@ import scipy.io
 from datamodules import clip_face
 from datamodules.coefficients import read_mat
 from datamodules.crop import camera_windows
+from datamodules.offsets import measure_offset, mouth_opening
 from datamodules.prepare import prepare
-from datamodules.row_offset import measure_offset, mouth_opening
 from datamodules.store import Store, describe
 
 FRAMES = 100

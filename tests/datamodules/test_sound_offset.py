@@ -10,8 +10,8 @@ import pytest
 
 from conventions.rates import SAMPLE_RATE
 from datamodules.audio import shifted, write_audio
+from datamodules.offsets import lag_between
 from datamodules.prepare import prepare
-from datamodules.sound_offset import lag_between
 from datamodules.store import Store, describe
 from datamodules.video_writer import write_video
 
