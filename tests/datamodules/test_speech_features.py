@@ -16,7 +16,7 @@ from tiny_encoders import wav2vec, whisper
 from toy_store import write_store
 
 from conventions.errors import UserError
-from datamodules import speech_encoder
+from datamodules import speech_loading
 from datamodules.manifest import speech_hash, store_hash
 from datamodules.mead import MEADDataModule
 from datamodules.speech import pieces_of
@@ -82,7 +82,7 @@ def noise(frames: int) -> np.ndarray:
 def feature(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SpeechFeature:
     """Each kind of feature; encoders look back 2 s, so that short sounds show what is forgotten."""
     for name in ("WHISPER_BEHIND", "BEHIND"):
-        monkeypatch.setattr(speech_encoder, name, 2 * speech_encoder.BLOCK)
+        monkeypatch.setattr(speech_loading, name, 2 * speech_loading.BLOCK)
     makers = {"whisper": whisper, "wav2vec": wav2vec}
     name = request.param
     return load_feature(f"hf:{makers[name](tmp_path / name)}" if name in makers else name)
@@ -123,7 +123,7 @@ def test_features_follow_the_sound_in_time(name: str) -> None:
 @pytest.mark.parametrize("make", [whisper, wav2vec])
 def test_hidden_states_are_laid_on_the_frames_that_they_were_made_of(tmp_path: Path, make: Callable) -> None:
     encoder = load_feature(f"hf:{make(tmp_path / 'encoder')}")
-    assert isinstance(encoder, speech_encoder.Encoder)
+    assert isinstance(encoder, speech_loading.Encoder)
     first, step = encoder._timing
     centres = first + step * torch.arange(200, dtype=torch.float32)
     laid = encoder._resampled(centres[:, None], first=25)[:, 0]
