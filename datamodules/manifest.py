@@ -8,8 +8,8 @@ from typing import Any
 
 from conventions.errors import UserError
 from conventions.files import reason_of
+from datamodules.config import OWN_SPEECH, canonical
 from datamodules.parts import digest
-from datamodules.speech_names import OWN_SPEECH, canonical
 
 FORMAT = "emospace-store"
 VERSION = 2

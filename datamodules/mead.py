@@ -17,11 +17,10 @@ from datamodules import assemble
 from datamodules.arrays import Rows
 from datamodules.batches import EACSoundBatch, Reenacted
 from datamodules.clips import Clips, StoredClip
-from datamodules.config import DataConfig
+from datamodules.config import DataConfig, SpeechForm
 from datamodules.endless import EndlessData, MakeBatch, item_loader
 from datamodules.moments import Statistics, store_statistics
 from datamodules.sampling import SameActorPairs
-from datamodules.speech_names import SpeechForm
 from datamodules.splits import Role, Split
 from datamodules.store import INT16_MAX, Store
 

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from conventions.errors import UserError
 from datamodules.batches import AMEBatch
+from datamodules.config import SpeechForm
 from datamodules.endless import EndlessData, MakeBatch, item_loader
 from datamodules.mead import ORIGIN_BATCHES, ClipItem, MEADDataModule, evenly, holding
-from datamodules.speech_names import SpeechForm
 
 
 def shares(batch_size: int, weights: Sequence[float]) -> list[int]:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from conventions.rates import MEL_BINS, MEL_STEPS_PER_FRAME, MFCC_COEFFICIENTS, MFCC_WINDOW
 from datamodules.audio import mel, mfcc_windows
-from datamodules.speech_names import SpeechForm
+from datamodules.config import SpeechForm
 
 
 class SpeechFeature:

@@ -27,8 +27,8 @@ from conventions.files import reason_of, sha256_of
 from conventions.rates import SAMPLE_RATE, SAMPLES_PER_FRAME, VIDEO_FPS
 from conventions.registry import Registry
 from conventions.weights import find_folder
+from datamodules.config import HUGGING_FACE, SpeechForm, canonical, split_layer
 from datamodules.speech_features import SpeechFeature
-from datamodules.speech_names import HUGGING_FACE, SpeechForm, canonical, split_layer
 
 BLOCK = VIDEO_FPS
 """Video frames that one window gives."""

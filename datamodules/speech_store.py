@@ -12,12 +12,12 @@ import numpy as np
 from conventions.errors import UserError
 from conventions.files import sha256_of, space_on, write_json
 from datamodules.arrays import INT16_MAX
+from datamodules.config import OWN_SPEECH, canonical, speech_file_name
 from datamodules.locks import locked
 from datamodules.manifest import MANIFEST
 from datamodules.shards import SHARDS, write_header
 from datamodules.speech_features import SpeechFeature
 from datamodules.speech_loading import load_feature
-from datamodules.speech_names import OWN_SPEECH, canonical, speech_file_name
 from datamodules.store import Store, StoredClip
 
 Progress = Callable[[int, int], None]

@@ -23,12 +23,12 @@ from conventions.rates import MFCC_COEFFICIENTS, MFCC_WINDOW, VIDEO_FPS
 from datamodules.arrays import ARRAYS, EXACT, FRAME_ENDS, FRAMES, INT16_MAX, Form, Rows
 from datamodules.audio import windows_of
 from datamodules.clips import Clips, StoredClip
+from datamodules.config import OWN_SPEECH, SpeechForm, canonical
 from datamodules.index import read_index
 from datamodules.manifest import MANIFEST, content_hash, read_whole_manifest, speech_entry
 from datamodules.offsets import NEAR
 from datamodules.packing import index_name, index_of
 from datamodules.shards import SHARD, SHARDS, read_shard
-from datamodules.speech_names import OWN_SPEECH, SpeechForm, canonical
 
 __all__ = ["ARRAYS", "INT16_MAX", "Clips", "Store", "StoredClip", "describe"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from conventions.errors import UserError
 from conventions.files import sha256_of
+from datamodules.config import HUGGING_FACE
 from datamodules.manifest import store_hash
-from datamodules.speech_names import HUGGING_FACE
 from experiments.schema import ExperimentConfig
 from experiments.stage import StageRun
 from experiments.stages.base import TrainedStage, data_of, open_store

@@ -8,8 +8,8 @@ from typing import Any
 
 from conventions.errors import UserError
 from conventions.weights import find_folder
+from datamodules.config import HUGGING_FACE, canonical
 from datamodules.manifest import store_hash
-from datamodules.speech_names import HUGGING_FACE, canonical
 from experiments.schema import ExperimentConfig
 from experiments.stage import Parents, StageRun
 from experiments.stages.base import (

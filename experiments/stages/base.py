@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from conventions.errors import UserError
-from datamodules.config import DataConfig
+from datamodules.config import OWN_SPEECH, DataConfig, canonical
 from datamodules.manifest import speech_hash, store_hash
-from datamodules.speech_names import OWN_SPEECH, canonical
 from datamodules.splits import Split
 from experiments.identity import digest_of
 from experiments.schema import ExperimentConfig, TrainerConfig

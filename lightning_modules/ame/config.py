@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from conventions.registry import Registry
-from datamodules.config import AMEDataConfig
-from datamodules.speech_names import HUGGING_FACE, VOICE, SpeechForm
+from datamodules.config import HUGGING_FACE, VOICE, AMEDataConfig, SpeechForm
 from lightning_modules.training.configs import at_least, divides, known, positive, share
 
 TEXT_SOURCES = Registry(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from conventions.errors import UserError
-from datamodules.speech_names import VOICE, SpeechForm
+from datamodules.config import VOICE, SpeechForm
 
 EMOTION_DIM = 512
 """Width of the emotion space: that of CLIP ViT-B/32."""

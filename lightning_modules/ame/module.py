@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
 from datamodules.batches import AMEBatch
+from datamodules.config import VOICE
 from datamodules.mead import ClipItem
-from datamodules.speech_names import VOICE
 from lightning_modules.ame.augment import augment_mel, image_augmentation
 from lightning_modules.ame.conditioning import plain_codes, random_prompts
 from lightning_modules.ame.config import AMEConfig

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from conventions.errors import UserError
-from datamodules.speech_names import HUGGING_FACE, VOICE
+from datamodules.config import HUGGING_FACE, VOICE
 from lightning_modules.ame.audio import AudioEncoder, FeatureEncoder
 from lightning_modules.ame.config import STANDIN, TEXT_SOURCES, AMEConfig, TextConfig
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality

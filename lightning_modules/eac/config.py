@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from conventions.registry import Registry
-from datamodules.config import StageDataConfig
-from datamodules.speech_names import SpeechForm
+from datamodules.config import SpeechForm, StageDataConfig
 from lightning_modules.training.configs import IF_CHANGED, at_least, divides, known, positive, share
 from lightning_modules.training.extra_losses import check_losses
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torchmetrics.functional import pearson_corrcoef
 
 from conventions.emotions import NUM_LEVELS
+from datamodules.config import SpeechForm
 from datamodules.moments import Moments
 from datamodules.speech_features import MFCC, Mel
-from datamodules.speech_names import SpeechForm
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.losses import mouth_opening

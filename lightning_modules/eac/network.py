@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from datamodules.speech_names import SpeechForm, canonical
+from datamodules.config import SpeechForm, canonical
 from face3d.coefficients import EXPRESSION, IDENTITY
 from lightning_modules.ame.emotion import EMOTION_DIM, TOKEN_DIM, EmotionCode
 from lightning_modules.eac.backbones import State, build_backbone

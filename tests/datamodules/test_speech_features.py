@@ -17,12 +17,12 @@ from toy_store import write_store
 
 from conventions.errors import UserError
 from datamodules import speech_loading
+from datamodules.config import canonical
 from datamodules.manifest import speech_hash, store_hash
 from datamodules.mead import MEADDataModule
 from datamodules.speech import pieces_of
 from datamodules.speech_features import SpeechFeature
 from datamodules.speech_loading import load_feature
-from datamodules.speech_names import canonical
 from datamodules.speech_store import add_speech
 from datamodules.store import Store
 

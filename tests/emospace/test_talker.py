@@ -14,9 +14,9 @@ from torch import Tensor
 
 from conventions.errors import UserError
 from conventions.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
+from datamodules.config import SpeechForm
 from datamodules.mead import Reference
 from datamodules.speech_loading import load_feature
-from datamodules.speech_names import SpeechForm
 from emospace.commands.talk import spare_inputs, targets
 from emospace.talker import STREAMED, Talker, VideoSettings
 from emospace.talking.drawing import Canvas, Speech, perform

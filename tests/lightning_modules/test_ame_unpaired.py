@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
 from datamodules.batches import AMEBatch
-from datamodules.speech_names import SpeechForm
+from datamodules.config import SpeechForm
 from lightning_modules.ame.audio import FeatureEncoder, mean_and_deviation
 from lightning_modules.ame.config import AMEConfig, AudioConfig, ImageConfig, TextConfig
 from lightning_modules.ame.intensity import is_level_known, ordinal_loss

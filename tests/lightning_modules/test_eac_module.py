@@ -17,10 +17,10 @@ from conventions.emotions import EMOTIONS, STYLES
 from conventions.errors import UserError
 from datamodules.audio import mfcc_windows
 from datamodules.batches import EACBatch
+from datamodules.config import SpeechForm
 from datamodules.endless import EndlessData, item_loader
 from datamodules.mead import ClipItem
 from datamodules.moments import Moments, Statistics
-from datamodules.speech_names import SpeechForm
 from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY
 from face3d.morphable import load_model
 from face3d.renderer import Renderer

@@ -10,8 +10,8 @@ from small_stages import EAC, encoder
 from toy_store import write_store
 
 from conventions.errors import UserError
+from datamodules.config import SpeechForm
 from datamodules.mead import MEADDataModule
-from datamodules.speech_names import SpeechForm
 from datamodules.speech_store import add_speech
 from lightning_modules.eac.config import EACConfig, EACWeights
 from lightning_modules.eac.module import EACModule
