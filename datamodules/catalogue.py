@@ -11,7 +11,7 @@ from conventions.emotions import StyleKind
 from conventions.errors import UserError
 from conventions.files import regular_file
 from datamodules.naming import AUTO, MANIFEST, naming_of
-from datamodules.naming.labels import read_labels
+from datamodules.naming.name import read_labels
 from datamodules.naming.table import MANIFEST as TABLE
 from datamodules.naming.table import read_table, roles_of
 from datamodules.records import REASONS, ClipRecord, Finder, LeftOut, Listed
@@ -118,7 +118,7 @@ def catalogue(root: Path, naming: str = AUTO, labels: Path | None = None) -> Cat
     `naming` is `auto`, `plain`, `manifest`, the path of a `.csv` manifest, or a parser (see `datamodules.naming`).
     `auto` finds data sets by their names wherever they lie, after what a `manifest.csv` in `root` states; a video that
     no parser reads and that does not look like MEAD's is an unlabelled clip. A coefficient file is the `.mat` beside
-    the video. `labels` is a label map (see `datamodules.naming.labels`). In a folder without any video the sounds and
+    the video. `labels` is a label map (see `datamodules.naming.name`). In a folder without any video the sounds and
     images that have an emotion are clips of their own.
     """
     if not os.path.isdir(root):

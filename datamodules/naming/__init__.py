@@ -14,8 +14,7 @@ from conventions.emotions import EMOTIONS, StyleKind
 from conventions.errors import UserError
 from conventions.registry import Registry
 from datamodules.naming import mead
-from datamodules.naming.labels import Labels
-from datamodules.naming.name import Name
+from datamodules.naming.name import Labels, Name
 from datamodules.naming.parsers import is_ravdess
 
 Parser = Callable[[str, Mapping[str, StyleKind]], Name | None]

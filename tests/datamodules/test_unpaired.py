@@ -14,7 +14,7 @@ from datamodules.catalogue import catalogue
 from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule
 from datamodules.mixture import MixedData, shares
-from datamodules.naming.labels import read_labels
+from datamodules.naming.name import read_labels
 from datamodules.prepare import prepare
 from datamodules.store import Store
 
