@@ -21,9 +21,8 @@ import numpy as np
 from conventions.emotions import STYLES
 from datamodules.clips import StoredClip
 from datamodules.crop import CROP
-from datamodules.index import columns_of, index_bytes
 from datamodules.manifest import FORMAT, MANIFEST, VERSION
-from datamodules.packing import index_name
+from datamodules.packing import columns_of, index_bytes, index_name
 
 VIEWS = ("front", "left_30", "left_60", "right_30", "right_60", "down", "top")
 ACTORS = [f"{sex}{number:03}" for sex in "MW" for number in range(3, 27)]

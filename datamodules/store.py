@@ -1,6 +1,6 @@
 """The packed store: every prepared clip of a data set in memory-mapped files.
 
-A store is a folder with `manifest.json`, an index of all clips (`datamodules.index`), a report, and one folder for each
+A store is a folder with `manifest.json`, an index of all clips (`datamodules.packing`), a report, and one folder for each
 actor (`datamodules.shards`). It is complete exactly when the manifest is there. Rows are video frames of all clips, one
 after another in the order of the shards and of the clips in each.
 """
@@ -24,10 +24,9 @@ from datamodules.arrays import ARRAYS, EXACT, FRAME_ENDS, FRAMES, INT16_MAX, For
 from datamodules.audio import windows_of
 from datamodules.clips import Clips, StoredClip
 from datamodules.config import OWN_SPEECH, SpeechForm, canonical
-from datamodules.index import read_index
 from datamodules.manifest import MANIFEST, content_hash, read_whole_manifest, speech_entry
 from datamodules.offsets import NEAR
-from datamodules.packing import index_name, index_of
+from datamodules.packing import index_name, index_of, read_index
 from datamodules.shards import SHARD, SHARDS, read_shard
 
 __all__ = ["ARRAYS", "INT16_MAX", "Clips", "Store", "StoredClip", "describe"]

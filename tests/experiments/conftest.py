@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from datamodules.crop import CROP
-from datamodules.index import columns_of, index_bytes
 from datamodules.manifest import FORMAT, MANIFEST, VERSION
+from datamodules.packing import columns_of, index_bytes
 from datamodules.splits import Split
 
 HASH = "5" * 64
