@@ -1,8 +1,8 @@
 """The packed store: every prepared clip of a data set in memory-mapped files.
 
-A store is a folder with `manifest.json`, an index of all clips (`datamodules.packing`), a report, and one folder for each
-actor (`datamodules.shards`). It is complete exactly when the manifest is there. Rows are video frames of all clips, one
-after another in the order of the shards and of the clips in each.
+A store is a folder with `manifest.json`, an index of all clips and a report (`datamodules.packing`), and one folder for
+each actor (`datamodules.shards`). It is complete exactly when the manifest is there. Rows are video frames of all
+clips, one after another in the order of the shards and of the clips in each.
 """
 
 import functools

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from metrics import clip_means, frechet, naturalness
+from metrics import clip_means, frechet
 from metrics.backbones.videomae import FRAMES as FVD_FRAMES
 from metrics.face_clip import FaceClip, HeldFrames, Images, Made, Part, as_images, sync_boxes
 from metrics.functional.image import PSNR_CEILING, SSIM_WINDOW, frame_psnr, frame_ssim
@@ -47,10 +47,10 @@ def metric_classes(networks: Networks) -> dict[str, Metric]:
         "EmotionAccuracy": clip_means.EmotionAccuracy,
         "FVD": lambda: frechet.VideoDistance(networks.by_role["fvd"].num_features),
         "EFID": lambda: frechet.ExpressionDistance(networks.by_role["expression"].num_features),
-        "LipDynamics": naturalness.LipDynamics,
-        "EyebrowDynamics": naturalness.EyebrowDynamics,
-        "SilentLips": naturalness.SilentLips,
-        "LipSync": naturalness.LipSync,
+        "LipDynamics": clip_means.LipDynamics,
+        "EyebrowDynamics": clip_means.EyebrowDynamics,
+        "SilentLips": clip_means.SilentLips,
+        "LipSync": clip_means.LipSync,
     }
     assert list(made) == list(METRIC_NAMES)
     here = networks.by_role

@@ -38,7 +38,7 @@ from lightning_modules.hef.module import HEFModule
 from metrics.backbones.mediapipe import MediaPipeLandmarks
 from metrics.backbones.sface import SFace
 from metrics.functional.image import frame_psnr
-from metrics.functional.naturalness import eye_distance
+from metrics.functional.landmarks import eye_distance
 
 SHOWN = ("source", "truth", "copy", "warp", "HEF")
 DETECTED_AT = 256

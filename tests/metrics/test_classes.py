@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from metrics import clip_means, frechet, functional, naturalness
-from metrics.functional import naturalness as functional_naturalness
+from metrics import clip_means, frechet, functional
+from metrics.functional.landmarks import lip_dynamics
 
 CLIPS = 6
 
@@ -65,10 +65,10 @@ CASES = {
     "offset": (clip_means.SyncOffset, sync_pair, lambda a, v: functional.sync_scores(a, v).offset),
 }
 SET_CASES = {
-    "lips": (naturalness.LipDynamics, talk),
-    "brows": (naturalness.EyebrowDynamics, talk),
-    "silent": (naturalness.SilentLips, talk),
-    "lip-sync": (naturalness.LipSync, talk),
+    "lips": (clip_means.LipDynamics, talk),
+    "brows": (clip_means.EyebrowDynamics, talk),
+    "silent": (clip_means.SilentLips, talk),
+    "lip-sync": (clip_means.LipSync, talk),
     "fid": (lambda: frechet.InceptionDistance(12), lambda i: (rand(i, 20, 12), rand(i + 7, 20, 12), ALL)),
     "fvd": (lambda: frechet.VideoDistance(12), lambda i: (rand(i, 20, 12), rand(i + 7, 20, 12))),
     "e-fid": (lambda: frechet.ExpressionDistance(12), lambda i: (rand(i, 20, 12), rand(i + 7, 20, 12), ALL)),
@@ -113,10 +113,10 @@ def test_frechet_class_without_two_frames_or_with_a_broken_network_is_nan():
 
 
 def test_naturalness_compares_means_over_clips_not_clips():
-    metric = naturalness.LipDynamics()
+    metric = clip_means.LipDynamics()
     for index in range(3):
         metric.update(*talk(index))
-    values = [[functional_naturalness.lip_dynamics(p) for p in talk(index)[:2]] for index in range(3)]
+    values = [[lip_dynamics(p) for p in talk(index)[:2]] for index in range(3)]
     method, truth = torch.tensor(values).mean(dim=0)
     torch.testing.assert_close(metric.compute(), (1 - (method - truth).abs() / truth).float())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.functional import naturalness
+from metrics.functional import landmarks
 from metrics.speech_activity import LEAST_SILENCE, loudness, voiced
 
 
@@ -24,7 +24,7 @@ def test_lip_dynamics_against_plain_loops() -> None:
         lips = frame[48:68]
         vectors.append([np.linalg.norm(a - b) / scale for a, b in itertools.combinations(lips, 2)])
     expected = np.var(vectors, axis=0).mean()
-    assert float(naturalness.lip_dynamics(faces())) == pytest.approx(expected, rel=1e-5)
+    assert float(landmarks.lip_dynamics(faces())) == pytest.approx(expected, rel=1e-5)
 
 
 def test_eyebrow_dynamics_against_plain_loops() -> None:
@@ -37,36 +37,36 @@ def test_eyebrow_dynamics_against_plain_loops() -> None:
         now = [np.linalg.norm(frame[brow].mean(0) - eye) / scale for brow, eye in pairs]
         changes += [] if before is None else [abs(a - b) for a, b in zip(now, before, strict=True)]
         before = now
-    assert float(naturalness.eyebrow_dynamics(faces())) == pytest.approx(np.mean(changes), rel=1e-5)
+    assert float(landmarks.eyebrow_dynamics(faces())) == pytest.approx(np.mean(changes), rel=1e-5)
 
 
 def test_frames_without_a_face_are_left_out() -> None:
     lost = faces().clone()
     lost[4] = torch.nan
     kept = torch.cat([faces()[:4], faces()[5:]])
-    torch.testing.assert_close(naturalness.lip_dynamics(lost), naturalness.lip_dynamics(kept))
-    assert naturalness.lip_dynamics(torch.full((5, 68, 2), torch.nan)).isnan()
+    torch.testing.assert_close(landmarks.lip_dynamics(lost), landmarks.lip_dynamics(kept))
+    assert landmarks.lip_dynamics(torch.full((5, 68, 2), torch.nan)).isnan()
 
 
 def test_lips_that_move_without_voice_cost_and_lips_that_follow_the_voice_do_not() -> None:
     still = faces(40)[:1].repeat(40, 1, 1)
     level = torch.linspace(0, 6, 40).sin().abs()
     speaking = still.clone()
-    for upper, lower in naturalness.INNER_LIPS:
+    for upper, lower in landmarks.INNER_LIPS:
         speaking[:, lower, 1] = still[:, upper, 1] + 0.1 * level
     voice = torch.ones(40, dtype=torch.bool)
-    assert float(naturalness.lip_sync(speaking, level, voice)) == pytest.approx(0, abs=1e-4)
-    assert float(naturalness.lip_sync(speaking, level.roll(7), voice)) > 0.2
-    assert float(naturalness.silent_lips(still, ~voice)) == pytest.approx(0, abs=1e-6)
-    assert float(naturalness.silent_lips(speaking, ~voice)) > 0.01
-    assert naturalness.silent_lips(speaking, voice).isnan()
-    assert naturalness.lip_sync(speaking, level, ~voice).isnan()
+    assert float(landmarks.lip_sync(speaking, level, voice)) == pytest.approx(0, abs=1e-4)
+    assert float(landmarks.lip_sync(speaking, level.roll(7), voice)) > 0.2
+    assert float(landmarks.silent_lips(still, ~voice)) == pytest.approx(0, abs=1e-6)
+    assert float(landmarks.silent_lips(speaking, ~voice)) > 0.01
+    assert landmarks.silent_lips(speaking, voice).isnan()
+    assert landmarks.lip_sync(speaking, level, ~voice).isnan()
 
 
 def test_closeness_is_thevals_score() -> None:
-    values = [float(naturalness.closeness(torch.tensor(m), torch.tensor(2.0))) for m in (2.0, 1.0, 4.0, 8.0)]
+    values = [float(landmarks.closeness(torch.tensor(m), torch.tensor(2.0))) for m in (2.0, 1.0, 4.0, 8.0)]
     assert values == [1, 0.5, 0, -2]
-    assert naturalness.closeness(torch.tensor(1.0), torch.tensor(0.0)).isnan()
+    assert landmarks.closeness(torch.tensor(1.0), torch.tensor(0.0)).isnan()
 
 
 def test_voice_is_where_it_is_loud_and_short_pauses_belong_to_it() -> None:
