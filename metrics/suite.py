@@ -18,8 +18,7 @@ from metrics.functional.sync import sync_scores
 from metrics.networks import Networks
 from metrics.protocol import METRIC_NAMES, ROLES, SET_METRICS, Crop, protocol_name
 from metrics.reasons import reasons
-from metrics.speech_activity import loudness, voiced
-from metrics.speech_features import FRAMES_PER_WINDOW, num_windows, sound_windows
+from metrics.speech_features import FRAMES_PER_WINDOW, loudness, num_windows, sound_windows, voiced
 from metrics.video_features import VideoFeatures, source_identity, track
 
 LMD_CROP = 256

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metrics.functional import landmarks
-from metrics.speech_activity import LEAST_SILENCE, loudness, voiced
+from metrics.speech_features import LEAST_SILENCE, loudness, voiced
 
 
 def faces(frames: int = 20, seed: int = 0) -> torch.Tensor:
