@@ -17,8 +17,7 @@ from conventions.weights import LANDMARKER
 from datamodules.video import read_video
 from face3d.coefficients import EXPRESSION
 from face3d.landmarker import IBUG, mediapipe_tasks
-from metrics.backbones.align import arcface_crops
-from metrics.backbones.sface import SFace
+from metrics.backbones.sface import SFace, arcface_crops
 from toyworld.action_units import axes
 
 WATCHED = {
