@@ -8,10 +8,20 @@ from jaxtyping import Float32, Float64
 
 from face3d.coefficients import ANGLE, EXPRESSION, TRANSLATION
 from toyworld.action_units import axes, units_vector
-from toyworld.dynamics import Manner, accent, course, frame_times, manner_of
+from toyworld.dynamics import (
+    Manner,
+    accent,
+    blinks,
+    course,
+    frame_times,
+    gaze,
+    head_angles,
+    lid_tone,
+    manner_of,
+    placement_track,
+)
 from toyworld.emotions import PATTERNS, EmotionPattern, voice_parts
 from toyworld.face.head import EXPRESSION_NAMES
-from toyworld.head import blinks, gaze, head_angles, lid_tone, placement_track
 from toyworld.prosody import LEVEL_STRENGTH, prosody
 from toyworld.seeds import rng_of
 from toyworld.speech import Phoneme, Utterance, speak, voice_of

@@ -5,7 +5,7 @@ from skimage.transform import SimilarityTransform
 
 from conventions.errors import UserError
 from conventions.weights import load_strictly
-from metrics.backbones import align, judges
+from metrics.backbones import judges, sface
 from metrics.backbones.protocols import (
     EmotionBackbone,
     IdentityBackbone,
@@ -125,7 +125,7 @@ def test_missing_and_unknown_tensors_are_named(tmp_path):
 
 def test_similarity_is_that_of_skimage():
     source, target = rand(4, 5, 2), rand(4, 5, 2, seed=1)
-    found = align.similarity(source, target)
+    found = sface.similarity(source, target)
     for index in range(4):
         expected = SimilarityTransform.from_estimate(source[index].double().numpy(), target[index].double().numpy())
         reflected = np.linalg.det(expected.params[:2, :2]) < 0
@@ -134,7 +134,7 @@ def test_similarity_is_that_of_skimage():
 
 
 def test_crops_put_the_five_points_on_the_template():
-    template = torch.tensor(align.ARCFACE_TEMPLATE)
+    template = torch.tensor(sface.ARCFACE_TEMPLATE)
     angle, scale, shift = 0.3, 0.8, torch.tensor([30.0, 20.0])
     rotation = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]).float()
     points = (template + 0.5) @ rotation.T * scale + shift
@@ -143,7 +143,7 @@ def test_crops_put_the_five_points_on_the_template():
         landmarks[0, rows] = point / torch.tensor([160.0, 140.0]) * 2 - 1
     ys, xs = torch.meshgrid(torch.arange(140) + 0.5, torch.arange(160) + 0.5, indexing="ij")
     images = torch.stack([xs / 160, ys / 140, torch.zeros_like(xs)])[None]
-    crop = align.arcface_crops(images, landmarks)[0]
-    for (x, y), point in zip(align.ARCFACE_TEMPLATE, points, strict=True):
+    crop = sface.arcface_crops(images, landmarks)[0]
+    for (x, y), point in zip(sface.ARCFACE_TEMPLATE, points, strict=True):
         seen = crop[:2, round(y), round(x)] * torch.tensor([160.0, 140.0])
         assert (seen - point).norm() < 1
