@@ -22,8 +22,7 @@ from datamodules.audio import read_audio
 from datamodules.splits import Split
 from datamodules.video import read_video
 from toyworld.emotions import UNSEEN_STYLES
-from toyworld.jobs import ClipJob, PairsJob, PortraitJob, run_jobs
-from toyworld.media import transform_params
+from toyworld.jobs import ClipJob, PairsJob, PortraitJob, run_jobs, transform_params
 from toyworld.pairs import PairSet
 from toyworld.performance import perform
 from toyworld.pictures import PICTURES_EACH
