@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from conventions.rates import VIDEO_FPS
+from toyworld import rng_of
 from toyworld.emotions import Timing
-from toyworld.seeds import rng_of
 from toyworld.speech import Phoneme
 from toyworld.visemes import is_vowel
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from face3d.coefficients import ANGLE, EXPRESSION, TRANSLATION
+from toyworld import rng_of
 from toyworld.action_units import axes, units_vector
 from toyworld.dynamics import (
     Manner,
@@ -23,7 +24,6 @@ from toyworld.dynamics import (
 from toyworld.emotions import PATTERNS, EmotionPattern, voice_parts
 from toyworld.face.head import EXPRESSION_NAMES
 from toyworld.prosody import LEVEL_STRENGTH, prosody
-from toyworld.seeds import rng_of
 from toyworld.speech import Phoneme, Utterance, speak, voice_of
 from toyworld.visemes import CHANNELS, mouth
 

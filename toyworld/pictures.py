@@ -1,5 +1,5 @@
-"""Making captioned images: random people at one moment of a random style, framed like the training crop; and scenes without
-a face (skies, fields, seas, walls, cities, nights), for captions that speak of no emotion.
+"""Making captioned images: random people at one moment of a random style, framed like the training crop; and scenes
+without a face (skies, fields, seas, walls, cities, nights), for captions that speak of no emotion.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from conventions.emotions import EMOTIONS
 from face3d.coefficients import ANGLE, EXPRESSION, GAMMA, NUM_COEFFICIENTS
+from toyworld import rng_of
 from toyworld.action_units import units_vector
 from toyworld.actors import make_actor, render_frames
 from toyworld.dynamics import HEAD_ANGLES
@@ -19,7 +20,6 @@ from toyworld.emotions import PATTERNS
 from toyworld.lexicon import caption, unrelated_caption
 from toyworld.performance import add_speech
 from toyworld.prosody import LEVEL_STRENGTH
-from toyworld.seeds import rng_of
 from toyworld.visemes import CHANNELS, VISEMES
 
 SCENES = ("sky", "field", "sea", "wall", "city", "night")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from conventions.emotions import STYLES
 from datamodules.splits import ROLES, Role, Split
+from toyworld import rng_of
 from toyworld.emotions import UNSEEN_LEVEL, UNSEEN_STYLES
 from toyworld.lexicon import lexicon
-from toyworld.seeds import rng_of
 
 VERSION = "toy-mead-4"
 """Raised whenever the making of any file of a toy world changes."""

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64
 
 from conventions.rates import SAMPLE_RATE, VIDEO_FPS
+from toyworld import rng_of
 from toyworld.espeak import ESPEAK_RATE, RawSpeech, VoiceSettings, synthesize
 from toyworld.prosody import Prosody
-from toyworld.seeds import rng_of
 
 FILE_RATE = 48_000
 """MEAD's own sample rate on disk."""

@@ -22,7 +22,7 @@ from face3d.coefficients import GAMMA, TEXTURE
 from face3d.fitting import refit
 from face3d.keypoints import BROWS, EYES, JAW, MOUTH, NOSE, NUM_KEYPOINTS
 from face3d.morphable import PROCEDURAL, load_model
-from toyworld.seeds import rng_of
+from toyworld import rng_of
 
 PARTS = {"jaw": JAW, "brows": BROWS, "nose": NOSE, "eyes": EYES, "mouth": MOUTH}
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from conventions.emotions import EMOTIONS
+from toyworld import rng_of
 from toyworld.emotions import voice_parts
 from toyworld.espeak import VoiceSettings, synthesize
 from toyworld.plan import ClipSpec, clips_of
 from toyworld.prosody import PROSODY, Prosody, prosody
-from toyworld.seeds import rng_of
 from toyworld.speech import FEMALE_VOICES, FILE_RATE, MALE_VOICES, Utterance, resampled, speak, voice_of
 
 pytest.importorskip("espeakng_loader")
