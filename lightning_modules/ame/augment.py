@@ -6,8 +6,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from conventions.rates import MEL_BINS
-from lightning_modules.ame.audio import SILENCE_DB
 from lightning_modules.ame.config import AugmentConfig
+from lightning_modules.ame.encoders import SILENCE_DB
 
 
 def image_augmentation(config: AugmentConfig) -> nn.Module:

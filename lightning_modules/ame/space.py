@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from conventions.errors import UserError
 from datamodules.config import HUGGING_FACE, VOICE
-from lightning_modules.ame.audio import AudioEncoder, FeatureEncoder
 from lightning_modules.ame.config import STANDIN, TEXT_SOURCES, AMEConfig, TextConfig
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
+from lightning_modules.ame.encoders import AudioEncoder, FeatureEncoder, TrainedImage
 from lightning_modules.ame.intensity import IntensityHead
-from lightning_modules.ame.picture_tower import TrainedImage
 from lightning_modules.ame.sources import ClipImage, ClipText, GPT2Text, SentenceText, TextSource
 from lightning_modules.ame.towers import load_clip, load_gpt2, load_sentence_encoder
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
-from lightning_modules.ame.audio import AudioEncoder
 from lightning_modules.ame.config import AMEConfig, AudioConfig, TextConfig
 from lightning_modules.ame.emotion import EmotionEncoder, RefusedStyle, slerp
+from lightning_modules.ame.encoders import AudioEncoder
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import all_style_prompts
 from lightning_modules.ame.sources import ClipText

@@ -11,12 +11,11 @@ from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
 from datamodules.batches import AMEBatch
 from datamodules.config import SpeechForm
-from lightning_modules.ame.audio import FeatureEncoder, mean_and_deviation
 from lightning_modules.ame.config import AMEConfig, AudioConfig, ImageConfig, TextConfig
+from lightning_modules.ame.encoders import FeatureEncoder, TrainedImage, mean_and_deviation
 from lightning_modules.ame.intensity import is_level_known, ordinal_loss
 from lightning_modules.ame.losses import multi_positive_nce, negative_weights, positives
 from lightning_modules.ame.module import AMEModule
-from lightning_modules.ame.picture_tower import TrainedImage
 from lightning_modules.ame.prompts import all_style_prompts, style_prompts, synonyms, training_texts, word_prompts
 from lightning_modules.ame.sources import SentenceText
 from lightning_modules.ame.towers import load_sentence_encoder
