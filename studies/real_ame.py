@@ -29,10 +29,9 @@ from experiments.graph import Experiment, compose, plan
 from experiments.networks import Networks
 from experiments.runner import execute
 from experiments.stage import StageRun
-from lightning_modules.ame.evaluation import voice_vector
+from lightning_modules.ame.evaluation import voice_vector, zero_shot
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import plain_prompts
-from lightning_modules.ame.retrieval import zero_shot
 from lightning_modules.ame.space import EmotionSpace
 
 SHOWN = (

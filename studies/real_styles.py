@@ -20,8 +20,8 @@ from datamodules.store import Store, StoredClip
 from experiments.graph import FULL, plan
 from experiments.networks import Networks
 from lightning_modules.ame.emotion import EmotionEncoder
+from lightning_modules.ame.evaluation import direction
 from lightning_modules.ame.prompts import style_prompts
-from lightning_modules.ame.retrieval import direction
 
 
 def emotion_directions(encoder: EmotionEncoder) -> Float[Tensor, "8 512"]:

@@ -21,10 +21,15 @@ from conventions.files import atomic_file
 from datamodules.mead import MEADDataModule
 from experiments.graph import FULL
 from experiments.networks import Networks
-from lightning_modules.ame.evaluation import basic_clips, cached_clip_vectors, intensity_scores, style_items
+from lightning_modules.ame.evaluation import (
+    basic_clips,
+    cached_clip_vectors,
+    intensity_scores,
+    rank_correlation,
+    style_items,
+)
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
-from lightning_modules.ame.retrieval import rank_correlation
 from lightning_modules.ame.space import EmotionSpace
 from toyworld.emotions import UNSEEN_STYLES
 

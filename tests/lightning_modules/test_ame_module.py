@@ -15,11 +15,18 @@ from datamodules.batches import AMEBatch
 from datamodules.mead import ClipItem
 from lightning_modules.ame.augment import augment_mel, warp_frequencies
 from lightning_modules.ame.config import AMEConfig, AMEWeights, AudioConfig, AugmentConfig, TextConfig
-from lightning_modules.ame.evaluation import cached_clip_vectors
+from lightning_modules.ame.evaluation import (
+    Labelled,
+    alignment,
+    cached_clip_vectors,
+    gallery,
+    modality_gap,
+    rank_correlation,
+    retrieval,
+)
 from lightning_modules.ame.intensity import IntensityHead, null_loss, ordinal_level, ordinal_loss
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import named_level, style_prompt, style_prompts, styles_of
-from lightning_modules.ame.retrieval import Labelled, alignment, gallery, modality_gap, rank_correlation, retrieval
 from lightning_modules.standins.config import ClipPriorConfig
 from lightning_modules.standins.priors.clip import ClipPrior
 
