@@ -24,8 +24,7 @@ from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.eac.backbones import num_parameters
 from lightning_modules.eac.config import BackboneConfig, EACConfig
 from lightning_modules.eac.module import EACModule
-from lightning_modules.eac.network import ExpressionNetwork
-from lightning_modules.eac.streaming import predict_long
+from lightning_modules.eac.network import ExpressionNetwork, predict_long
 
 PRESETS = {"toy": BackboneConfig(), "paper": BackboneConfig(width=256, heads=8, layers=4)}
 

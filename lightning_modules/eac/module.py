@@ -38,9 +38,8 @@ from lightning_modules.eac.losses import (
     velocity_loss,
     with_mean_share,
 )
-from lightning_modules.eac.network import ExpressionNetwork, floored
+from lightning_modules.eac.network import ExpressionNetwork, floored, predict_long
 from lightning_modules.eac.readout import Readout, data_readout, model_readout, part_readouts
-from lightning_modules.eac.streaming import predict_long
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.extra_losses import load_losses
 from lightning_modules.training.lip_sync import prediction_loss

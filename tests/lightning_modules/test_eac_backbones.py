@@ -4,8 +4,7 @@ import torch
 from lightning_modules.ame.emotion import EmotionCode
 from lightning_modules.eac.backbones import build_backbone, num_parameters
 from lightning_modules.eac.config import BackboneConfig
-from lightning_modules.eac.network import ExpressionNetwork
-from lightning_modules.eac.streaming import predict_long, stream
+from lightning_modules.eac.network import ExpressionNetwork, predict_long, stream
 
 KINDS = ("transformer", "gru", "mlp")
 PAPER = {"width": 256, "heads": 8, "layers": 4}

@@ -17,7 +17,7 @@ from lightning_modules.ame.emotion import RefusedStyle
 from lightning_modules.ame.module import AMEModule
 from lightning_modules.eac.config import BackboneConfig, EACConfig
 from lightning_modules.eac.module import EACModule
-from lightning_modules.eac.streaming import predict_long, stream
+from lightning_modules.eac.network import predict_long, stream
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.module import HEFModule
 from lightning_modules.training.stage import StageModule
