@@ -39,7 +39,7 @@ from face3d.fitting import fit_landmarks
 from face3d.fitting_problem import expression_prior
 from face3d.keypoints import JAW, MOUTH
 from face3d.morphable import MorphableModel, keypoint_model, load_model
-from lightning_modules.eac.readout import EYE_CORNERS, fit_readout, measured_opening, model_readout
+from lightning_modules.eac.evaluation import EYE_CORNERS, fit_readout, measured_opening, model_readout
 
 ERROR_BOUND, FOLLOWS_BOUND = 0.02, 0.8
 COLUMNS = ("error", "of pupils", "without jaw", "with bias", "given", "readout", "landmarks", "identity", "strength")

@@ -19,8 +19,12 @@ from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedSt
 from lightning_modules.ame.prompts import style_prompt
 from lightning_modules.eac.config import EACConfig
 from lightning_modules.eac.evaluation import (
+    Readout,
+    data_readout,
     expression_metrics,
     mean_metrics,
+    model_readout,
+    part_readouts,
     pose_metrics,
     silence_metrics,
     silent_speech,
@@ -39,7 +43,6 @@ from lightning_modules.eac.losses import (
     with_mean_share,
 )
 from lightning_modules.eac.network import ExpressionNetwork, floored, predict_long
-from lightning_modules.eac.readout import Readout, data_readout, model_readout, part_readouts
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.extra_losses import load_losses
 from lightning_modules.training.lip_sync import prediction_loss

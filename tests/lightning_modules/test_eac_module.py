@@ -28,7 +28,14 @@ from lightning_modules.ame.conditioning import batch_codes, even_shares, plain_c
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, RefusedStyle
 from lightning_modules.ame.prompts import named_emotions
 from lightning_modules.eac.config import BackboneConfig, EACConfig, EACWeights
-from lightning_modules.eac.evaluation import pose_metrics, silence_metrics, silent_speech
+from lightning_modules.eac.evaluation import (
+    data_readout,
+    measured_opening,
+    part_readouts,
+    pose_metrics,
+    silence_metrics,
+    silent_speech,
+)
 from lightning_modules.eac.losses import (
     coefficient_loss,
     emotion_loss,
@@ -42,7 +49,6 @@ from lightning_modules.eac.losses import (
 )
 from lightning_modules.eac.module import EACModule
 from lightning_modules.eac.network import Standardisation
-from lightning_modules.eac.readout import data_readout, measured_opening, part_readouts
 from lightning_modules.training.checkpoints import load_state
 
 SMALL = BackboneConfig(width=32, heads=4, layers=2, past=6, future=2)
