@@ -10,9 +10,9 @@ from datamodules.mead import ClipItem, Reference
 from face3d.coefficients import ANGLE, EXPRESSION, IDENTITY, TEXTURE, TRANSLATION
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder
 from lightning_modules.eac.module import EACModule
+from lightning_modules.hef.generator import Portrait
 from lightning_modules.hef.layers import resize
 from lightning_modules.hef.module import HEFModule
-from lightning_modules.hef.tasks import Portrait
 
 CHUNK = 16
 """Frames that HEF draws at once."""

@@ -1,5 +1,5 @@
-"""How good an emotion space is: retrieval, zero-shot accuracy, order of intensity, alignment and modality gap on test clips,
-each clip's image and voice against the prompts of the styles.
+"""How good an emotion space is: retrieval, zero-shot accuracy, order of intensity, alignment and modality gap on test
+clips, each clip's image and voice against the prompts of the styles.
 
 The embeddings of the clips can be kept in a folder, by the content of store and encoder.
 """

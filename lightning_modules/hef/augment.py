@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from datamodules.batches import HEFBatch
 from face3d.grid import identity_grid, warp
 from lightning_modules.hef.config import BASE_SIZE, AugmentConfig
+from lightning_modules.hef.generator import Task
 from lightning_modules.hef.layers import resize
-from lightning_modules.hef.tasks import Task
 
 APART = 0.12
 """Distance from the face's mask beyond which a background is replaced, as a share of the image."""

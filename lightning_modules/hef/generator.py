@@ -1,4 +1,7 @@
-"""The generator: source appearance, drive geometry and emotion -> style code -> flows -> frame, coarse to fine."""
+"""The generator: source appearance, drive geometry and emotion -> style code -> flows -> frame, coarse to fine.
+
+With it what it works on: a training batch with all that is drawn of it, and a portrait to be driven.
+"""
 
 from dataclasses import dataclass
 
@@ -6,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from datamodules.batches import HEFBatch
 from face3d.grid import warp
-from lightning_modules.ame.emotion import EMOTION_DIM, TOKEN_DIM
+from lightning_modules.ame.emotion import EMOTION_DIM, TOKEN_DIM, EmotionCode
 from lightning_modules.hef.config import BASE_SIZE, HEFConfig
 from lightning_modules.hef.flow import FlowPyramid, Flows
 from lightning_modules.hef.layers import SLOPE, ModulatedConvolution, Pyramid, convolution, join, resize
@@ -176,3 +180,34 @@ class Generator(nn.Module):
     ) -> Animation:
         """Both parts at once."""
         return self.drive(self.encode_source(image, source_geometry), geometry, motion, emotion, token)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A batch with its renders, motion and emotion codes, computed once for both losses."""
+
+    frames: HEFBatch
+    source: Float[Tensor, "b 4 r r"]
+    """Render and mask of the source's face."""
+    target: Float[Tensor, "b 4 r r"]
+    """Render and mask of the target's face."""
+    motion: Float[Tensor, "b 3 r r"] | None
+    """The 3DMM's own flow (x, y) and where it is seen; None where neither generator nor augmentation needs it."""
+    keypoints: Float[Tensor, "b 68 2"]
+    """Landmarks of the target's face, (x, y) in [-1, 1] across the frame."""
+    region: Float[Tensor, "b 1 r r"]
+    """Soft map of mouth and eyes."""
+    code: EmotionCode
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What is computed once per portrait; from the coefficients follows the motion to each driven frame."""
+
+    code: SourceCode
+    coefficients: Float[Tensor, "b 257"]
+    placement: Float[Tensor, "b 3"]
+
+    def expand(self, count: int) -> "Portrait":
+        """One portrait for `count` driven frames, without copying."""
+        return Portrait(self.code.expand(count), self.coefficients.expand(count, -1), self.placement.expand(count, -1))

@@ -21,11 +21,9 @@ from lightning_modules.hef import losses
 from lightning_modules.hef.augment import augmented, displaced
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import build_discriminator
-from lightning_modules.hef.evaluation import Reenactment, mean_scores, score
-from lightning_modules.hef.generator import Animation, Generator
+from lightning_modules.hef.generator import Animation, Generator, Portrait, Task
 from lightning_modules.hef.layers import RandomFeatures, resize
-from lightning_modules.hef.objective import GeneratorObjective
-from lightning_modules.hef.tasks import Portrait, Task
+from lightning_modules.hef.losses import GeneratorObjective, Reenactment, mean_scores, score
 from lightning_modules.training.adversarial import ExponentialAverage, refuse_half_precision, silence_step_hooks
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.extra_losses import load_losses

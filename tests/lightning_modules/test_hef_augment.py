@@ -13,8 +13,8 @@ from datamodules.batches import HEFBatch
 from face3d.grid import warp
 from lightning_modules.hef.augment import augmented, displaced
 from lightning_modules.hef.config import AugmentConfig
+from lightning_modules.hef.generator import Task
 from lightning_modules.hef.module import HEFModule
-from lightning_modules.hef.tasks import Task
 
 SIZE = 64
 OFF: dict[str, Any] = dict.fromkeys(

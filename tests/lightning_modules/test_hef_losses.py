@@ -8,9 +8,9 @@ from torch import nn
 
 from face3d.grid import warp
 from lightning_modules.hef import losses
-from lightning_modules.hef.evaluation import endpoint_error
 from lightning_modules.hef.flow import Flows
 from lightning_modules.hef.layers import RandomFeatures, resize
+from lightning_modules.hef.losses import endpoint_error
 from metrics.functional.image import frame_psnr
 
 
