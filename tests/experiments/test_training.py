@@ -19,8 +19,8 @@ from experiments.rundir import RunFolder, read_history
 from experiments.schema import TrainerConfig
 from experiments.stage import Work
 from experiments.training import load_final, measure, train
-from lightning_modules.training.adversarial import silence_step_hooks
 from lightning_modules.training.checkpoints import read_checkpoint
+from lightning_modules.training.optimisers import silence_step_hooks
 
 
 class StopAt(Interruption):

@@ -16,7 +16,7 @@ from conventions.errors import UserError
 from lightning_modules.ame.conditioning import plain_codes
 from lightning_modules.hef.config import HEFWeights
 from lightning_modules.hef.module import HEFModule
-from lightning_modules.training.adversarial import refuse_half_precision
+from lightning_modules.training.optimisers import refuse_half_precision
 
 
 class Critic(nn.Module):

@@ -16,9 +16,8 @@ from torch import nn
 from conventions.errors import UserError
 from datamodules.endless import item_loader
 from lightning_modules.ame.config import AMEWeights
-from lightning_modules.training.adversarial import ExponentialAverage
 from lightning_modules.training.checkpoints import load_state, read_checkpoint
-from lightning_modules.training.optimisers import check_partition, make_optimizer, warmup_and_cosine
+from lightning_modules.training.optimisers import ExponentialAverage, check_partition, make_optimizer, warmup_and_cosine
 from lightning_modules.training.stage import StageModule, seed_batch
 
 
