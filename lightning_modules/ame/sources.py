@@ -14,7 +14,7 @@ from lightning_modules.ame.emotion import EMOTION_DIM, RefusedStyle
 from lightning_modules.ame.prompts import all_style_prompts, styles_of, training_texts
 from lightning_modules.ame.towers import SentenceParts, TextCache
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
-from lightning_modules.training.frozen import FrozenParts
+from lightning_modules.training.parents import FrozenParts
 
 PICTURES_AT_ONCE = 64
 

@@ -16,8 +16,7 @@ from lightning_modules.ame.sources import ClipImage, ClipText, GPT2Text, Sentenc
 from lightning_modules.ame.towers import load_clip, load_gpt2, load_sentence_encoder
 from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 from lightning_modules.training.configs import as_config, as_plain
-from lightning_modules.training.frozen import FrozenParts
-from lightning_modules.training.parents import Recipe, rebuild
+from lightning_modules.training.parents import FrozenParts, Recipe, rebuild
 
 
 class EmotionSpace(FrozenParts, EmotionEncoder):

@@ -17,9 +17,8 @@ from conventions.errors import UserError
 from datamodules.endless import batches_trained
 from lightning_modules.training.checkpoints import read_checkpoint
 from lightning_modules.training.configs import as_plain
-from lightning_modules.training.frozen import FrozenParts
 from lightning_modules.training.optimisers import check_partition
-from lightning_modules.training.parents import Recipe, describe, rebuild
+from lightning_modules.training.parents import FrozenParts, Recipe, describe, rebuild
 
 
 def batch_entropy(seed: int, batch: int, rank: int = 0) -> list[int]:
