@@ -23,7 +23,7 @@ def check_parts(config: ExperimentConfig) -> None:
     """
     from lightning_modules.ame.config import TEXT_SOURCES
     from lightning_modules.eac.config import BACKBONES
-    from lightning_modules.training.extra_losses import load_losses
+    from lightning_modules.training.configs import load_losses
 
     encoding = config.ame.text.encoding
     if ":" in encoding and not encoding.startswith(HUGGING_FACE):

@@ -5,8 +5,7 @@ from typing import Literal
 
 from conventions.registry import Registry
 from datamodules.config import SpeechForm, StageDataConfig
-from lightning_modules.training.configs import IF_CHANGED, at_least, divides, known, positive, share
-from lightning_modules.training.extra_losses import check_losses
+from lightning_modules.training.configs import IF_CHANGED, at_least, check_losses, divides, known, positive, share
 
 BACKBONES = Registry(
     "EAC backbone",

@@ -43,8 +43,7 @@ from lightning_modules.eac.losses import (
     with_mean_share,
 )
 from lightning_modules.eac.network import ExpressionNetwork, floored, predict_long
-from lightning_modules.training.configs import as_config
-from lightning_modules.training.extra_losses import load_losses
+from lightning_modules.training.configs import as_config, load_losses
 from lightning_modules.training.lip_sync import prediction_loss
 from lightning_modules.training.optimisers import adamw_with_cosine
 from lightning_modules.training.stage import Phase, Rows, StageModule, without_gradients

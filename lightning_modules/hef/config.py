@@ -7,8 +7,7 @@ from conventions.errors import UserError
 from conventions.rates import FRAMES_PER_WINDOW
 from datamodules.config import StageDataConfig
 from lightning_modules.ame.config import TEXT_SOURCES
-from lightning_modules.training.configs import IF_CHANGED, at_least, below_one, known, positive, share
-from lightning_modules.training.extra_losses import check_losses
+from lightning_modules.training.configs import IF_CHANGED, at_least, below_one, check_losses, known, positive, share
 
 BASE_SIZE = 8
 """Height and width of the coarsest scale."""

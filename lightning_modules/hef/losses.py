@@ -22,7 +22,7 @@ from lightning_modules.hef.config import BASE_SIZE, HEFConfig
 from lightning_modules.hef.flow import Flows
 from lightning_modules.hef.generator import Animation, Task
 from lightning_modules.hef.layers import resize
-from lightning_modules.training.extra_losses import Loss
+from lightning_modules.training.configs import Loss
 from metrics.functional.image import frame_psnr
 
 CELL = 2 / BASE_SIZE

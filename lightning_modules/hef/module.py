@@ -24,8 +24,7 @@ from lightning_modules.hef.discriminator import build_discriminator
 from lightning_modules.hef.generator import Animation, Generator, Portrait, Task
 from lightning_modules.hef.layers import RandomFeatures, resize
 from lightning_modules.hef.losses import GeneratorObjective, Reenactment, mean_scores, score
-from lightning_modules.training.configs import as_config
-from lightning_modules.training.extra_losses import load_losses
+from lightning_modules.training.configs import as_config, load_losses
 from lightning_modules.training.lip_sync import lip_sync_loss
 from lightning_modules.training.optimisers import (
     ExponentialAverage,

@@ -1,7 +1,8 @@
-"""Configurations: checks of their values; as plain dictionaries, as checkpoints hold them, and back."""
+"""Configurations: checks of their values, plain dictionaries as in checkpoints, and the losses of a user."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
@@ -82,3 +83,36 @@ def divides(width: int, heads: int, even: bool = False) -> None:
     unit = 2 * heads if even else heads
     if heads < 1 or width < unit or width % unit:
         raise ValueError(f"width: {width} must be a multiple of {'2 x ' if even else ''}heads ({heads})")
+
+
+LOSSES = Registry("extra loss", "losses", {})
+"""Import paths and entry points alone: the stages' own losses have weights of their own."""
+
+Loss = Callable[..., Any]
+
+
+def check_losses(texts: Sequence[str]) -> None:
+    """ValueError for a text that is no `module:function=weight`."""
+    for text in texts:
+        _split(text)
+
+
+def load_losses(texts: Sequence[str]) -> dict[str, tuple[Loss, float]]:
+    """Name in logs -> (function, weight); a class is made without arguments, UserError where an import fails."""
+    found: dict[str, tuple[Loss, float]] = {}
+    for text in texts:
+        path, weight = _split(text)
+        loss = LOSSES.load(path)
+        found[path.rpartition(":")[2]] = (loss() if isinstance(loss, type) else loss, weight)
+    return found
+
+
+def _split(text: str) -> tuple[str, float]:
+    path, _, weight = text.rpartition("=")
+    try:
+        number = float(weight)
+    except ValueError:
+        number = float("nan")
+    if not path or not math.isfinite(number):
+        raise ValueError(f"extra_losses: {text!r} is not valid; it must be module:function=weight")
+    return path, number

@@ -1,5 +1,4 @@
-"""Optimisers and learning-rate schedules by a few numbers, the check that they share out all parameters, and what Lightning
-lacks for two networks against each other.
+"""Optimisers and learning rates by a few numbers, and what Lightning lacks for two networks against each other.
 
 Lightning counts every step of every optimiser in `global_step`; with two of them, `max_steps=8` would train four
 batches. With the step hooks of the discriminator silenced `global_step` counts batches.
