@@ -10,8 +10,7 @@ from conventions.errors import UserError
 from face3d.coefficients import EXPRESSION, IDENTITY
 from lightning_modules.standins.config import CriticsConfig, JudgesConfig
 from lightning_modules.standins.judges import losses
-from lightning_modules.standins.judges.critic_data import CriticsData, swap_people
-from lightning_modules.standins.judges.critics import CriticsModule
+from lightning_modules.standins.judges.critics import CriticsData, CriticsModule, swap_people
 from lightning_modules.standins.judges.data import JudgesData
 from lightning_modules.standins.judges.evaluation import same_person_auc
 from lightning_modules.standins.judges.faces import Faces, held_out_people, join
