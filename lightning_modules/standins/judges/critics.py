@@ -19,9 +19,15 @@ from face3d.morphable import MorphableModel
 from face3d.renderer import Renderer
 from lightning_modules.standins.config import JudgesConfig
 from lightning_modules.standins.judges import losses
-from lightning_modules.standins.judges.data import PersonSampler
+from lightning_modules.standins.judges.data import (
+    CHUNK,
+    Faces,
+    PersonSampler,
+    faces_of_pairs,
+    held_out_people,
+    image_tensor,
+)
 from lightning_modules.standins.judges.evaluation import same_person_auc
-from lightning_modules.standins.judges.faces import CHUNK, Faces, faces_of_pairs, held_out_people, image_tensor
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import Schedule, adamw_with_cosine
 from lightning_modules.training.parents import Recipe

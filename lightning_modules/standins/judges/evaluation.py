@@ -11,9 +11,8 @@ from torchmetrics.functional.classification import binary_auroc
 
 from conventions.emotions import EMOTIONS
 from face3d.keypoints import LOWER_INNER_LIP, UPPER_INNER_LIP
-from lightning_modules.standins.judges.faces import FaceBatch
+from lightning_modules.standins.judges.data import FaceBatch, SpeechClip
 from lightning_modules.standins.judges.losses import as_float
-from lightning_modules.standins.judges.speech import SpeechClip
 from metrics.backbones.judges import EmotionJudge, IdentityJudge, LandmarkJudge, SyncJudge
 from metrics.functional.landmarks import landmark_distance
 from metrics.functional.sync import sync_scores

@@ -10,10 +10,8 @@ from torch.nn import functional as F
 
 from lightning_modules.standins.config import JudgesConfig
 from lightning_modules.standins.judges import losses
-from lightning_modules.standins.judges.data import JudgeBatch
+from lightning_modules.standins.judges.data import FaceBatch, JudgeBatch, SpeechClip
 from lightning_modules.standins.judges.evaluation import mean_speech, score_faces, score_speech
-from lightning_modules.standins.judges.faces import FaceBatch
-from lightning_modules.standins.judges.speech import SpeechClip
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import Schedule, adamw_with_cosine
 from lightning_modules.training.stage import Phase, Rows, StageModule

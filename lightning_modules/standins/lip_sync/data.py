@@ -18,7 +18,7 @@ from datamodules.mead import MEADDataModule, evenly
 from datamodules.sampling import StyleBalanced, generator, stretch
 from datamodules.store import INT16_MAX, Store
 from lightning_modules.standins.config import LipSyncConfig
-from lightning_modules.standins.judges.speech import SpeechClip
+from lightning_modules.standins.judges.data import SpeechClip
 from metrics.backbones.judges import SIZE
 from metrics.functional.sync import MAX_SHIFT
 from metrics.speech_features import FRAMES_PER_WINDOW
