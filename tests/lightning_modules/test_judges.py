@@ -12,8 +12,7 @@ from lightning_modules.standins.config import CriticsConfig, JudgesConfig
 from lightning_modules.standins.judges import losses
 from lightning_modules.standins.judges.critics import CriticsData, CriticsModule, swap_people
 from lightning_modules.standins.judges.data import Faces, JudgesData, SpeechClip, held_out_people, join
-from lightning_modules.standins.judges.evaluation import same_person_auc
-from lightning_modules.standins.judges.module import JudgesModule
+from lightning_modules.standins.judges.module import JudgesModule, same_person_auc
 from metrics.protocol import METRIC_NAMES, OPTIONAL, ROLES
 
 CONFIG = JudgesConfig(

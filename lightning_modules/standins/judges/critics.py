@@ -27,7 +27,7 @@ from lightning_modules.standins.judges.data import (
     held_out_people,
     image_tensor,
 )
-from lightning_modules.standins.judges.evaluation import same_person_auc
+from lightning_modules.standins.judges.module import same_person_auc
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import Schedule, adamw_with_cosine
 from lightning_modules.training.parents import Recipe
