@@ -24,8 +24,7 @@ from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.config import AugmentConfig, HEFWeights
 from lightning_modules.hef.module import HEFModule
 from lightning_modules.standins.config import LipSyncConfig
-from lightning_modules.standins.lip_sync.data import LipSyncData
-from lightning_modules.standins.lip_sync.module import LipSyncExpert, LipSyncModule
+from lightning_modules.standins.lip_sync.module import LipSyncData, LipSyncExpert, LipSyncModule
 from lightning_modules.training.lip_sync import lip_sync_loss, random_starts, window_mfcc, window_sound
 from metrics.backbones.syncnet import SyncNet
 from metrics.speech_features import sound_windows, syncnet_mfcc
