@@ -9,16 +9,19 @@ from lightning_modules.ame.prompts import plain_prompts, prompts, style_prompts
 from lightning_modules.standins.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.clip import ClipPrior
 from lightning_modules.standins.priors.data import (
+    CONTEXT,
+    UNKNOWN,
     CaptionData,
     CaptionedImages,
     PairBatch,
     PictureData,
     TextBatch,
+    WordTokenizer,
+    drop_words,
     synonym_accuracy,
     zero_shot_accuracy,
 )
 from lightning_modules.standins.priors.gpt2 import GPT2Prior
-from lightning_modules.standins.priors.tokenizer import CONTEXT, UNKNOWN, WordTokenizer, drop_words
 from toyworld.lexicon import corpus, lexicon, vocabulary
 
 STYLES = ("happy", "sad", "appalled")

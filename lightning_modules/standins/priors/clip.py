@@ -22,9 +22,15 @@ from lightning_modules.ame.augment import image_augmentation
 from lightning_modules.ame.config import AugmentConfig
 from lightning_modules.ame.losses import contrastive_loss, logit_scale
 from lightning_modules.standins.config import ClipPriorConfig
-from lightning_modules.standins.priors.data import PairBatch, StyledImages, synonym_accuracy, zero_shot_accuracy
+from lightning_modules.standins.priors.data import (
+    PairBatch,
+    StyledImages,
+    drop_words,
+    synonym_accuracy,
+    word_tokenizer,
+    zero_shot_accuracy,
+)
 from lightning_modules.standins.priors.parts import ClipParts
-from lightning_modules.standins.priors.tokenizer import drop_words, word_tokenizer
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import adamw_with_cosine
 from lightning_modules.training.parents import Recipe
