@@ -14,13 +14,13 @@ from face3d.renderer import Renderer
 from lightning_modules.ame.config import AMEConfig, AudioConfig
 from lightning_modules.ame.emotion import EmotionEncoder
 from lightning_modules.ame.module import AMEModule
+from lightning_modules.ame.towers import ClipParts
 from lightning_modules.eac.config import BackboneConfig, EACConfig
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.module import HEFModule
 from lightning_modules.standins.config import ClipPriorConfig, CriticsConfig, JudgesConfig
 from lightning_modules.standins.judges.critics import CriticsModule
 from lightning_modules.standins.priors.clip import ClipPrior
-from lightning_modules.standins.priors.parts import ClipParts
 from lightning_modules.training.stage import StageModule
 
 STEPS = 4

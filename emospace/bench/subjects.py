@@ -15,14 +15,14 @@ from experiments.graph import compose
 from experiments.schema import ExperimentConfig
 from lightning_modules.ame.config import STANDIN, AMEConfig
 from lightning_modules.ame.emotion import EMOTION_DIM, TOKEN_DIM, EmotionCode
-from lightning_modules.ame.space import build_space
+from lightning_modules.ame.space import EmotionSpace, build_space
+from lightning_modules.ame.towers import ClipParts
 from lightning_modules.eac.network import NUM_IDENTITY, ExpressionNetwork
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.discriminator import Discriminator
 from lightning_modules.hef.generator import Generator, SourceCode
 from lightning_modules.standins.config import ClipPriorConfig
 from lightning_modules.standins.priors.clip import ClipPrior
-from lightning_modules.standins.priors.parts import ClipParts
 
 SPEECH_SECONDS = 4
 """Length of the speech that EAC speaks and that AME listens to."""

@@ -26,6 +26,7 @@ from face3d.renderer import Renderer
 from lightning_modules.ame.config import STANDIN, AMEConfig
 from lightning_modules.ame.emotion import EmotionEncoder
 from lightning_modules.ame.module import AMEModule
+from lightning_modules.ame.towers import ClipParts, GPT2Parts
 from lightning_modules.eac.config import EACConfig, EACWeights
 from lightning_modules.eac.module import EACModule
 from lightning_modules.hef.config import HEFConfig
@@ -34,7 +35,6 @@ from lightning_modules.pipeline import Pipeline
 from lightning_modules.standins.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.clip import ClipPrior
 from lightning_modules.standins.priors.gpt2 import GPT2Prior
-from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 from lightning_modules.training.checkpoints import check_state
 
 FORMAT = 1

@@ -33,7 +33,7 @@ from lightning_modules.ame.losses import contrastive_loss, logit_scale, negative
 from lightning_modules.ame.prompts import prompts
 from lightning_modules.ame.sources import ClipImage
 from lightning_modules.ame.space import build_space
-from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
+from lightning_modules.ame.towers import ClipParts, GPT2Parts
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import adamw_with_cosine
 from lightning_modules.training.parents import Recipe

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from conventions.emotions import EMOTIONS, STYLES
 from lightning_modules.ame.emotion import EMOTION_DIM, RefusedStyle
 from lightning_modules.ame.prompts import all_style_prompts, styles_of, training_texts
-from lightning_modules.ame.towers import SentenceParts, TextCache
-from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
+from lightning_modules.ame.towers import ClipParts, GPT2Parts, SentenceParts, TextCache
 from lightning_modules.training.parents import FrozenParts
 
 PICTURES_AT_ONCE = 64

@@ -13,8 +13,7 @@ from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 from lightning_modules.ame.encoders import AudioEncoder, FeatureEncoder, TrainedImage
 from lightning_modules.ame.intensity import IntensityHead
 from lightning_modules.ame.sources import ClipImage, ClipText, GPT2Text, SentenceText, TextSource
-from lightning_modules.ame.towers import load_clip, load_gpt2, load_sentence_encoder
-from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
+from lightning_modules.ame.towers import ClipParts, GPT2Parts, load_clip, load_gpt2, load_sentence_encoder
 from lightning_modules.training.configs import as_config, as_plain
 from lightning_modules.training.parents import FrozenParts, Recipe, rebuild
 

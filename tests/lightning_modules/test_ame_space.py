@@ -18,11 +18,10 @@ from lightning_modules.ame.module import AMEModule
 from lightning_modules.ame.prompts import all_style_prompts
 from lightning_modules.ame.sources import ClipText
 from lightning_modules.ame.space import EmotionSpace, build_space
-from lightning_modules.ame.towers import TextCache, load_clip, load_gpt2
+from lightning_modules.ame.towers import ClipParts, GPT2Parts, TextCache, load_clip, load_gpt2
 from lightning_modules.standins.config import ClipPriorConfig, GPT2PriorConfig
 from lightning_modules.standins.priors.clip import ClipPrior
 from lightning_modules.standins.priors.gpt2 import GPT2Prior
-from lightning_modules.standins.priors.parts import ClipParts, GPT2Parts
 
 ENCODINGS = ("clip", "gpt2", "onehot")
 

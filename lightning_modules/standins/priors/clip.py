@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from lightning_modules.ame.augment import image_augmentation
 from lightning_modules.ame.config import AugmentConfig
 from lightning_modules.ame.losses import contrastive_loss, logit_scale
+from lightning_modules.ame.towers import ClipParts
 from lightning_modules.standins.config import ClipPriorConfig
 from lightning_modules.standins.priors.data import (
     PairBatch,
@@ -30,7 +31,6 @@ from lightning_modules.standins.priors.data import (
     word_tokenizer,
     zero_shot_accuracy,
 )
-from lightning_modules.standins.priors.parts import ClipParts
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import adamw_with_cosine
 from lightning_modules.training.parents import Recipe

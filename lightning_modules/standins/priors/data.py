@@ -1,4 +1,4 @@
-"""Data of the stand-ins: captioned images, and captions alone, in the numbers of a word-level tokenizer over the lexicon."""
+"""Data of the stand-ins: captioned images, and captions alone, as numbers of a word-level tokenizer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

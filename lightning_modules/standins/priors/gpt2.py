@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from lightning_modules.ame.towers import GPT2Parts
 from lightning_modules.standins.config import GPT2PriorConfig
 from lightning_modules.standins.priors.data import PADDING, TextBatch, drop_words, word_tokenizer
-from lightning_modules.standins.priors.parts import GPT2Parts
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import adamw_with_cosine
 from lightning_modules.training.parents import Recipe
