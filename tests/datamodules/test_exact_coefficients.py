@@ -1,4 +1,4 @@
-"""Coefficients of rendered clips: networks get the measured ones, results are compared with the exact ones."""
+"""Coefficients: exact ones of rendered clips, with which results are compared; and ICT-FaceKit fitted to real faces."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from conventions.errors import UserError
+from datamodules.clip_face import release
 from datamodules.coefficients import read_mat
 from datamodules.config import DataConfig
 from datamodules.mead import MEADDataModule
@@ -15,6 +16,7 @@ from datamodules.prepare import prepare
 from datamodules.shards import finished_shards
 from datamodules.store import EXACT, Store, describe
 from face3d.coefficients import EXPRESSION
+from face3d.morphable import load_ict
 
 FRAMES = 12
 SPLIT = "name: one\ntrain: [M001]\n"
@@ -108,3 +110,31 @@ def test_a_file_whose_kinds_differ_in_length_is_refused(tmp_path: Path, write_ma
     write_mat(tmp_path / "a.mat", 5, exact=np.zeros((4, 257), np.float32))
     with pytest.raises(Exception, match="exact has 4 rows, the measured coefficients 5"):
         read_mat(tmp_path / "a.mat")
+
+
+REAL_FRAMES = 100
+WATCHED = ("angry", "happy", "surprised", "speaker_1", "speaker_2", "speaker_3", "speaker_4")
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_ict_follows_real_faces(real_data: Path, real_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mediapipe")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    from studies import real_fit
+
+    model = load_ict(real_data / "ict_facekit" / "ict_facekit.npz")
+    chosen = [path for path in real_fit.videos(real_data) if path.with_suffix(".mat").is_file()]
+    chosen = [path for path in chosen if any(f"{name}_" in f"{path.stem}_" for name in WATCHED)]
+    assert len(chosen) == len(WATCHED)
+    clips = [real_fit.read_clip(real_data, video, real_weights, REAL_FRAMES) for video in chosen]
+    release()
+    openings = []
+    for clip in clips:
+        row, _, opening = real_fit.measure(model, clip)
+        assert row["error"] < real_fit.ERROR_BOUND, clip.name
+        assert row["landmarks"] > 0.9, clip.name
+        assert row["identity"] < 1, "no face beyond what the model's prior calls usual"
+        assert row["strength"] < 0.5, "few movements at once"
+        openings.append(real_fit.compare(clip, clips, opening)[1])
+    assert real_fit.correlation(*torch.cat(openings, dim=1)) >= real_fit.FOLLOWS_BOUND

@@ -1,10 +1,11 @@
-"""Speech features by name: streams equal whole recordings, and a store takes a further feature without change."""
+"""Speech features by name: streams equal whole recordings, in bounded memory; a store takes a further feature."""
 
 import json
 import multiprocessing
 import re
 import signal
 import sys
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,13 @@ from tiny_encoders import wav2vec, whisper
 from toy_store import write_store
 
 from conventions.errors import UserError
+from conventions.rates import SAMPLES_PER_FRAME
 from datamodules import speech_loading
+from datamodules.audio import mfcc_windows, read_audio, write_audio
 from datamodules.config import canonical
 from datamodules.manifest import speech_hash, store_hash
 from datamodules.mead import MEADDataModule
-from datamodules.speech import pieces_of
+from datamodules.speech import pieces_of, speech_frames, speech_pieces
 from datamodules.speech_features import SpeechFeature
 from datamodules.speech_loading import load_feature
 from datamodules.speech_store import add_speech
@@ -219,3 +222,40 @@ def test_the_real_whisper_streams(real_data: Path, real_weights: Path) -> None:
     whole = feature(waveform, 75)
     pieces = [piece.speech for piece in pieces_of(np.array_split(waveform, 9), 1, feature)]
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-4)
+
+
+def noise_file(path: Path, samples: int) -> Path:
+    wave = np.random.default_rng(samples).normal(0, 0.1, samples).cumsum()
+    write_audio(path, (0.9 * wave / np.abs(wave).max()).astype(np.float32))
+    return path
+
+
+@pytest.mark.parametrize("frames", [1, 3, 16])
+@pytest.mark.parametrize("samples", [639, 640, 5 * 640, 40 * 640 + 123, 41 * 640])
+def test_pieces_joined_are_the_whole(tmp_path: Path, samples: int, frames: int) -> None:
+    path = noise_file(tmp_path / "a.wav", samples)
+    waveform, count = read_audio(path), samples // SAMPLES_PER_FRAME
+    pieces = list(speech_pieces(path, frames))
+    assert speech_frames(path) == count
+    assert [len(piece.mfcc) for piece in pieces] == [frames] * (count // frames) + [count % frames] * (
+        count % frames > 0
+    )
+    if count:
+        whole = mfcc_windows(waveform, count)
+        np.testing.assert_allclose(np.concatenate([p.mfcc for p in pieces]), whole, atol=1e-4)
+        np.testing.assert_array_equal(np.concatenate([p.waveform for p in pieces]), waveform[: count * 640])
+
+
+def test_memory_does_not_grow_with_the_speech(tmp_path: Path) -> None:
+    peaks = []
+    for seconds in (2, 60):
+        path = noise_file(tmp_path / f"{seconds}.wav", seconds * 16_000)
+        pieces = speech_pieces(path, 16)
+        next(pieces)
+        tracemalloc.start()
+        for _ in pieces:
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+    assert peaks[1] < 60 * 16_000 * 4, "less than the sound alone"

@@ -1,7 +1,12 @@
-"""Parts from outside of the repository, named in a config by import path: a backbone, losses, an emotion encoding."""
+"""Parts from outside of the repository, named in a config by import path; and checkpoint files of any content."""
 
+import io
+import json
+import pickle
+import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hef_world
 import pytest
@@ -20,6 +25,7 @@ from lightning_modules.eac.module import EACModule
 from lightning_modules.eac.network import predict_long, stream
 from lightning_modules.hef.config import HEFConfig
 from lightning_modules.hef.module import HEFModule
+from lightning_modules.training.checkpoints import read_checkpoint
 from lightning_modules.training.stage import StageModule
 
 OWN = '''
@@ -160,3 +166,47 @@ def test_wrong_names_are_one_clear_line(make, words: str) -> None:
     with pytest.raises((UserError, ValueError), match=words) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+class Executable:
+    """Pickled so that loading it creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def saved(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_content_of_other_kinds_is_one_line(tmp_path: Path) -> None:
+    file, trace = tmp_path / "last.ckpt", tmp_path / "trace"
+    good = saved({"state_dict": {"a": torch.zeros(3)}})
+    kinds = [b"", b"{}", json.dumps({"a": 1}).encode("utf-16"), pickle.dumps([1]), good[:100], good[:-30], saved([1])]
+    for content in [*kinds, pickle.dumps(Executable(trace)), saved(Executable(trace)), saved({"a": Executable(trace)})]:
+        file.write_bytes(content)
+        with pytest.raises(UserError, match=r"last\.ckpt") as error:
+            read_checkpoint(file)
+        assert "\n" not in str(error.value)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_damaged_bytes_are_read_or_one_line(tmp_path: Path, seed: int) -> None:
+    file, dice = tmp_path / "last.ckpt", random.Random(seed)
+    content = bytearray(saved({"state_dict": {"a": torch.zeros(3)}, "global_step": 3}))
+    for _ in range(dice.randrange(1, 30)):
+        content[dice.randrange(len(content))] = dice.randrange(256)
+    file.write_bytes(bytes(content))
+    message = ""
+    try:
+        assert isinstance(read_checkpoint(file), dict)
+    except UserError as error:
+        message = str(error)
+    assert "\n" not in message

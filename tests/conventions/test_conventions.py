@@ -1,8 +1,9 @@
-"""Files are whole or absent, whatever stands at their place."""
+"""Files are whole or absent; things by name are found, also a user's own, and never stand in for one of ours."""
 
 import contextlib
 import os
 import stat
+import sys
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from conventions.errors import UserError
 from conventions.files import atomic_file, regular_file, write_bytes, write_json, write_text
+from conventions.registry import Registry
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -110,4 +112,36 @@ def test_what_cannot_be_read_is_one_line(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError) as error:
         regular_file(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+KINDS = Registry("kind", "kinds", {"ours": "conventions.rates:VIDEO_FPS"})
+
+
+@pytest.fixture(autouse=True)
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", ".")])
+    return tmp_path
+
+
+def test_a_module_of_the_working_directory(working_directory: Path) -> None:
+    (working_directory / "their_module.py").write_text("import their_helper\nthing = their_helper.value\n")
+    (working_directory / "their_helper.py").write_text("value = 7\n")
+    assert KINDS.load("their_module:thing") == 7
+    assert sys.path[-1] == str(working_directory)
+
+
+def test_ours_comes_first(working_directory: Path) -> None:
+    (working_directory / "conventions.py").write_text("raise SystemExit")
+    assert KINDS.load("conventions.rates:VIDEO_FPS") == KINDS.load("ours") == 25
+
+
+@pytest.mark.parametrize(
+    "name", ["nowhere_at_all:x", "conventions.rates:nothing", "conventions.nothing:x", "tuors", ":x", "x:", "broken:x"]
+)
+def test_what_is_not_there_is_one_line(name: str, working_directory: Path) -> None:
+    (working_directory / "broken.py").write_text("a = (\n")
+    with pytest.raises(UserError) as error:
+        KINDS.load(name)
     assert "\n" not in str(error.value)
