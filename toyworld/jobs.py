@@ -26,9 +26,8 @@ from conventions.files import atomic_file, write_bytes
 from datamodules.video_writer import write_video
 from face3d.morphable import PROCEDURAL
 from toyworld.actors import Actor, make_actor, render_frames
-from toyworld.pairs import is_joined, part_path, write_part
+from toyworld.pairs import CROP_SCALE, Role, is_joined, part_path, write_part
 from toyworld.performance import perform
-from toyworld.pictures import CROP_SCALE, Role
 from toyworld.plan import ClipSpec
 from toyworld.speech import FILE_RATE
 from toyworld.tracker import measured

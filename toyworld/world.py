@@ -19,8 +19,7 @@ from conventions.errors import UserError
 from conventions.files import write_json, write_text
 from toyworld.emotions import styles_json
 from toyworld.jobs import ClipJob, Job, PairsJob, PortraitJob, run_jobs
-from toyworld.pairs import is_joined, join_parts, num_parts
-from toyworld.pictures import Role
+from toyworld.pairs import Role, is_joined, join_parts, num_parts
 from toyworld.plan import PORTRAIT_NAMES, PRESETS, VERSION, actors_of, clips_of
 
 MANIFEST = "toy.json"

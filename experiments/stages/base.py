@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datamodules.store import Store
     from face3d.renderer import Renderer
     from toyworld.pairs import PairSet
-    from toyworld.pictures import Role as PairRole
+    from toyworld.pairs import Role as PairRole
 
 PROMPTS = Path(__file__).parents[2] / "lightning_modules" / "ame" / "prompts.yaml"
 """Part of the identity of every stage that reads emotions from text."""

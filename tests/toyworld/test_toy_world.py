@@ -23,9 +23,8 @@ from datamodules.splits import Split
 from datamodules.video import read_video
 from toyworld.emotions import UNSEEN_STYLES
 from toyworld.jobs import ClipJob, PairsJob, PortraitJob, run_jobs, transform_params
-from toyworld.pairs import PairSet
+from toyworld.pairs import PICTURES_EACH, PairSet
 from toyworld.performance import perform
-from toyworld.pictures import PICTURES_EACH
 from toyworld.plan import PORTRAIT_NAMES, PRESETS, ROLES, Preset, actors_of, clips_of
 from toyworld.world import write_world
 
