@@ -7,10 +7,19 @@ import pytest
 from conventions.emotions import EMOTIONS
 from toyworld import rng_of
 from toyworld.emotions import voice_parts
-from toyworld.espeak import VoiceSettings, synthesize
 from toyworld.plan import ClipSpec, clips_of
 from toyworld.prosody import PROSODY, Prosody, prosody
-from toyworld.speech import FEMALE_VOICES, FILE_RATE, MALE_VOICES, Utterance, resampled, speak, voice_of
+from toyworld.speech import (
+    FEMALE_VOICES,
+    FILE_RATE,
+    MALE_VOICES,
+    Utterance,
+    VoiceSettings,
+    resampled,
+    speak,
+    synthesize,
+    voice_of,
+)
 
 pytest.importorskip("espeakng_loader")
 
@@ -35,7 +44,7 @@ def test_an_utterance_does_not_depend_on_what_was_said_before(voice: str) -> Non
 
 def test_another_process_says_the_same() -> None:
     program = (
-        "import hashlib; from toyworld.espeak import *;"
+        "import hashlib; from toyworld.speech import *;"
         f"print(hashlib.sha256(synthesize({TEXT!r}, VoiceSettings()).samples.tobytes()).hexdigest())"
     )
     import hashlib
