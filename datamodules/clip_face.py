@@ -154,8 +154,8 @@ def open_model(name: str, path: Path | None) -> MorphableModel:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """The same bits whatever the number of cores."""
+def one_thread() -> Iterator[None]:
+    """Torch on one thread in the block: sums in one order, hence the same bits whatever the number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -231,7 +231,7 @@ def _landmarks_of(
 ) -> np.ndarray | None:
     """Landmarks of cropped images: the model's own where it needs no file, else MediaPipe's, else None."""
     if model == coefficient_files.FIT_MODEL:
-        with clock("landmarks"), _one_thread():
+        with clock("landmarks"), one_thread():
             return coefficient_files.project_keypoints(model, coefficients, place)
     if settings.weights is None:
         return None
@@ -270,7 +270,7 @@ def tracked_face(record: ClipRecord, settings: Settings, limit: int, clock: Cloc
     place = np.tile(np.array([1 / CROP_WIDENING, 0, 0], np.float32), (len(jpegs), 1))
     if settings.mode == "none":
         return Face(crop, jpegs, place, landmarks, None, None)
-    with clock("fit"), _one_thread():
+    with clock("fit"), one_thread():
         fitted = coefficient_files.fit(landmarks, place, open_model(settings.fit_model, settings.fit_file))
     return Face(crop, jpegs, place, landmarks, fitted, settings.fit_model)
 
@@ -296,7 +296,7 @@ def regressed_face(record: ClipRecord, settings: Settings, limit: int, clock: Cl
         with clock("crop"):
             jpegs += [_jpeg(frame, crop, settings.size) for frame, _, _ in batch]
             pictures = np.stack([_network_picture(*item) for item in batch])
-        with clock("network"), _one_thread():
+        with clock("network"), one_thread():
             coefficients.append(measure(network, pictures))
     place, landmarks = placement(windows, crop), to_crop(points, crop)
     return Face(crop, jpegs, place, landmarks, np.concatenate(coefficients), coefficient_files.BFM09)

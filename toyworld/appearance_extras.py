@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from toyworld.appearance import Look
 from toyworld.face import sculpt as sculpt
 from toyworld.face.fields import ramp
+from toyworld.face.parts import grid_triangles
 
 HAIR, EAR, NECK = 0, 1, 2
 
@@ -39,15 +40,6 @@ class Extras:
 
 
 _Part = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
-
-def _grid(rows: int, columns: int, closed: bool) -> np.ndarray:
-    """Triangles of rows x columns vertices; the columns wrap around if closed. Front to the outside of a cylinder."""
-    step = np.arange(columns if closed else columns - 1)
-    a = (np.arange(rows - 1)[:, None] * columns + step).ravel()
-    b = (np.arange(rows - 1)[:, None] * columns + (step + 1) % columns).ravel()
-    faces = [np.stack([a, a + columns, b + columns], -1), np.stack([a, b + columns, b], -1)]
-    return np.concatenate(faces).astype(np.int64)
 
 
 def hair_coverage(points: Float[np.ndarray, "n 3"], look: Look) -> Float[np.ndarray, "n"]:
@@ -95,7 +87,8 @@ def _shell(look: Look) -> _Part:
     sunk = -0.05 - 0.40 * ramp(hair_coverage(skin, look), -0.05, -0.30)
     points = skin + direction * (sunk + inside * (volume - sunk))[:, None]
     atlas = np.stack([1.01 + 0.48 * np.abs(place[:, 0] / np.pi - 1), 0.98 - 0.46 * place[:, 1] / 2.05], -1)
-    return points, atlas, np.full(len(points), HAIR), np.ones(len(points)), _grid(_ROWS, _COLUMNS, closed=True)[:, ::-1]
+    triangles = grid_triangles(_ROWS, _COLUMNS, closed=True)[:, ::-1]
+    return points, atlas, np.full(len(points), HAIR), np.ones(len(points)), triangles
 
 
 def _curtain(look: Look, end: float) -> _Part:
@@ -110,7 +103,7 @@ def _curtain(look: Look, end: float) -> _Part:
     points = np.stack([(width - inward) * np.sin(turn), y, -0.50 + depth * np.cos(turn) * 0.95], -1).reshape(-1, 3)
     atlas = np.stack([1.01 + 0.48 * np.abs(arc), 0.95 - 0.40 * down], -1).reshape(-1, 2)
     follows = (1 - 0.75 * ramp(down, 0.45, 1.0)).ravel()
-    return points, atlas, np.full(rows * columns, HAIR), follows, _grid(rows, columns, closed=False)
+    return points, atlas, np.full(rows * columns, HAIR), follows, grid_triangles(rows, columns)
 
 
 def _bun(look: Look) -> _Part:
@@ -118,7 +111,7 @@ def _bun(look: Look) -> _Part:
     ball = np.stack([np.sin(fall) * np.sin(turn), np.cos(fall), np.sin(fall) * np.cos(turn)], -1).reshape(-1, 3)
     points = np.array([0.0, 1.42, -0.95]) + ball * 0.27 * look.hair_volume
     atlas = np.stack([1.01 + 0.48 * turn / 6.3, 0.95 - 0.4 * fall / 3.1], -1).reshape(-1, 2)
-    return points, atlas, np.full(len(points), HAIR), np.ones(len(points)), _grid(8, 14, closed=True)
+    return points, atlas, np.full(len(points), HAIR), np.ones(len(points)), grid_triangles(8, 14, closed=True)
 
 
 def _ear(look: Look, side: int) -> _Part:
@@ -133,7 +126,7 @@ def _ear(look: Look, side: int) -> _Part:
     points = np.array([0.690, 0.13, -0.56]) + look.ear_size * np.stack([out, up - 0.15 * back, -back], -1)
     points = points.reshape(-1, 3) * [side, 1, 1]
     atlas = np.stack([1.25 + 0.03 * radius * np.sin(turn), 0.455 + 0.03 * radius * np.cos(turn)], -1).reshape(-1, 2)
-    triangles = _grid(18, 6, closed=False)
+    triangles = grid_triangles(18, 6)
     seam = np.stack([17 * 6 + np.arange(5), np.arange(5), np.arange(1, 6)], -1)
     triangles = np.concatenate(
         [triangles, seam, np.stack([17 * 6 + np.arange(5), np.arange(1, 6), 17 * 6 + np.arange(1, 6)], -1)]
@@ -151,7 +144,7 @@ def _neck() -> _Part:
     around = np.abs(turn / np.pi - 1)
     atlas = np.stack(np.broadcast_arrays(1.01 + 0.48 * (1 - around), neck_atlas_height(NECK_RINGS[:, :1])), -1)
     follows = np.repeat(NECK_RINGS[:, 4], _NECK_SEGMENTS)
-    triangles = _grid(len(NECK_RINGS), _NECK_SEGMENTS, closed=True)
+    triangles = grid_triangles(len(NECK_RINGS), _NECK_SEGMENTS, closed=True)
     return points, atlas.reshape(-1, 2), np.full(len(points), NECK), follows, triangles
 
 

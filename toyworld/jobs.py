@@ -8,7 +8,6 @@ import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context, parent_process
@@ -23,6 +22,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from conventions.files import atomic_file, write_bytes
+from datamodules.clip_face import one_thread
 from datamodules.video_writer import write_video
 from face3d.morphable import PROCEDURAL
 from toyworld.actors import Actor, make_actor, render_frames
@@ -159,17 +159,6 @@ Job = ClipJob | PortraitJob | PairsJob
 """One piece of work: `is_done(root)` looks for the file that `run(root)` writes last."""
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch on one thread: sums in one order, hence the same bytes in any process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _start_worker() -> None:
     """End this worker when its parent is gone, however it went."""
     torch.set_num_threads(1)
@@ -188,7 +177,7 @@ def run_jobs(jobs: list[Job], root: Path, workers: int, batch: int = 6) -> Itera
     """Run jobs on `workers` processes (1 = this one); yields how many more are done, as they are."""
     batches = [jobs[i : i + batch] for i in range(0, len(jobs), batch)]
     if workers == 1 or len(batches) < 2:
-        with _one_thread():
+        with one_thread():
             yield from (_run_all([job], root) for job in jobs)
         return
     context = get_context("spawn")

@@ -1,6 +1,6 @@
 """Speech of the toy world: a sentence said by an actor with an emotion, with the time of every phoneme.
 
-espeak-ng speaks through ctypes: one sentence in, 22.05 kHz samples and timed phonemes out, the same bytes at every call.
+espeak-ng speaks through ctypes: one sentence in, 22.05 kHz samples and timed phonemes out, the same bytes each time.
 The library keeps state between calls (the phase of its pitch flutter, the last voice, its parameters) and is not
 thread-safe. Each utterance therefore loads the library anew and unloads it afterwards (about 4 ms), under one lock.
 Structures and constants are those of espeak-ng's `speak_lib.h` (1.52).

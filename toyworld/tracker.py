@@ -27,28 +27,19 @@ from toyworld import rng_of
 PARTS = {"jaw": JAW, "brows": BROWS, "nose": NOSE, "eyes": EYES, "mouth": MOUTH}
 
 PERSON = {
-    "jaw": (0.005, 0.010),
-    "brows": (0.003, 0.004),
-    "nose": (0.002, 0.005),
-    "eyes": (0.003, 0.002),
-    "mouth": (0.004, 0.002),
-}
+    "jaw": (0.005, 0.010), "brows": (0.003, 0.004), "nose": (0.002, 0.005),
+    "eyes": (0.003, 0.002), "mouth": (0.004, 0.002),
+}  # fmt: skip
 """Deviation (x, y) among people of a landmark's constant error, in normalised units (0.01: 1.3 px of 256)."""
 CLIP = {
-    "jaw": (0.006, 0.006),
-    "brows": (0.007, 0.007),
-    "nose": (0.003, 0.004),
-    "eyes": (0.002, 0.002),
-    "mouth": (0.007, 0.003),
-}
+    "jaw": (0.006, 0.006), "brows": (0.007, 0.007), "nose": (0.003, 0.004),
+    "eyes": (0.002, 0.002), "mouth": (0.007, 0.003),
+}  # fmt: skip
 """The same among a person's clips."""
 FRAME = {
-    "jaw": (0.004, 0.007),
-    "brows": (0.004, 0.004),
-    "nose": (0.002, 0.003),
-    "eyes": (0.003, 0.005),
-    "mouth": (0.006, 0.006),
-}
+    "jaw": (0.004, 0.007), "brows": (0.004, 0.004), "nose": (0.002, 0.003),
+    "eyes": (0.003, 0.005), "mouth": (0.006, 0.006),
+}  # fmt: skip
 """The same among a clip's frames."""
 MEMORY = 0.75
 """Correlation of an error with that of the frame before."""

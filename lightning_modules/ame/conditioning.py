@@ -2,31 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from conventions.emotions import EMOTIONS, NUM_LEVELS
+from datamodules.batches import AMEBatch, EACBatch, HEFBatch
 from lightning_modules.ame.emotion import EmotionCode, EmotionEncoder, Modality
 from lightning_modules.ame.intensity import NEUTRAL, ordinal_level
 from lightning_modules.ame.prompts import style_prompt, style_prompts
 
 
-@runtime_checkable
-class Labels(Protocol):
-    """Emotion labels of a batch; -1 where a clip has none."""
+@dataclass(frozen=True)
+class StyleLabels:
+    """Emotion labels of clips alone, as batches have them."""
 
-    @property
-    def emotion(self) -> Tensor:
-        """Indices in `EMOTIONS` [b]."""
-        ...
+    emotion: Int[Tensor, " b"]
+    """Indices in `EMOTIONS`; -1 where a clip has none."""
+    level: Int[Tensor, " b"]
+    """1..3; 0 where it is unknown."""
 
-    @property
-    def level(self) -> Tensor:
-        """1..3 [b]."""
-        ...
+
+Labels = AMEBatch | EACBatch | HEFBatch | StyleLabels
+"""What has the labels of clips."""
 
 
 def _named(labels: Labels) -> list[tuple[str, int]]:
@@ -67,17 +66,11 @@ def text_codes(encoder: EmotionEncoder, labels: Labels, slider_share: float) -> 
     return choose(swap, other, code)
 
 
-@dataclass(frozen=True)
-class _Relabelled:
-    emotion: Int[Tensor, " b"]
-    level: Int[Tensor, " b"]
-
-
 def _at_random_levels(emotion: Int[Tensor, " b"]) -> Labels:
     """The same emotions at random levels; any emotion but neutral where one is neutral."""
     shift = torch.randint(1, len(EMOTIONS), emotion.shape).to(emotion.device)
     level = torch.randint(1, NUM_LEVELS + 1, emotion.shape).to(emotion.device)
-    return _Relabelled(torch.where(emotion == NEUTRAL, (NEUTRAL + shift) % len(EMOTIONS), emotion), level)
+    return StyleLabels(torch.where(emotion == NEUTRAL, (NEUTRAL + shift) % len(EMOTIONS), emotion), level)
 
 
 def even_shares(encoder: EmotionEncoder, others: float) -> dict[Modality, float]:

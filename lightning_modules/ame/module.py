@@ -17,7 +17,7 @@ from datamodules.batches import AMEBatch
 from datamodules.config import VOICE
 from datamodules.mead import ClipItem
 from lightning_modules.ame.augment import augment_mel, image_augmentation
-from lightning_modules.ame.conditioning import plain_codes, random_prompts
+from lightning_modules.ame.conditioning import StyleLabels, plain_codes, random_prompts
 from lightning_modules.ame.config import AMEConfig
 from lightning_modules.ame.emotion import EmotionCode
 from lightning_modules.ame.evaluation import (
@@ -54,14 +54,6 @@ class EmbeddedClip:
     level: int
     style: int
     vectors: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class StyleLabels:
-    """Labels of clips, as an `AMEBatch` has them."""
-
-    emotion: Int[Tensor, " b"]
-    level: Int[Tensor, " b"]
 
 
 class Coded(NamedTuple):

@@ -20,7 +20,7 @@ from conventions.errors import UserError
 
 @runtime_checkable
 class TrainingNumbers(Protocol):
-    """The part of a stage's config that its optimiser reads."""
+    """What `adamw_with_cosine` reads of a config of a stage."""
 
     @property
     def steps(self) -> int:
@@ -47,9 +47,13 @@ class Schedule(NamedTuple):
     """The same for a stage whose config lacks some of them."""
 
     steps: int
+    """Training batches."""
     learning_rate: float
+    """Peak rate."""
     warmup: int
+    """Batches of linear rise."""
     weight_decay: float
+    """Decay of matrices."""
 
 
 def make_optimizer(

@@ -63,10 +63,12 @@ def _polar_triangles(rings: int, segments: int) -> np.ndarray:
     return np.concatenate(faces).astype(np.int64)
 
 
-def _grid_triangles(rows: int, columns: int) -> np.ndarray:
-    """Triangles of a grid whose rows go down and columns to the right, seen from the front."""
-    a = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
-    faces = [np.stack([a, a + columns, a + columns + 1], -1), np.stack([a, a + columns + 1, a + 1], -1)]
+def grid_triangles(rows: int, columns: int, closed: bool = False) -> np.ndarray:
+    """Triangles of a grid whose rows go down and columns to the right, seen from the front; they wrap if closed."""
+    step = np.arange(columns if closed else columns - 1)
+    a = (np.arange(rows - 1)[:, None] * columns + step).ravel()
+    b = (np.arange(rows - 1)[:, None] * columns + (step + 1) % columns).ravel()
+    faces = [np.stack([a, a + columns, b + columns], -1), np.stack([a, b + columns, b], -1)]
     return np.concatenate(faces).astype(np.int64)
 
 
@@ -81,7 +83,7 @@ def _teeth(upper: bool) -> _Part:
     y = rings.MOUTH_Y + heights[down] + curl * across**2
     z = front - 0.24 * across**2 - 0.05 * gum
     plane = np.stack([-_CORNER + 0.27 * across, -_CORNER + places[down]], -1)
-    return np.stack([x, y, z], -1).reshape(-1, 3), plane.reshape(-1, 2), _grid_triangles(3, 13)
+    return np.stack([x, y, z], -1).reshape(-1, 3), plane.reshape(-1, 2), grid_triangles(3, 13)
 
 
 def _tongue() -> _Part:
@@ -91,7 +93,7 @@ def _tongue() -> _Part:
     y = rings.MOUTH_Y - 0.085 + 0.035 * (1 - across**2) - 0.05 * along**6
     points = np.stack([across * width, y, -0.22 + 0.44 * along - 0.03 * across**2], -1)
     plane = np.stack([_CORNER + 0.26 * across, -_CORNER + 0.26 * (1 - 2 * along)], -1)
-    return points.reshape(-1, 3), plane.reshape(-1, 2), _grid_triangles(8, 7)
+    return points.reshape(-1, 3), plane.reshape(-1, 2), grid_triangles(8, 7)
 
 
 def _mirror_part(part: _Part) -> _Part:
