@@ -2,30 +2,42 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+M = TypeVar("M", bound="Moved")
 B = TypeVar("B", bound="Batch")
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Base of the batch types: moves as one, so that Lightning can transfer it."""
+class Moved:
+    """Base of what Lightning hands over: its tensors move as one."""
 
-    def _map(self: B, function: Any) -> B:
-        values = {field.name: function(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        return type(self)(**values)
+    def to(self: M, device: torch.device | str, non_blocking: bool = False) -> M:
+        """The same with every tensor on another device.
 
-    def to(self: B, device: torch.device | str, non_blocking: bool = False) -> B:
-        """The same batch with every tensor on `device`."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        Args:
+            device: where the tensors go.
+            non_blocking: whether the copy may overlap with other work, as in `Tensor.to`.
+
+        Returns:
+            A copy with every tensor on `device`.
+        """
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        moved = {k: v.to(device, non_blocking=non_blocking) for k, v in values.items() if isinstance(v, Tensor | Moved)}
+        return dataclasses.replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Batch(Moved):
+    """Base of the batch types; all fields are tensors."""
 
     def pin_memory(self: B) -> B:
         """The same batch in page-locked memory (called by the loader for a GPU)."""
-        return self._map(lambda tensor: tensor.pin_memory())
+        return type(self)(**{field.name: getattr(self, field.name).pin_memory() for field in dataclasses.fields(self)})
 
     def __len__(self) -> int:
         return len(getattr(self, dataclasses.fields(self)[0].name))

@@ -15,7 +15,7 @@ from conventions.emotions import EMOTIONS
 from conventions.errors import UserError, nearest
 from datamodules import assemble
 from datamodules.arrays import Rows
-from datamodules.batches import EACSoundBatch, Reenacted
+from datamodules.batches import EACSoundBatch, Moved, Reenacted
 from datamodules.clips import Clips, StoredClip
 from datamodules.config import DataConfig, SpeechForm
 from datamodules.endless import EndlessData, MakeBatch, item_loader
@@ -35,7 +35,7 @@ ORIGIN_BATCHES = 8
 
 
 @dataclass(frozen=True)
-class ClipItem:
+class ClipItem(Moved):
     """A whole clip of t frames (25 fps), for evaluation; a clip without video has no frames."""
 
     id: str
@@ -66,20 +66,6 @@ class ClipItem:
     """Index in `conventions.emotions.STYLES`; -1 for an unseen style, an unknown level or no label."""
     has_audio: bool = True
     """Whether the clip has audio."""
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "ClipItem":
-        """The same clip on another device.
-
-        Args:
-            device: where the tensors go.
-            non_blocking: whether the copy may overlap with other work, as in `Tensor.to`.
-
-        Returns:
-            A clip with every tensor on `device`.
-        """
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        moved = {k: v.to(device, non_blocking=non_blocking) for k, v in fields.items() if isinstance(v, Tensor)}
-        return dataclasses.replace(self, **moved)
 
     def as_batch(self) -> EACSoundBatch:
         """The whole clip as a batch of one; its image is the middle frame."""

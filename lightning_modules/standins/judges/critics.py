@@ -134,14 +134,19 @@ WEIGHT_DECAY = 0.05
 WARMUP = 20
 
 
-class _Rebuilt(nn.Module):
-    """A network of a trunk that a checkpoint of its child can carry."""
+class Rebuilt(nn.Module):
+    """A network that a checkpoint of its child can carry; of a trunk, unless a subclass finds its width otherwise."""
 
     trunk: Trunk
 
+    @property
+    def width(self) -> int:
+        """Channels of its first layer."""
+        return next(self.trunk.parameters()).shape[0]
+
     def recipe(self) -> Recipe:
         """Its width and its weights."""
-        return {"width": next(self.trunk.parameters()).shape[0], "state": self.state_dict()}
+        return {"width": self.width, "state": self.state_dict()}
 
     @classmethod
     def rebuild(cls, recipe: Recipe) -> nn.Module:
@@ -151,15 +156,15 @@ class _Rebuilt(nn.Module):
         return network.eval()
 
 
-class EmotionCritic(_Rebuilt, EmotionJudge):
+class EmotionCritic(Rebuilt, EmotionJudge):
     """The emotion network of a loss."""
 
 
-class IdentityCritic(_Rebuilt, IdentityJudge):
+class IdentityCritic(Rebuilt, IdentityJudge):
     """The identity network of a loss."""
 
 
-class TrunkLayers(_Rebuilt):
+class TrunkLayers(Rebuilt):
     """Maps of a trunk at four depths: what a perceptual loss compares."""
 
     stand_in = True

@@ -5,7 +5,7 @@ Batch k is a pure function of (seed, k), and some people are kept for the test.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from conventions.emotions import EMOTIONS
 from conventions.errors import UserError
-from datamodules.batches import Batch
+from datamodules.batches import Batch, Moved
 from datamodules.endless import EndlessData, item_loader
 from datamodules.sampling import generator
 from datamodules.splits import Split
@@ -31,7 +31,7 @@ from toyworld.pairs import PairSet
 
 
 @dataclass(frozen=True)
-class SpeechClip:
+class SpeechClip(Moved):
     """One clip: images and the MFCCs of its audio."""
 
     id: str
@@ -48,11 +48,6 @@ class SpeechClip:
         """A clip from images and 16 kHz audio in [-1, 1]."""
         windows = num_windows(len(frames), len(waveform))
         return cls(id, actor, emotion, frames, syncnet_mfcc(waveform), windows)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "SpeechClip":
-        """The same clip with every tensor on `device`."""
-        frames, mfcc = (part.to(device, non_blocking=non_blocking) for part in (self.frames, self.mfcc))
-        return replace(self, frames=frames, mfcc=mfcc)
 
     def pictures(self, starts: Sequence[int]) -> UInt8[Tensor, "n 5 3 64 64"]:
         """Five frames from each start frame on."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from conventions.errors import UserError
-from datamodules.batches import Batch
+from datamodules.batches import Batch, Moved
 from datamodules.clips import Clips, StoredClip
 from datamodules.config import DataConfig
 from datamodules.endless import EndlessData, item_loader
@@ -20,11 +20,11 @@ from datamodules.sampling import StyleBalanced, generator, stretch
 from datamodules.store import INT16_MAX, Store
 from face3d.renderer import Renderer
 from lightning_modules.standins.config import LipSyncConfig
+from lightning_modules.standins.judges.critics import Rebuilt
 from lightning_modules.standins.judges.data import SpeechClip
 from lightning_modules.standins.judges.losses import as_float, relit_halves, sync_loss
 from lightning_modules.training.configs import as_config
 from lightning_modules.training.optimisers import Schedule, adamw_with_cosine
-from lightning_modules.training.parents import Recipe
 from lightning_modules.training.stage import Phase, Rows, StageModule
 from metrics.backbones.judges import SIZE, SyncJudge
 from metrics.functional.sync import MAX_SHIFT, sync_scores
@@ -49,20 +49,12 @@ class LipSyncBatch(Batch):
 
 
 @dataclass(frozen=True)
-class FaceSpeech:
+class FaceSpeech(Moved):
     """A stretch of a clip: images, audio, and the coefficients measured on the images."""
 
     speech: SpeechClip
     coefficients: Float[Tensor, "t 257"]
     placement: Float[Tensor, "t 3"]
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "FaceSpeech":
-        """The same stretch with every tensor on `device`."""
-        return FaceSpeech(
-            self.speech.to(device, non_blocking=non_blocking),
-            self.coefficients.to(device, non_blocking=non_blocking),
-            self.placement.to(device, non_blocking=non_blocking),
-        )
 
     def windows(self, starts: Sequence[int]) -> LipSyncBatch:
         """The windows from each start frame on."""
@@ -130,23 +122,13 @@ WEIGHT_DECAY = 0.05
 WARMUP = 20
 
 
-class LipSyncExpert(SyncJudge):
+class LipSyncExpert(Rebuilt, SyncJudge):
     """The network of the loss: like the judge of Sync, trained on other people."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.width = width
-
-    def recipe(self) -> Recipe:
-        """Its width and its weights."""
-        return {"width": self.width, "state": self.state_dict()}
-
-    @classmethod
-    def rebuild(cls, recipe: Recipe) -> "LipSyncExpert":
-        """The network of a recipe."""
-        network = cls(recipe["width"])
-        network.load_state_dict(recipe["state"])
-        return network.eval()
+    @property
+    def width(self) -> int:
+        """Channels of the first layer for sounds; those for images have twice as many."""
+        return next(self.sound.parameters()).shape[0]
 
 
 class LipSyncModule(StageModule):

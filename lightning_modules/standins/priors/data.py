@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from conventions.emotions import EMOTIONS
-from datamodules.batches import Batch
+from datamodules.batches import Batch, Moved
 from datamodules.endless import EndlessData, item_loader
 from lightning_modules.standins.config import ClipPriorConfig, GPT2PriorConfig
 from toyworld.lexicon import corpus, lexicon, vocabulary, with_article
@@ -131,15 +131,11 @@ def _subset(pairs: PairSet, keep: np.ndarray) -> CaptionedImages:
 
 
 @dataclass(frozen=True)
-class StyledImages:
+class StyledImages(Moved):
     """Images in [-1, 1] with the name of each one's emotion; empty for a scene without a face."""
 
     image: Float[Tensor, "b 3 64 64"]
     style: tuple[str, ...]
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "StyledImages":
-        """The same images on another device."""
-        return StyledImages(self.image.to(device, non_blocking=non_blocking), self.style)
 
 
 class PictureData(EndlessData):
