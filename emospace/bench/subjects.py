@@ -15,7 +15,7 @@ from experiments.graph import compose
 from experiments.schema import ExperimentConfig
 from lightning_modules.ame.config import STANDIN, AMEConfig
 from lightning_modules.ame.emotion import EMOTION_DIM, TOKEN_DIM, EmotionCode
-from lightning_modules.ame.space import EmotionSpace, build_space
+from lightning_modules.ame.space import build_space
 from lightning_modules.ame.towers import ClipParts
 from lightning_modules.eac.network import NUM_IDENTITY, ExpressionNetwork
 from lightning_modules.hef.config import HEFConfig

@@ -131,7 +131,7 @@ class Critics(StandIn):
 
     def data(self, run: StageRun) -> Any:
         """Images and renders of the people of role `critic`."""
-        from lightning_modules.standins.judges.critic_data import CriticsData
+        from lightning_modules.standins.judges.critics import CriticsData
 
         return CriticsData.load(run.config.judges, pairs(run.config, "critic"), run.seed)
 
@@ -219,7 +219,7 @@ class LipSync(StandIn):
 
     def data(self, run: StageRun) -> Any:
         """Windows of the training clips."""
-        from lightning_modules.standins.lip_sync.data import LipSyncData
+        from lightning_modules.standins.lip_sync.module import LipSyncData
 
         return LipSyncData(run.config.losses.lip_sync, run.config.data, run.seed)
 
