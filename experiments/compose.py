@@ -42,6 +42,8 @@ def merge(schema: type[T], *sources: tuple[str, Mapping[str, Any]]) -> T:
 def _refers(values: Any) -> bool:
     if isinstance(values, Mapping):
         return any(map(_refers, values.values()))
+    if isinstance(values, list):
+        return any(map(_refers, values))
     return isinstance(values, str) and "${" in values
 
 

@@ -1,6 +1,7 @@
 """Configurations from YAML and words; and the page of their fields, which is what the code says of each."""
 
 import dataclasses
+import json
 from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Literal
 
@@ -105,6 +106,11 @@ def test_values_that_refer_to_others_are_read_each_time(tmp_path, monkeypatch: p
     path.write_text("base: toy\neac: {steps: '${no.such}'}\n")
     with pytest.raises(UserError, match=r"mine\.yaml.*no\.such"):
         compose(str(path))
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_no_packaged_experiment_keeps_a_reference(name: str) -> None:
+    assert "${" not in json.dumps(dataclasses.asdict(compose(name).config), default=str)
 
 
 def test_an_experiment_file_that_changes_is_read_again(tmp_path) -> None:
