@@ -46,8 +46,9 @@ def run(options: argparse.Namespace) -> int:
         from experiments.follow import follow
 
         return follow(lambda: plan(experiment), options.runs, launch)
-    check_parts(experiment.config)
-    if not missing_data(experiment):  # a toy world is not written for a plan that cannot run
+    if missing_data(experiment):  # a toy world is not written for a plan that cannot run
+        check_parts(experiment.config)
+    else:
         check_plan(plan(experiment), options.runs)
     ready_data(experiment, options.workers)
     result = execute(experiment, options.runs, force=options.force)

@@ -236,7 +236,7 @@ def test_frames_meet_the_true_ones_they_belong_to_and_both_stand_in_table_1(
     assert rows["PC-AVS"]["metrics"]["PSNR"]["paper"] == 28.97
     assert rows["Wav2Lip"]["scored"] is None
     assert main(words) == 0
-    assert "\nPC-AVS: emospace-metrics-v2-whole-frames, 1 clips; whole frames" in capsys.readouterr().out
+    assert "\nPC-AVS: emospace-metrics-v2-whole-frames, 1 clip; whole frames" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"are both PC-AVS; score one with another --name"):
         read_scored([scores, scores / "pc_avs"])
 
