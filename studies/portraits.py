@@ -37,7 +37,7 @@ from emospace.talking.pose import read_pose
 from face3d.coefficients import EXPRESSION
 from lightning_modules.pipeline import CHUNK
 from studies.toy_faces import RealFaceNetworks
-from toyworld.emotions import axes
+from toyworld.action_units import axes
 
 EMOTIONS = ("neutral", "very happy", "very angry", "very sad", "very surprised")
 SHOWN = 6

@@ -18,7 +18,7 @@ from datamodules.video import read_video
 from face3d.coefficients import EXPRESSION
 from face3d.landmarker import IBUG, mediapipe_tasks
 from metrics.backbones.sface import SFace, arcface_crops
-from toyworld.emotions import axes
+from toyworld.action_units import axes
 
 WATCHED = {
     "jaw opening": (("jaw_open",), ("jawOpen",), 0.7),

@@ -22,9 +22,10 @@ from conventions.errors import UserError
 from conventions.files import atomic_file, write_json
 from face3d.coefficients import ANGLE, EXPRESSION, GAMMA, NUM_COEFFICIENTS
 from toyworld import rng_of
+from toyworld.action_units import units_vector
 from toyworld.actors import make_actor, render_frames
 from toyworld.dynamics import HEAD_ANGLES
-from toyworld.emotions import PATTERNS, units_vector
+from toyworld.emotions import PATTERNS
 from toyworld.lexicon import caption, unrelated_caption
 from toyworld.performance import add_speech
 from toyworld.prosody import LEVEL_STRENGTH

@@ -8,6 +8,7 @@ from jaxtyping import Float32, Float64
 
 from face3d.coefficients import ANGLE, EXPRESSION, TRANSLATION
 from toyworld import rng_of
+from toyworld.action_units import axes, units_vector
 from toyworld.dynamics import (
     Manner,
     accent,
@@ -20,7 +21,7 @@ from toyworld.dynamics import (
     manner_of,
     placement_track,
 )
-from toyworld.emotions import PATTERNS, EmotionPattern, axes, units_vector, voice_parts
+from toyworld.emotions import PATTERNS, EmotionPattern, voice_parts
 from toyworld.face.head import EXPRESSION_NAMES
 from toyworld.prosody import LEVEL_STRENGTH, prosody
 from toyworld.speech import Phoneme, Utterance, speak, voice_of

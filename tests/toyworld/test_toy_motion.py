@@ -14,19 +14,9 @@ from face3d.coefficients import ANGLE, EXPRESSION, GAMMA, IDENTITY, NUM_COEFFICI
 from face3d.fitting import fit_landmarks, refit
 from face3d.morphable import PROCEDURAL, load_model
 from toyworld import rng_of
+from toyworld.action_units import HEAD_UNITS, UNITS, axes, unit_vector, units_vector
 from toyworld.dynamics import HEAD_ANGLES, course, frame_times, manner_of, stresses
-from toyworld.emotions import (
-    HEAD_UNITS,
-    PATTERNS,
-    UNITS,
-    UNSEEN_STYLES,
-    Timing,
-    axes,
-    styles_json,
-    unit_vector,
-    units_vector,
-    voice_parts,
-)
+from toyworld.emotions import PATTERNS, UNSEEN_STYLES, Timing, styles_json, voice_parts
 from toyworld.face.head import EXPRESSION_NAMES
 from toyworld.lexicon import caption, corpus, lexicon, vocabulary
 from toyworld.performance import Performance, emotion_track, perform
