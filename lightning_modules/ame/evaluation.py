@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional import spearman_corrcoef
@@ -49,15 +49,26 @@ def gallery(items: Labelled) -> Labelled:
 
 
 def recall(queries: Labelled, entries: Labelled, k: int) -> float:
-    """Share of queries whose style is among the k nearest entries of the gallery."""
+    """Share of queries whose style is among the k nearest entries of the gallery.
+
+    Queries whose style the gallery lacks are left out; NaN for a gallery of one style, and where no query is left.
+    """
     nearest = (queries.vectors @ entries.vectors.T).topk(min(k, len(entries.style)), dim=1).indices
-    return (entries.style[nearest] == queries.style[:, None]).any(1).float().mean().item()
+    found = (entries.style[nearest] == queries.style[:, None]).any(1)
+    return _share(found, queries.style, entries.style)
 
 
 def emotion_recall(queries: Labelled, entries: Labelled) -> float:
-    """Share of queries whose nearest entry is of the same emotion, at any level."""
+    """The same for the emotion of the nearest entry, at any level."""
     nearest = (queries.vectors @ entries.vectors.T).argmax(1)
-    return (entries.emotion[nearest] == queries.emotion).float().mean().item()
+    return _share(entries.emotion[nearest] == queries.emotion, queries.emotion, entries.emotion)
+
+
+def _share(found: Bool[Tensor, " n"], wanted: Int[Tensor, " n"], offered: Int[Tensor, " m"]) -> float:
+    """Mean of `found` over what is offered; NaN where there is no choice."""
+    if len(offered.unique()) < 2:
+        return float("nan")
+    return found[torch.isin(wanted, offered)].float().mean().item()
 
 
 def retrieval(items: Mapping[str, Labelled]) -> dict[str, float]:

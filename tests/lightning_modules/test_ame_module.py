@@ -1,7 +1,8 @@
 """Training and scoring of the emotion space on synthetic clips whose colour and pitch are their emotion."""
 
+import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -199,6 +200,22 @@ def test_retrieval_of_a_perfect_space_and_of_one_blind_to_level() -> None:
     assert alignment(perfect, perfect) == 0
     assert modality_gap(perfect, perfect) == 0
     assert torch.equal(gallery(perfect).vectors, torch.eye(6))
+
+
+@pytest.mark.parametrize("kept", [3, 4, 5, 6])
+def test_queries_without_an_entry_cost_nothing(kept: int) -> None:
+    """A perfect space stays perfect where one modality has some of the styles only."""
+    style = torch.arange(6)
+    vectors = torch.cat([torch.eye(6), torch.eye(3)[style // 2]], dim=1) / 2**0.5
+    perfect = Labelled(vectors, style, style // 2, (style % 2).float())
+    few = Labelled(*(getattr(perfect, field.name)[:kept] for field in fields(Labelled)))
+    assert set(retrieval({"text": perfect, "image": few}).values()) == {1.0}
+
+
+def test_a_gallery_of_one_style_has_no_recall() -> None:
+    style = torch.tensor([3, 3])
+    items = Labelled(torch.eye(2), style, style, style.float())
+    assert all(map(math.isnan, retrieval({"text": items, "image": items}).values()))
 
 
 def test_rank_correlation() -> None:
