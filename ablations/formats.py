@@ -9,6 +9,7 @@ from typing import Any
 from ablations.others import scored_notes
 from ablations.statistics import LEAST_SEEDS, Difference, Summary, decided, needed
 from ablations.tables import Direction, Row, Table
+from conventions.errors import counted
 from metrics.protocol import HIGHER_IS_BETTER
 
 DIGITS = {
@@ -70,7 +71,7 @@ def _notes(table: Table) -> list[str]:
     if marked := [metric for metric in table.paper.metrics if metric in table.stand_ins]:
         notes.append(f"† {', '.join(marked)}: {STAND_IN}.")
     notes += [
-        f"{plain_markdown(row.title)}: {row.refused} clips refused (a style it cannot express)."
+        f"{plain_markdown(row.title)}: {counted(row.refused, 'clip')} refused (a style it cannot express)."
         for row in table.rows
         if row.refused
     ]

@@ -16,7 +16,7 @@ from pathlib import Path
 from ablations.results import DOCS, Measurement
 from ablations.statistics import Difference, Summary, summarise
 from ablations.tables import Row, Table, ask, fill_table
-from conventions.errors import UserError
+from conventions.errors import UserError, counted
 from conventions.files import write_text
 from experiments.rundir import RunFolder
 from experiments.stage import StageRun
@@ -187,7 +187,7 @@ def _notes(table: Table) -> list[str]:
         f"{what} {seeds}; {len(table.clips)} test clips; substitute networks. Difference to the full model: 95 % "
         f"interval of a bootstrap over {drawn}. Bold: in the paper's direction."
     )
-    return [first, *(f"{row.title}: {row.refused} clips refused." for row in table.rows if row.refused)]
+    return [first, *(f"{row.title}: {counted(row.refused, 'clip')} refused." for row in table.rows if row.refused)]
 
 
 def _columns(table: Table) -> list[str]:

@@ -14,7 +14,7 @@ from ablations.paper import OTHERS
 from ablations.scored import Scored
 from ablations.statistics import summarise
 from ablations.tables import Row, Table
-from conventions.errors import UserError
+from conventions.errors import UserError, counted
 from metrics.protocol import ROLES
 
 
@@ -57,7 +57,7 @@ def scored_notes(table: Table) -> list[str]:
             continue
         shared = f", {len(one.clips & table.clips)} of them among our runs' {len(table.clips)}" if table.clips else ""
         networks = _listed(one.networks) or "no networks"
-        notes.append(f"{row.title}: {one.protocol}, {len(one.clips)} clips{shared}; {one.crop}; {networks}.")
+        notes.append(f"{row.title}: {one.protocol}, {counted(len(one.clips), 'clip')}{shared}; {one.crop}; {networks}.")
         if marked := [metric for metric in table.paper.metrics if metric in row.unlike]:
             by = "other networks" if one.protocol == table.protocol else f"another protocol ({one.protocol})"
             theirs = f" ({_listed(table.networks)})" if table.networks else ""

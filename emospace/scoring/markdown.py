@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ablations.formats import DIGITS
-from conventions.errors import UserError
+from conventions.errors import UserError, counted
 from emospace.scoring.score import CROPS, SOURCE, Scores
 from metrics.protocol import HIGHER_IS_BETTER, METRIC_NAMES, SET_METRICS
 
@@ -50,7 +50,7 @@ def _number(means: Mapping[str, float], metric: str) -> str:
 
 def _notes(scores: Scores) -> Iterator[str]:
     method = scores.means["per_clip"]
-    counts = f"{_count(method['clips'], 'clip')}, {_count(method['frames'], 'frame')}"
+    counts = f"{counted(int(method['clips']), 'clip')}, {counted(int(method['frames']), 'frame')}"
     yield f"{scores.facts['protocol']}: {counts}; {CROPS[scores.crop]}; source: {SOURCE}."
     networks = ", ".join(f"{role}: {name}{_digest(scores, role)}" for role, name in scores.facts["backbones"].items())
     yield f"Networks: {networks or 'none'}."
@@ -65,16 +65,11 @@ def _notes(scores: Scores) -> Iterator[str]:
         names = ", ".join(list(scores.disagreeing)[:SHOWN])
         yield (
             f"Audio and video of the truth do not agree here (its own Sync is below {scores.trusted:g}): "
-            f"{_count(len(scores.disagreeing), 'clip')}, {names}. Their Sync has little meaning."
+            f"{counted(len(scores.disagreeing), 'clip')}, {names}. Their Sync has little meaning."
         )
     for side, lone in (("generated", scores.pairs.lone_generated), ("true", scores.pairs.lone_truth)):
         if lone:
             yield f"Not scored: {len(lone)} {side} videos without a partner, such as {lone[0]}."
-
-
-def _count(number: float, what: str) -> str:
-    """`1 clip`, `2 clips`."""
-    return f"{number:.0f} {what}{'' if number == 1 else 's'}"
 
 
 def _digest(scores: Scores, role: str) -> str:
@@ -90,7 +85,7 @@ def _intervals(scores: Scores) -> Iterator[str]:
     ]
     if shown:
         most = max(scores.intervals.values(), key=lambda one: one.clips)
-        yield f"95 % intervals over {_count(most.actors, 'actor')}, {_count(most.clips, 'clip')}: {', '.join(shown)}."
+        yield f"95 % intervals over {counted(most.actors, 'actor')}, {counted(most.clips, 'clip')}: {', '.join(shown)}."
 
 
 def _gaps(scores: Scores) -> Iterator[str]:
@@ -100,7 +95,7 @@ def _gaps(scores: Scores) -> Iterator[str]:
         gaps = [name for name in METRIC_NAMES if f"{name}_missing" in means and name not in scores.missing]
         if gaps:
             counts = ", ".join(f"{name} in {means[f'{name}_missing']:.0f}" for name in gaps)
-            yield f"{title}: no value for {counts} of {_count(means['clips'], 'clip')}."
+            yield f"{title}: no value for {counts} of {counted(int(means['clips']), 'clip')}."
         if means["frames_without_face"]:
             yield f"{title}: no face found in {means['frames_without_face']:.0f} of {means['frames']:.0f} frames."
     reasons: dict[str, int] = {}
@@ -109,14 +104,14 @@ def _gaps(scores: Scores) -> Iterator[str]:
             if reason:
                 reasons[reason] = reasons.get(reason, 0) + 1
     for reason, count in list(reasons.items())[:SHOWN]:
-        yield f"No value: {reason} ({_count(count, 'clip')})."
+        yield f"No value: {reason} ({counted(count, 'clip')})."
 
 
 def _listed(word: str, lines: Mapping[str, list[str]]) -> Iterator[str]:
     for clip, changes in list(lines.items())[:SHOWN]:
         yield f"{word} {clip}: {'; '.join(changes)}."
     if len(lines) > SHOWN:
-        yield f"{word}: {_count(len(lines) - SHOWN, 'more clip')} (--json or --out lists them)."
+        yield f"{word}: {counted(len(lines) - SHOWN, 'more clip')} (--json or --out lists them)."
 
 
 LABELS = ("emotion", "level", "actor")

@@ -48,7 +48,7 @@ class StandIn(TrainedStage):
         return {self.section: self.numbers(config), "trainer": single_process(config)}
 
     def store(self, config: ExperimentConfig) -> str:
-        """None where images and texts of the toy world are all."""
+        """Empty where images and texts of the toy world are all that it reads."""
         return config.data.store if self.reads_store else ""
 
     def num_steps(self, config: ExperimentConfig) -> int:
