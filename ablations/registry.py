@@ -5,15 +5,25 @@ from pathlib import Path
 
 import yaml
 
-from ablations.variants import YAML, Variant, load_variant, packaged_row, row_variant
+from ablations.variants import YAML, Variant, load_variant, packaged_row, read_variant, row_variant
 from conventions.errors import UserError, nearest
 from experiments.graph import FULL, Experiment, compose
 
-VARIANTS = tuple(
-    Variant(**entry | {"builds_on": tuple(entry.get("builds_on", ()))})
-    for entry in yaml.safe_load(Path(__file__).with_name("variants.yaml").read_text(encoding="utf-8"))
+FILE = Path(__file__).with_name("variants.yaml")
+
+VARIANTS = (
+    Variant(
+        FULL,
+        "Ours (full model)",
+        "evaluate",
+        "Text-conditioned, Transformer EAC with L_emo, hierarchical residual HEF: every full row of Tables 1 and 3.",
+    ),
+    *(
+        read_variant(f"{FILE}: {entry['id']}", entry, FILE)
+        for entry in yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    ),
 )
-"""Every variant of the paper's tables, in the form of a user's own. A new one is one entry of that file."""
+"""The full model and every variant of the paper's tables, read as a user's own. A new one is one entry of `FILE`."""
 
 BY_ID = {variant.id: variant for variant in VARIANTS}
 
