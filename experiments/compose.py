@@ -196,9 +196,10 @@ def _near(schema: type, key: str) -> str:
     sections = {".".join(k.split(".")[: i + 1]) for k in keys for i in range(k.count("."))}
     siblings = [k for k in [*keys, *sections] if k.rpartition(".")[0] == parent]
     close = nearest(key, siblings) if siblings else ""
-    anywhere, same_name = nearest(key, keys), [k for k in keys if k.rpartition(".")[2] == key.rpartition(".")[2]]
-    if "did you mean" in close or "did you mean" in anywhere:
-        return close if "did you mean" in close else anywhere
+    for end in (close, nearest(key, keys)):
+        if "did you mean" in end:
+            return end
+    same_name = [k for k in keys if k.rpartition(".")[2] == key.rpartition(".")[2]]
     return f"; did you mean {same_name[0]!r}?" if same_name else close
 
 
