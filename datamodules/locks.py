@@ -1,6 +1,5 @@
 """One process at a time changes a store: a lock on a file, on any file system, whose error names the holder."""
 
-import contextlib
 import errno
 import fcntl
 import json
@@ -20,7 +19,7 @@ _UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 """What `flock` reports where the file system has no locks (Lustre without `-o flock`, some NFS)."""
 
 
-@contextlib.contextmanager
+@contextmanager
 def exclusive(path: Path, busy: str) -> Iterator[None]:
     """Hold the lock file `path` in the block. UserError with the line `busy`, and who holds it, where another does.
 
@@ -44,7 +43,7 @@ def exclusive(path: Path, busy: str) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
+@contextmanager
 def _created(path: Path, busy: str) -> Iterator[None]:
     for last in (False, True):
         try:
