@@ -119,7 +119,7 @@ class LossStage(NetworkStage):
         return tuple(role for role in self.roles if getattr(weights, role) > 0)
 
     def choice(self, config: ExperimentConfig) -> dict[str, str]:
-        """What the configuration says of these roles."""
+        """The configured network of each of these roles, by name."""
         choice = config.losses.networks.choice()
         return {role: choice[role] for role in self.wanted(config)}
 

@@ -1,4 +1,4 @@
-"""Configurations from YAML and words; and the page of their fields, which is what the code says of each."""
+"""Configurations from YAML and words; and the page of their fields, which is generated from the code."""
 
 import dataclasses
 import json
